@@ -1,0 +1,137 @@
+/** The world as parameters. `node.ts` is the only real implementation; tests pass their own. */
+
+export interface Clock {
+  /** Wall clock, milliseconds since 1970. May jump. */
+  now(): number;
+  /** Milliseconds from an arbitrary start; never goes back. */
+  monotonicMs(): number;
+  /** Calls `tick` every `ms`; never keeps the process alive. */
+  every(ms: number, tick: () => void): Disposable;
+  /** Calls `fire` once after `ms`; never keeps the process alive. */
+  after(ms: number, fire: () => void): Disposable;
+  /** Resolves after `ms`, or at once (not rejecting) when the signal aborts. Keeps the process alive. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface Random {
+  /** In [0, 1). */
+  next(): number;
+  /** `bytes` random bytes, lowercase hex. */
+  hex(bytes: number): string;
+}
+
+export interface FileFacts {
+  kind: "file" | "directory" | "symlink" | "other";
+  bytes: number;
+  modifiedMs: number;
+  links: number;
+  inode: number;
+}
+
+/** A file open for appending only. */
+export interface AppendHandle {
+  /** One write(2). Throws the system's error; a short write throws too. */
+  write(data: Uint8Array | string): void;
+  /** fdatasync. Calls that wait together share one. */
+  sync(): Promise<void>;
+  close(): void;
+}
+
+export interface Files {
+  /** The whole file; null when there is none. */
+  read(path: string): Promise<Uint8Array | null>;
+  readText(path: string): Promise<string | null>;
+  /** Up to `bytesMax` bytes from `offset`; fewer at the end. Null when there is no file. */
+  readRange(path: string, offset: number, bytesMax: number): Promise<Uint8Array | null>;
+  /** Temp file, fsync, rename, fsync of the folder; never follows a symlink at the target. Mode 0600. */
+  writeAtomic(path: string, data: string | Uint8Array): Promise<void>;
+  /** As writeAtomic, but fails with EEXIST when the file is there. */
+  writeNew(path: string, data: string | Uint8Array): Promise<void>;
+  /** Creates a folder and its parents, mode 0700. */
+  makeFolder(path: string): Promise<void>;
+  /** Names in a folder, sorted; empty when there is none. */
+  list(path: string): Promise<string[]>;
+  /** Of the path itself, not what a symlink points to. Null when there is nothing. */
+  facts(path: string): Promise<FileFacts | null>;
+  /** Removes a file or a whole folder; quiet when there is none. Never follows a symlink. */
+  remove(path: string): Promise<void>;
+  copy(from: string, to: string): Promise<void>;
+  /** O_APPEND | O_NOFOLLOW, mode 0600. Refuses what is not a regular file with one link. */
+  openAppend(path: string): AppendHandle;
+  /** True when this process may create files in the folder. */
+  writable(folder: string): Promise<boolean>;
+  /** Resolves symlinks; the path itself when it does not exist. */
+  realPath(path: string): Promise<string>;
+  /** Tells of changes in a file or folder: a hint that may be missed, never a promise. */
+  watch(path: string, changed: () => void): Disposable;
+}
+
+/** What identifies a process beyond its number. Empty text where the system does not tell. */
+export interface ProcessIdentity {
+  hostId: string;
+  bootId: string;
+  pidNs: string;
+  pid: number;
+  processStart: string;
+}
+
+export interface ChildExit {
+  code: number | null;
+  signal: string | null;
+}
+
+/** A started child with an IPC channel. */
+export interface ChildProcess {
+  readonly pid: number;
+  /** False when the channel is gone. */
+  send(message: unknown): boolean;
+  onMessage(handler: (message: unknown) => void): void;
+  /** Resolves once, also when the start failed (code null, signal null). */
+  readonly exited: Promise<ChildExit>;
+  /** Closes the channel and lets this process exit without waiting for the child. */
+  detach(): void;
+  /** Whether the child's handle keeps this process alive. */
+  keepAlive(on: boolean): void;
+}
+
+export interface CommandResult {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface Processes {
+  /** This process. */
+  self(): ProcessIdentity;
+  /** `unknown` when it can't be proved either way: another host, another namespace, no answer. */
+  alive(identity: ProcessIdentity): "alive" | "dead" | "unknown";
+  /** Starts `node script args` in its own group, output to a file, channel open. Throws when spawning fails at once. */
+  fork(options: {
+    execPath: string;
+    args: string[];
+    cwd: string;
+    env: Record<string, string>;
+    outputFile: string;
+  }): ChildProcess;
+  /** Signals the process group led by `pid`; false when there is none. */
+  killGroup(pid: number, signal: "SIGTERM" | "SIGKILL"): boolean;
+  /** Pids whose environment holds `name=value`; empty where the system can't tell. */
+  withEnvironment(name: string, value: string): number[];
+  kill(pid: number, signal: "SIGTERM" | "SIGKILL"): boolean;
+  /** Runs a program to its end, without a shell. */
+  run(command: string, args: string[], options: { cwd: string; timeoutMs: number }): Promise<CommandResult>;
+}
+
+/** Our own log: a file, never the terminal. */
+export interface Log {
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
+
+export interface World {
+  clock: Clock;
+  random: Random;
+  files: Files;
+  processes: Processes;
+  log: Log;
+}
