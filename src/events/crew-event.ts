@@ -120,10 +120,19 @@ export interface CrewEventFields {
   "crew.task.failed": TaskEnd & { status: "failed" };
   "crew.task.cancelled": TaskEnd & { status: "cancelled" };
   "crew.task.skipped": TaskEnd & { status: "skipped" };
-  "crew.task.progress": { text?: string; tool?: string; toolStatus?: "running" | "ok" | "error"; toolDurationMs?: number };
+  "crew.task.progress": {
+    text?: string;
+    tool?: string;
+    toolStatus?: "running" | "ok" | "error";
+    toolDurationMs?: number;
+  };
   "crew.task.heartbeat_level": { level: HeartbeatLevel; previousLevel: HeartbeatLevel; stalenessMs: number };
   "crew.task.heartbeat_dead": { stalenessMs: number };
-  "crew.task.deadletter": { reason: "max-retries" | "heartbeat-dead" | "manual"; attempts: number; lastError?: EventError };
+  "crew.task.deadletter": {
+    reason: "max-retries" | "heartbeat-dead" | "manual";
+    attempts: number;
+    lastError?: EventError;
+  };
   "crew.task.redriven": { newRunId: string };
   "crew.task.checkpoint": { checkpointSeq: number; files: number; bytes: number };
   "crew.subagent.spawned": { workerId: string; pid: number; workerKind: WorkerKind };

@@ -1,0 +1,60 @@
+import type { ArtifactRecord, AttemptOutcome, EventError, FailureKind, TokenCounts } from "../events/crew-event.ts";
+import type { RunManifest, TaskSpec } from "./manifest.ts";
+
+/** The port through which a run has its attempts executed; `engines/` implements it. */
+
+export interface AttemptOrder {
+  manifest: RunManifest;
+  task: TaskSpec;
+  /** Numbered from 1. */
+  attempt: number;
+  /** The task's template with goal and outputs filled in. */
+  prompt: string;
+  /** `tasks/<taskId>/<attemptId>` of the run, absolute. */
+  folder: string;
+  /** W3C trace context of the attempt. */
+  traceparent: string;
+}
+
+/** How an attempt went, from the worker's own records. */
+export interface AttemptReport {
+  outcome: AttemptOutcome;
+  durationMs: number;
+  /** The worker's closing words. */
+  summary: string;
+  /** `provider/id` of the model that answered last; null when none did. */
+  model: string | null;
+  tokens: TokenCounts;
+  costUsd: number;
+  exitCode: number | null;
+  /** Null when the outcome is completed. */
+  failureKind: FailureKind | null;
+  error: EventError | null;
+  artifacts: readonly ArtifactRecord[];
+}
+
+export interface AttemptProgress {
+  text?: string;
+  tool?: string;
+  toolStatus?: "running" | "ok" | "error";
+  /** Milliseconds. */
+  toolDurationMs?: number;
+}
+
+export interface AttemptHooks {
+  /** The worker has taken the attempt. */
+  spawned(worker: { workerId: string; pid: number; adopted: boolean }): void;
+  progress(progress: AttemptProgress): void;
+}
+
+export interface TaskEngine {
+  /** Starts up to `count` workers ahead of need. Never throws; a worker that can't start shows at `execute`. */
+  prepare(count: number): void;
+  /**
+   * Runs one attempt to its end, or follows it when its folder shows that it was started before. Never rejects for
+   * what happens to the worker: that is an outcome. Abort cancels: resolves when no process of the attempt is left.
+   */
+  execute(order: AttemptOrder, workerId: string, hooks: AttemptHooks, signal: AbortSignal): Promise<AttemptReport>;
+  /** Ends idle workers and lets go of busy ones, which finish on their own. */
+  dispose(): Promise<void>;
+}

@@ -1,0 +1,56 @@
+import type { WorkerKind } from "../events/crew-event.ts";
+
+/** What the agent of a task brings along, resolved when the run was made. */
+export interface TaskAgent {
+  name: string;
+  prompt: string;
+  /** Models to try in order, as the definitions name them; empty means the host's default model. */
+  models: readonly string[];
+  thinking: string | null;
+  tools: readonly string[] | null;
+  disallowedTools: readonly string[];
+  skills: readonly string[] | null;
+  maxTurns: number | null;
+}
+
+/** One step made concrete: all it needs to run, whatever happens to the definition files later. */
+export interface TaskSpec {
+  taskId: string;
+  role: string;
+  taskType: string;
+  kind: WorkerKind;
+  /** Template with `{goal}` and `{outputs.<step>}`. */
+  task: string;
+  command: string;
+  dependsOn: readonly string[];
+  optional: boolean;
+  /** Seconds; null means no limit. */
+  timeoutSec: number | null;
+  /** Null follows the configuration. */
+  retry: { maxAttempts: number } | null;
+  reads: readonly string[];
+  output: readonly string[];
+  verify: string;
+  /** Null for kinds without a model. */
+  agent: TaskAgent | null;
+}
+
+/** What was asked, written once when a run is made (`manifest.json`). Spec sections 2 and 4. */
+export interface RunManifest {
+  schemaVersion: 1;
+  runId: string;
+  /** ISO 8601, UTC. */
+  createdAt: string;
+  goal: string;
+  team: string;
+  workflow: string;
+  background: boolean;
+  sessionId: string;
+  resumedFrom: string | null;
+  /** The folder the work is done in. */
+  cwd: string;
+  maxConcurrency: number;
+  tasks: readonly TaskSpec[];
+  /** SHA-256 of each definition file used, by its name. */
+  definitionHashes: Readonly<Record<string, string>>;
+}
