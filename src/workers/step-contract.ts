@@ -1,5 +1,6 @@
 import type { AttemptOutcome, EventError, FailureKind, TokenCounts, WorkerKind } from "../events/crew-event.ts";
 import type { TaskAgent } from "../runs/manifest.ts";
+import type { ProcessIdentity } from "../system/world.ts";
 
 /** One attempt as a serialisable contract, the same here and on another machine. Spec section 5. */
 
@@ -97,7 +98,7 @@ export interface AttemptMeta {
   request: StepRequest;
 }
 
-/** `state.json`: where the attempt stands; replaced as a whole. */
+/** `state.json`: where the attempt stands; replaced as a whole. `running` names the wrapper's process. */
 export type AttemptState =
-  | { status: "running"; workerId: string; pid: number; processStart: string; startedAt: string; lastEventSeq: number }
+  | ({ status: "running"; workerId: string; startedAt: string; lastEventSeq: number } & ProcessIdentity)
   | { status: "ended"; lastEventSeq: number; checkpointSeq: number; exitCode: number | null; result: StepResult };

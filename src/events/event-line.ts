@@ -1,0 +1,59 @@
+import { CREW_EVENT_TYPES, type CrewEvent } from "./crew-event.ts";
+
+/** One event as one line: JSON whose last field is the CRC-32 of the line without it. */
+
+const CRC_MARK = ',"crc":';
+const KNOWN_TYPES: ReadonlySet<string> = new Set(CREW_EVENT_TYPES);
+
+export type DecodedLine =
+  | { kind: "event"; event: CrewEvent }
+  /** Whole and intact, but of a type this version does not know: kept, counted in `seq`, ignored otherwise. */
+  | { kind: "unknown"; seq: number; epoch: number }
+  | { kind: "newer"; version: number }
+  | { kind: "bad" };
+
+/** Ends in a line feed. `JSON.stringify` escapes line feeds in values, so the frame holds for any text. */
+export function encodeEventLine(event: CrewEvent): string {
+  const json = JSON.stringify(event);
+  return `${json.slice(0, -1)}${CRC_MARK}${crc32(Buffer.from(json))}}\n`;
+}
+
+export function decodeEventLine(line: string): DecodedLine {
+  const mark = line.lastIndexOf(CRC_MARK);
+  if (mark < 0 || !line.endsWith("}")) return { kind: "bad" };
+  const json = `${line.slice(0, mark)}}`;
+  if (Number(line.slice(mark + CRC_MARK.length, -1)) !== crc32(Buffer.from(json))) return { kind: "bad" };
+  const value = parseObject(json);
+  if (value === null) return { kind: "bad" };
+  const { v, seq, epoch, type } = value;
+  if (typeof v === "number" && v > 1) return { kind: "newer", version: v };
+  if (v !== 1 || typeof seq !== "number" || typeof epoch !== "number" || typeof type !== "string")
+    return { kind: "bad" };
+  if (!KNOWN_TYPES.has(type)) return { kind: "unknown", seq, epoch };
+  // the checksum vouches that this is what our own encoder wrote
+  return { kind: "event", event: value as unknown as CrewEvent };
+}
+
+function parseObject(json: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null;
+  } catch {
+    return null;
+  }
+}
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit++) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;
+  return value >>> 0;
+});
+
+/** CRC-32 of IEEE 802.3. `zlib.crc32` is missing from the oldest Node we run on. */
+export function crc32(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) crc = (CRC_TABLE[(crc ^ byte) & 0xff] ?? 0) ^ (crc >>> 8);
+  return (crc ^ 0xffffffff) >>> 0;
+}

@@ -1,0 +1,148 @@
+import type {
+  AgentDefinition,
+  Catalog,
+  Source,
+  StepDefinition,
+  TeamDefinition,
+  WorkflowDefinition,
+} from "../runs/definitions.ts";
+import type { RunManifest, TaskAgent, TaskSpec } from "../runs/manifest.ts";
+import { UserError } from "../system/errors.ts";
+
+export interface RunRequest {
+  team: string;
+  /** Null takes the team's default. */
+  workflow: string | null;
+  goal: string;
+}
+
+export interface RunCircumstances {
+  runId: string;
+  /** ISO 8601, UTC. */
+  createdAt: string;
+  sessionId: string;
+  cwd: string;
+  /** The session's model as `provider/id`; null when none is chosen. */
+  model: string | null;
+  thinking: string | null;
+  attemptTimeoutSec: number;
+}
+
+const GOAL_CHARS_MAX = 100_000;
+
+/** Turns definitions into what one run needs. Throws a UserError that names what does not fit and what to do. */
+export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCircumstances): RunManifest {
+  const team = named(catalog, "team", catalog.teams, request.team);
+  const workflow = named(catalog, "workflow", catalog.workflows, request.workflow ?? team.defaultWorkflow);
+  const goal = request.goal.trim();
+  if (goal === "")
+    throw new UserError("no-goal", `Say what team ${team.name} should do: /team-run ${team.name} "<goal>".`);
+  if (goal.length > GOAL_CHARS_MAX)
+    throw new UserError(
+      "goal-too-long",
+      `The goal has ${goal.length} characters; at most ${GOAL_CHARS_MAX} are kept. Put the details into a file and name it.`,
+    );
+  const used = new Map<string, Source>([
+    [`team:${team.name}`, team.source],
+    [`workflow:${workflow.name}`, workflow.source],
+  ]);
+  const tasks = workflow.steps.map((step) => taskOf(catalog, team, workflow, step, now, used));
+  return {
+    schemaVersion: 1,
+    runId: now.runId,
+    createdAt: now.createdAt,
+    goal,
+    team: team.name,
+    workflow: workflow.name,
+    background: false,
+    sessionId: now.sessionId,
+    resumedFrom: null,
+    cwd: now.cwd,
+    maxConcurrency: team.maxConcurrency,
+    tasks,
+    definitionHashes: Object.fromEntries([...used].map(([name, source]) => [name, source.contentHash])),
+  };
+}
+
+function named<T>(catalog: Catalog, kind: string, all: ReadonlyMap<string, T>, name: string): T {
+  const found = all.get(name);
+  if (found) return found;
+  const broken = catalog.problems.find(
+    (problem) => problem.severity === "error" && problem.file.includes(`${name}.${kind}.md`),
+  );
+  const why = broken ? ` Its file has a fault: ${broken.file}:${broken.line}: ${broken.message}` : "";
+  throw new UserError(
+    `unknown-${kind}`,
+    `There is no ${kind} called ${JSON.stringify(name.slice(0, 80))}. Known: ${[...all.keys()].sort().join(", ")}.${why}`,
+  );
+}
+
+function taskOf(
+  catalog: Catalog,
+  team: TeamDefinition,
+  workflow: WorkflowDefinition,
+  step: StepDefinition,
+  now: RunCircumstances,
+  used: Map<string, Source>,
+): TaskSpec {
+  const where = `step ${step.id} of workflow ${workflow.name} (${workflow.source.file})`;
+  if (step.kind !== "pi" || step.verify !== "")
+    throw new UserError(
+      "unsupported-step",
+      `${where} needs ${step.kind === "pi" ? "a verify command" : `kind ${step.kind}`}, which this version can't run. Make it a step of kind pi.`,
+    );
+  const { agent, model } = agentOf(catalog, team, step, where);
+  used.set(`agent:${agent.name}`, agent.source);
+  const { role, taskType, kind, task, command, dependsOn, optional, retry, reads, output, verify } = step;
+  return {
+    taskId: step.id,
+    role,
+    taskType,
+    kind,
+    task,
+    command,
+    dependsOn,
+    optional,
+    timeoutSec: step.timeoutSec ?? now.attemptTimeoutSec,
+    retry,
+    reads,
+    output,
+    verify,
+    agent: taskAgent(agent, model, now),
+  };
+}
+
+function agentOf(catalog: Catalog, team: TeamDefinition, step: StepDefinition, where: string) {
+  const role = team.roles.find((candidate) => candidate.role === step.role);
+  if (!role)
+    throw new UserError(
+      "unknown-role",
+      `${where} needs role ${JSON.stringify(step.role)}, but team ${team.name} (${team.source.file}) has ${team.roles.map((it) => it.role).join(", ")}. Add the role to the team or name another.`,
+    );
+  const agent = catalog.agents.get(role.agent);
+  if (!agent)
+    throw new UserError(
+      "unknown-agent",
+      `Role ${role.role} of team ${team.name} (${team.source.file}) names agent ${JSON.stringify(role.agent)}, which is not there. Known: ${[...catalog.agents.keys()].sort().join(", ")}.`,
+    );
+  return { agent, model: role.model };
+}
+
+function taskAgent(agent: AgentDefinition, roleModel: string | null, now: RunCircumstances): TaskAgent {
+  const chosen = roleModel ?? agent.model ?? now.model;
+  if (chosen === null)
+    throw new UserError(
+      "no-model",
+      `No model is configured for agent ${agent.name}. Choose one with /model (or log in with /login, or set a provider's API key), or give the agent a model in ${agent.source.file}.`,
+    );
+  return {
+    name: agent.name,
+    prompt: agent.prompt,
+    models: [...new Set([chosen, ...agent.fallbackModels])],
+    thinking: agent.thinking ?? now.thinking,
+    tools: agent.tools,
+    disallowedTools: agent.disallowedTools,
+    skills: agent.skills,
+    maxTurns: agent.maxTurns,
+  };
+}

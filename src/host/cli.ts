@@ -1,0 +1,67 @@
+import { writeSync } from "node:fs";
+import { prepareCrewRoot } from "../store/layout.ts";
+import { RunStore } from "../store/run-store.ts";
+import { messageOf, UserError } from "../system/errors.ts";
+import { nodeWorld } from "../system/node.ts";
+import { renderRun, renderRunList } from "../views/run-summary.ts";
+import { renderTimeline } from "../views/timeline.ts";
+import { agentFolder } from "./config.ts";
+import { pictureOf } from "./run-report.ts";
+
+const HELP = `pi-foreman: read the runs of this project without Pi
+
+  pi-foreman runs            the runs, newest first
+  pi-foreman status [run]    one run: tasks, costs, timeline ("latest" when none is named)
+  pi-foreman help
+
+Runs are started inside Pi: /team-run <team> "<goal>".`;
+
+const COLUMNS_DEFAULT = 100;
+const LISTED_RUNS_MAX = 50;
+
+/** The command line. Resolves with the exit code: 0 done, 1 could not be done, 2 not understood. */
+export async function main(words: readonly string[], cwd: string): Promise<number> {
+  const [verb = "help", argument = "latest"] = words;
+  try {
+    if (verb === "runs") print(await runs(cwd));
+    else if (verb === "status") print(await status(cwd, argument));
+    else if (["help", "--help", "-h"].includes(verb)) print([HELP]);
+    else {
+      print([`pi-foreman: there is no "${verb}".`, "", HELP], 2);
+      return 2;
+    }
+    return 0;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    print([messageOf(error)], 2);
+    return 1;
+  }
+}
+
+async function open(cwd: string) {
+  const silent = () => undefined;
+  const world = nodeWorld({ warn: silent, error: silent });
+  const store = new RunStore(world, await prepareCrewRoot(world.files, cwd, agentFolder()));
+  return { store, now: world.clock.now(), width: process.stdout.columns ?? COLUMNS_DEFAULT };
+}
+
+async function runs(cwd: string): Promise<string[]> {
+  const { store, now, width } = await open(cwd);
+  const ids = (await store.ids()).slice(0, LISTED_RUNS_MAX);
+  const views = await Promise.all(ids.map((id) => store.view(id).catch(() => null)));
+  return renderRunList(
+    views.flatMap((view) => (view ? [pictureOf(view, cwd)] : [])),
+    now,
+    width,
+  );
+}
+
+async function status(cwd: string, text: string): Promise<string[]> {
+  const { store, now, width } = await open(cwd);
+  const view = await store.view(await store.find(text));
+  return [...renderRun(pictureOf(view, cwd), now, width), "", ...renderTimeline(view.state, now, width)];
+}
+
+function print(lines: readonly string[], stream: 1 | 2 = 1): void {
+  writeSync(stream, `${lines.join("\n")}\n`);
+}

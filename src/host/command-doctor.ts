@@ -1,0 +1,67 @@
+import { join } from "node:path";
+import type { Catalog } from "../runs/definitions.ts";
+import { messageOf } from "../system/errors.ts";
+import type { Command, CommandCall } from "./commands.ts";
+import { findSdkEntry } from "./host-process.ts";
+import { PACKAGE_FOLDER, type Session } from "./session.ts";
+
+/** `/team-doctor`: what works, what does not, and what to do about it. Changes nothing but the run folder it checks. */
+export const doctorCommand: Command = async (call) => {
+  const { session } = call;
+  const catalog = await session.catalog();
+  const lines = [
+    `pi-foreman ${await version(session)} on Node ${process.versions.node}`,
+    ...(await checks(call)),
+    "",
+    ...definitions(catalog),
+    ...(await configuration(session)),
+  ];
+  return lines.join("\n");
+};
+
+async function version({ world }: Session): Promise<string> {
+  const manifest = await world.files.readText(join(PACKAGE_FOLDER, "package.json"));
+  return manifest === null ? "" : (JSON.parse(manifest) as { version: string }).version;
+}
+
+async function checks({ session }: CommandCall): Promise<string[]> {
+  const model = session.context?.model;
+  const sdk = await findSdkEntry(session.world.files, process.argv[1]);
+  const root = await session.runs().then(
+    (runs) => ({ ok: true, text: `runs are kept in ${runs.store.crewRoot}` }),
+    (error: unknown) => ({ ok: false, text: messageOf(error) }),
+  );
+  return [
+    check(
+      model !== undefined,
+      model ? `model ${model.provider}/${model.id}` : "no model is configured: use /model or /login",
+    ),
+    check(
+      sdk !== null,
+      sdk === null ? "the host's SDK was not found: workers can't be started" : "the host's SDK was found",
+    ),
+    check(root.ok, root.text),
+    check(true, `agent folder ${session.agentDir}`),
+  ];
+}
+
+function definitions(catalog: Catalog): string[] {
+  const { agents, teams, workflows, problems } = catalog;
+  const project = [...agents.values(), ...teams.values(), ...workflows.values()].filter(
+    (it) => it.source.origin === "project",
+  );
+  return [
+    `${agents.size} agents, ${teams.size} teams, ${workflows.size} workflows`,
+    ...project.map((it) => `  from the project: ${it.source.file}`),
+    ...problems.map((it) => `${it.severity === "error" ? "✗" : "!"} ${it.file}:${it.line}: ${it.message}`),
+  ];
+}
+
+async function configuration(session: Session): Promise<string[]> {
+  const { problems } = await session.config();
+  return problems.length === 0 ? ["configuration: no problems"] : problems.map((problem) => `✗ ${problem.message}`);
+}
+
+function check(ok: boolean, text: string): string {
+  return `${ok ? "✓" : "✗"} ${text}`;
+}

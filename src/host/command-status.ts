@@ -1,0 +1,33 @@
+import { renderRun, renderRunList } from "../views/run-summary.ts";
+import { renderTimeline } from "../views/timeline.ts";
+import type { Command } from "./commands.ts";
+import { outputsOf, pictureOf } from "./run-report.ts";
+
+const LISTED_RUNS_MAX = 30;
+
+/** `/team-status [run]`: the list of runs, or all about one. */
+export const statusCommand: Command = async ({ session, args, width }) => {
+  const runs = await session.runs();
+  const now = session.world.clock.now();
+  if (args === "") {
+    const views = await runs.views(LISTED_RUNS_MAX);
+    return renderRunList(
+      views.map((view) => pictureOf(view, session.cwd)),
+      now,
+      width,
+    ).join("\n");
+  }
+  const view = await runs.view(await runs.store.find(args));
+  const lines = renderRun(pictureOf(view, session.cwd), now, width);
+  return [...lines, "", ...renderTimeline(view.state, now, width), ...outputsOf(view)].join("\n");
+};
+
+/** `/team-cancel [run]`: the one run under way when none is named. */
+export const cancelCommand: Command = async ({ session, args, width }) => {
+  const runs = await session.runs();
+  const only = runs.active.length === 1 ? runs.active[0]?.run.manifest.runId : undefined;
+  const runId = args === "" && only ? only : await runs.store.find(args);
+  await runs.cancel(runId, "cancelled by the user");
+  const view = await runs.view(runId);
+  return renderRun(pictureOf(view, session.cwd), session.world.clock.now(), width).join("\n");
+};

@@ -1,0 +1,97 @@
+import type { ExtensionAPI, ExtensionCommandContext } from "@mariozechner/pi-coding-agent";
+import { messageOf, UserError } from "../system/errors.ts";
+import { outputWidth, say } from "./output.ts";
+import type { Session } from "./session.ts";
+
+/** What a command is given: words already split, and a session that is open. */
+interface CommandCall {
+  pi: ExtensionAPI;
+  ctx: ExtensionCommandContext;
+  session: Session;
+  args: string;
+  width: number;
+}
+
+type Command = (call: CommandCall) => Promise<string | null>;
+
+interface CommandEntry {
+  name: string;
+  description: string;
+  /** Loaded at the first use. */
+  load: () => Promise<Command>;
+  completes?: (session: Session, prefix: string) => Promise<string[]>;
+}
+
+const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "team-run",
+    description: 'Run a team on a goal: /team-run fast-fix "make the tests pass"',
+    load: async () => (await import("./command-run.ts")).runCommand,
+    completes: async (session, prefix) =>
+      prefix.includes(" ") ? [] : [...(await session.catalog()).teams.keys()].map((team) => `${team} `),
+  },
+  {
+    name: "team-status",
+    description: "Show the runs of this project, or one of them: /team-status [run|latest]",
+    load: async () => (await import("./command-status.ts")).statusCommand,
+    completes: runIds,
+  },
+  {
+    name: "team-cancel",
+    description: "Cancel a run and end its workers: /team-cancel [run|latest]",
+    load: async () => (await import("./command-status.ts")).cancelCommand,
+    completes: runIds,
+  },
+  {
+    name: "team-metrics",
+    description: "Show this session's metrics: /team-metrics [glob], e.g. crew.task.*",
+    load: async () => (await import("./command-metrics.ts")).metricsCommand,
+    completes: async (session) => session.registry.snapshot().map((metric) => metric.name),
+  },
+  {
+    name: "team-doctor",
+    description: "Check the installation, the definitions and the folders",
+    load: async () => (await import("./command-doctor.ts")).doctorCommand,
+  },
+];
+
+export function registerCommands(pi: ExtensionAPI, session: () => Session | null): void {
+  for (const entry of COMMANDS) {
+    pi.registerCommand(entry.name, {
+      description: entry.description,
+      handler: (args, ctx) => handle(pi, ctx, session(), entry, args),
+      getArgumentCompletions: async (prefix) => complete(session(), entry, prefix),
+    });
+  }
+}
+
+/** A command never throws into the host: what the user can mend is said in a sentence. */
+async function handle(
+  pi: ExtensionAPI,
+  ctx: ExtensionCommandContext,
+  session: Session | null,
+  entry: CommandEntry,
+  args: string,
+): Promise<void> {
+  try {
+    if (!session) throw new UserError("no-session", "The session is not open yet; try again.");
+    const text = await (await entry.load())({ pi, ctx, session, args: args.trim(), width: outputWidth() });
+    if (text !== null) say(pi, ctx, text);
+  } catch (error) {
+    session?.world.log.error(`/${entry.name} failed`, { error: messageOf(error) });
+    say(pi, ctx, messageOf(error), "error");
+  }
+}
+
+async function complete(session: Session | null, entry: CommandEntry, prefix: string) {
+  if (!session || !entry.completes) return null;
+  const values = await entry.completes(session, prefix).catch(() => []);
+  const fitting = values.filter((value) => value.startsWith(prefix));
+  return fitting.length === 0 ? null : fitting.map((value) => ({ value, label: value.trim() }));
+}
+
+async function runIds(session: Session): Promise<string[]> {
+  return ["latest", ...(await (await session.runs()).store.ids()).slice(0, 20)];
+}
+
+export type { Command, CommandCall };

@@ -1,0 +1,45 @@
+import { dirname, join, resolve } from "node:path";
+import type { Files } from "../system/world.ts";
+
+/** What this Pi's command line says; the host tells extensions none of it in any other way. */
+export interface HostArguments {
+  /** Given with `-e`, made absolute, in order. */
+  extensionPaths: readonly string[];
+  /** `--no-extensions`: only those paths load. */
+  noExtensions: boolean;
+  mode: "json" | "print" | "rpc" | "other";
+}
+
+export function readHostArguments(argv: readonly string[], cwd: string): HostArguments {
+  const extensionPaths: string[] = [];
+  let noExtensions = false;
+  let print = false;
+  let mode: HostArguments["mode"] = "other";
+  argv.forEach((word, at) => {
+    const next = argv[at + 1];
+    if (word === "--no-extensions" || word === "-ne") noExtensions = true;
+    else if (word === "-p" || word === "--print") print = true;
+    else if (word === "--mode" && (next === "json" || next === "rpc")) mode = next;
+    else if ((word === "-e" || word === "--extension") && next !== undefined) extensionPaths.push(next);
+  });
+  const absolute = extensionPaths.map((path) => (/^(npm|git|https?):/.test(path) ? path : resolve(cwd, path)));
+  return { extensionPaths: absolute, noExtensions, mode: print && mode === "other" ? "print" : mode };
+}
+
+/** The main file of the host's SDK: walks up from the script Node runs. Null in a single-binary host. */
+export async function findSdkEntry(files: Files, script: string | undefined): Promise<string | null> {
+  if (script === undefined || (await files.facts(script)) === null) return null;
+  for (let folder = dirname(await files.realPath(script)); ; folder = dirname(folder)) {
+    const manifest = parse(await files.readText(join(folder, "package.json")));
+    if (manifest?.name?.endsWith("/pi-coding-agent")) return join(folder, manifest.main ?? "dist/index.js");
+    if (dirname(folder) === folder) return null;
+  }
+}
+
+function parse(text: string | null): { name?: string; main?: string } | null {
+  try {
+    return text === null ? null : (JSON.parse(text) as { name?: string; main?: string });
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,29 @@
+import type { ExtensionAPI } from "@mariozechner/pi-coding-agent";
+import { UserError } from "../system/errors.ts";
+import type { RunRequest } from "./build-manifest.ts";
+import type { ActiveRun } from "./run-service.ts";
+import type { Session } from "./session.ts";
+
+/** Makes a run of this session's project and starts driving it. Throws a UserError for what the user can mend. */
+export async function startRun(pi: ExtensionAPI, session: Session, request: RunRequest): Promise<ActiveRun> {
+  const [runs, catalog, { config }, { buildManifest }] = await Promise.all([
+    session.runs(),
+    session.catalog(),
+    session.config(),
+    import("./build-manifest.ts"),
+  ]);
+  const model = session.context?.model;
+  const { clock, random } = session.world;
+  const createdAt = new Date(clock.now()).toISOString();
+  const manifest = buildManifest(catalog, request, {
+    runId: `${createdAt.slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-")}-${random.hex(4)}`,
+    createdAt,
+    sessionId: session.id,
+    cwd: session.cwd,
+    model: model ? `${model.provider}/${model.id}` : null,
+    thinking: pi.getThinkingLevel(),
+    attemptTimeoutSec: config.limits.attemptTimeoutSec,
+  });
+  if (session.closed) throw new UserError("session-ended", "The session ended before the run began; start it again.");
+  return runs.start(manifest);
+}

@@ -1,0 +1,191 @@
+import type { SeriesLabels } from "./snapshot.ts";
+
+export type LabelValue = string | number | boolean;
+
+/** Labels where the declared names are not known to the compiler. */
+export type AnyLabels = Readonly<Record<string, LabelValue | undefined>>;
+
+type NoLabels = Readonly<Record<string, never>>;
+
+/** All declared labels; nothing (or `{}`) for a metric that declares none. */
+export type Labels<L extends string> = [L] extends [never] ? NoLabels | undefined : Readonly<Record<L, LabelValue>>;
+
+/** Some of the declared labels: every series that has these values is meant. */
+export type LabelMatch<L extends string> = [L] extends [never] ? NoLabels : Readonly<Partial<Record<L, LabelValue>>>;
+
+/** The value of every label of the series that takes what comes over the cap. */
+export const OVERFLOW_LABEL = "overflow";
+
+/** Longer label values are cut: names of models and tools come from others. */
+export const LABEL_CHARS_MAX = 256;
+
+type Trie<S> = Map<string, Trie<S> | S>;
+
+/**
+ * Finds the series of a label tuple: the last tuple by comparing values, any other through a Map per declared name.
+ * No key is built and nothing is allocated (a built key costs at least 90 ns; research/metrics.md 1.3).
+ *
+ * The order of labels in the literal never matters, `1` and `"1"` are one series, and a missing label is the empty
+ * value, as in Prometheus. An undeclared name throws when its tuple is first seen. Over `seriesMax` series, unseen
+ * tuples share one overflow series: totals stay true, and nothing is evicted.
+ *
+ * Trap: never cache by identity of the labels object; a caller may change it.
+ */
+export class LabelSet<S extends { readonly labels: SeriesLabels }> {
+  readonly names: readonly string[];
+  readonly #seriesMax: number;
+  readonly #create: (labels: SeriesLabels) => S;
+  readonly #onOverflow: () => void;
+  readonly #series = new Set<S>();
+  readonly #root: Trie<S> = new Map();
+  /** Valid only while `#lastSeries` is set. */
+  readonly #lastValues: string[];
+  #lastSeries: S | null = null;
+  #overflowed = false;
+
+  /** `onOverflow` is called once, at the first tuple over the cap. */
+  constructor(options: {
+    names: readonly string[];
+    seriesMax: number;
+    create: (labels: SeriesLabels) => S;
+    onOverflow: () => void;
+  }) {
+    this.names = options.names;
+    this.#seriesMax = options.seriesMax;
+    this.#create = options.create;
+    this.#onOverflow = options.onOverflow;
+    this.#lastValues = options.names.map(() => "");
+  }
+
+  get size(): number {
+    return this.#series.size;
+  }
+
+  /** In order of creation. */
+  series(): IterableIterator<S> {
+    return this.#series.values();
+  }
+
+  /** The series of these labels, created when it is new. Throws on an undeclared name. */
+  at(labels: AnyLabels | undefined): S {
+    const series = this.#lastSeries;
+    const names = this.names;
+    if (series === null) return this.#walk(labels);
+    if (labels === undefined || names.length === 0)
+      return labels === undefined && names.length === 0 ? series : this.#walk(labels);
+    const last = this.#lastValues;
+    for (let i = 0; i < names.length; i++) {
+      if (labels[names[i] as string] !== last[i]) return this.#walk(labels);
+    }
+    return series;
+  }
+
+  /** The series that have all the given values; all series when nothing is given. Throws on an undeclared name. */
+  matching(match: AnyLabels | undefined): S[] {
+    const wanted = Object.entries(match ?? {}).filter(([, value]) => value !== undefined);
+    for (const [name] of wanted) this.#requireDeclared(name);
+    return [...this.#series].filter((series) => wanted.every(([name, value]) => series.labels[name] === text(value)));
+  }
+
+  /** Forgets a series; a later `at` makes a new one. */
+  remove(series: S): void {
+    if (!this.#series.delete(series)) return;
+    this.#lastSeries = null;
+    removePath(
+      this.#root,
+      this.names.map((name) => series.labels[name] ?? ""),
+      0,
+    );
+  }
+
+  clear(): void {
+    this.#series.clear();
+    this.#root.clear();
+    this.#lastSeries = null;
+  }
+
+  #walk(labels: AnyLabels | undefined): S {
+    if (labels === undefined || this.names.length === 0) {
+      this.#lastSeries = this.#resolve(this.#canonical(labels ?? {}));
+      this.#lastValues.fill("");
+      return this.#lastSeries;
+    }
+    const names = this.names;
+    let node: Trie<S> | S = this.#root;
+    for (let i = 0; i < names.length; i++) {
+      const value: LabelValue | undefined = labels[names[i] as string];
+      const next: Trie<S> | S | undefined = typeof value === "string" ? (node as Trie<S>).get(value) : undefined;
+      if (next === undefined) {
+        this.#lastSeries = null;
+        return this.#resolve(this.#canonical(labels));
+      }
+      this.#lastValues[i] = value as string;
+      node = next;
+    }
+    this.#lastSeries = node as S;
+    return node as S;
+  }
+
+  #canonical(labels: AnyLabels): string[] {
+    for (const name of Object.keys(labels)) this.#requireDeclared(name);
+    return this.names.map((name) => text(Object.hasOwn(labels, name) ? labels[name] : undefined));
+  }
+
+  #requireDeclared(name: string): void {
+    if (this.names.includes(name)) return;
+    const declared = this.names.length === 0 ? "none are declared" : `declared are ${this.names.join(", ")}`;
+    throw new Error(`unknown label "${name}": ${declared}`);
+  }
+
+  #resolve(values: readonly string[]): S {
+    const found = this.#lookup(values);
+    if (found !== undefined) return found;
+    if (this.#series.size < this.#seriesMax) return this.#insert(values);
+    if (!this.#overflowed) {
+      this.#overflowed = true;
+      this.#onOverflow();
+    }
+    const overflow = values.map(() => OVERFLOW_LABEL);
+    return this.#lookup(overflow) ?? this.#insert(overflow);
+  }
+
+  #lookup(values: readonly string[]): S | undefined {
+    if (values.length === 0) return this.#series.values().next().value;
+    let node: Trie<S> | S | undefined = this.#root;
+    for (const value of values) {
+      node = (node as Trie<S>).get(value);
+      if (node === undefined) return undefined;
+    }
+    return node as S;
+  }
+
+  #insert(values: readonly string[]): S {
+    const labels: Record<string, string> = {};
+    for (const [i, name] of this.names.entries()) labels[name] = values[i] ?? "";
+    const series = this.#create(Object.freeze(labels));
+    this.#series.add(series);
+    let node = this.#root;
+    for (const value of values.slice(0, -1)) {
+      const next = (node.get(value) as Trie<S> | undefined) ?? new Map();
+      node.set(value, next);
+      node = next;
+    }
+    const leaf = values.at(-1);
+    if (leaf !== undefined) node.set(leaf, series);
+    return series;
+  }
+}
+
+function text(value: LabelValue | undefined): string {
+  const whole = value === undefined || value === null ? "" : String(value);
+  return whole.length > LABEL_CHARS_MAX ? whole.slice(0, LABEL_CHARS_MAX) : whole;
+}
+
+/** Takes a path and the branches it leaves empty out of a trie. */
+function removePath<S>(node: Trie<S>, values: readonly string[], depth: number): void {
+  const value = values[depth];
+  if (value === undefined) return;
+  const next = node.get(value);
+  if (depth < values.length - 1 && next instanceof Map) removePath(next, values, depth + 1);
+  if (depth === values.length - 1 || (next instanceof Map && next.size === 0)) node.delete(value);
+}

@@ -1,0 +1,153 @@
+import { messageOf } from "../system/errors.ts";
+import type { Log } from "../system/world.ts";
+import { Buckets, DEFAULT_BOUNDS } from "./buckets.ts";
+import { type Counter, LabelledCounter, type MetricSetup } from "./counter.ts";
+import { type Collect, type Gauge, LabelledGauge } from "./gauge.ts";
+import { type Histogram, LabelledHistogram } from "./histogram.ts";
+import type { MetricsSnapshot, MetricUnit } from "./snapshot.ts";
+
+/** Series per metric before the overflow series. Spec section 8. */
+export const SERIES_MAX = 1000;
+
+const NAME = /^crew\.[a-z]+\.[a-z][a-z_]*$/;
+const LABEL = /^[a-z][a-z_]*$/;
+
+export type Metric = Counter | Gauge | Histogram;
+
+export interface RegistryOptions {
+  /** Hears, once per metric, that the series cap was passed or that a `collect` threw. */
+  warn?: Log["warn"];
+  seriesMax?: number;
+  /** Bounds by metric name, from the user's configuration; they win over those at registration. */
+  buckets?: Readonly<Record<string, readonly number[]>>;
+}
+
+export interface MetricOptions<L extends string> {
+  /** Label names, `a-z` and `_`. Values must be few: never an id of a run, task or session (but for live gauges). */
+  labels?: readonly L[];
+  /** Default `count`. */
+  unit?: MetricUnit;
+}
+
+/**
+ * One session's metrics. Registering throws on a bad or a second use of a name, and on a name whose export would
+ * collide with another's (`x` and `x_total`, or a histogram's `x` and `x_count`).
+ */
+export interface MetricRegistry {
+  registerCounter<const L extends string = never>(name: string, help: string, options?: MetricOptions<L>): Counter<L>;
+  registerGauge<const L extends string = never>(
+    name: string,
+    help: string,
+    options?: MetricOptions<L> & { collect?: Collect<L> },
+  ): Gauge<L>;
+  registerHistogram<const L extends string = never>(
+    name: string,
+    help: string,
+    options?: MetricOptions<L> & { buckets?: readonly number[] },
+  ): Histogram<L>;
+  /** Where a metric's problem is told: the callback the registry was created with. */
+  readonly warn: Log["warn"];
+  /** The metric of that name; its labels are checked when used, not when compiled. */
+  get(name: string): Metric | undefined;
+  snapshot(): MetricsSnapshot;
+  /** Forgets all metrics; handles still held go on counting, unseen. Registering throws from then on. */
+  dispose(): void;
+}
+
+export function createMetricRegistry(options: RegistryOptions = {}): MetricRegistry {
+  return new Registry(options);
+}
+
+class Registry implements MetricRegistry {
+  readonly #metrics = new Map<string, Metric>();
+  /** Exported sample name → the metric that has it. */
+  readonly #claims = new Map<string, string>();
+  readonly warn: Log["warn"];
+  readonly #seriesMax: number;
+  readonly #bounds: Readonly<Record<string, readonly number[]>>;
+  readonly #defaultBuckets = new Buckets(DEFAULT_BOUNDS);
+  #disposed = false;
+
+  constructor(options: RegistryOptions) {
+    this.warn = options.warn ?? (() => undefined);
+    this.#seriesMax = options.seriesMax ?? SERIES_MAX;
+    this.#bounds = options.buckets ?? {};
+  }
+
+  registerCounter<const L extends string = never>(name: string, help: string, options: MetricOptions<L> = {}) {
+    const setup = this.#setup(name, help, options);
+    const base = name.replace(/_total$/, "");
+    return this.#add<Counter<L>>(new LabelledCounter(setup), [base, `${base}_total`]);
+  }
+
+  registerGauge<const L extends string = never>(
+    name: string,
+    help: string,
+    options: MetricOptions<L> & { collect?: Collect<L> } = {},
+  ) {
+    let warned = false;
+    const onCollectError = (error: unknown) => {
+      if (!warned) this.warn(`metric ${name} could not be computed: ${messageOf(error)}`);
+      warned = true;
+    };
+    const collect = (options.collect as Collect<string> | undefined) ?? null;
+    const setup = { ...this.#setup(name, help, options), collect, onCollectError };
+    return this.#add<Gauge<L>>(new LabelledGauge(setup), [name]);
+  }
+
+  registerHistogram<const L extends string = never>(
+    name: string,
+    help: string,
+    options: MetricOptions<L> & { buckets?: readonly number[] } = {},
+  ) {
+    const setup = this.#setup(name, help, options);
+    const bounds = (Object.hasOwn(this.#bounds, name) ? this.#bounds[name] : undefined) ?? options.buckets;
+    const buckets = bounds === undefined ? this.#defaultBuckets : new Buckets(bounds);
+    const claims = [name, `${name}_bucket`, `${name}_sum`, `${name}_count`];
+    return this.#add<Histogram<L>>(new LabelledHistogram({ ...setup, buckets }), claims);
+  }
+
+  get(name: string): Metric | undefined {
+    return this.#metrics.get(name);
+  }
+
+  snapshot(): MetricsSnapshot {
+    return Array.from(this.#metrics.values(), (metric) => metric.snapshot());
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#metrics.clear();
+    this.#claims.clear();
+  }
+
+  #setup(name: string, help: string, options: MetricOptions<string>): MetricSetup {
+    if (this.#disposed) throw new Error(`metric ${name}: the registry is disposed`);
+    if (!NAME.test(name)) throw new Error(`bad metric name "${name}": it must match ${NAME.source}`);
+    if (this.#metrics.has(name)) throw new Error(`a metric named ${name} is already registered`);
+    const labelNames = Object.freeze([...(options.labels ?? [])]);
+    for (const label of labelNames) {
+      if (!LABEL.test(label))
+        throw new Error(`metric ${name}: bad label name "${label}": it must match ${LABEL.source}`);
+      if (label === "le") throw new Error(`metric ${name}: the label name "le" belongs to histogram buckets`);
+    }
+    if (new Set(labelNames).size < labelNames.length) throw new Error(`metric ${name}: a label is declared twice`);
+    const seriesMax = this.#seriesMax;
+    const onOverflow = () =>
+      this.warn(`metric ${name} has ${seriesMax} series; further ones are counted together as "overflow"`);
+    return { name, help, unit: options.unit ?? "count", labelNames, seriesMax, onOverflow };
+  }
+
+  /** The instruments' classes take any labels; what the caller declared is known to the type it gets back. */
+  #add<M>(metric: unknown, claims: readonly string[]): M {
+    const typed = metric as Metric;
+    for (const claim of claims) {
+      const owner = this.#claims.get(claim);
+      if (owner !== undefined)
+        throw new Error(`metric ${typed.name} would be exported under a name of ${owner}: ${claim}`);
+    }
+    for (const claim of claims) this.#claims.set(claim, typed.name);
+    this.#metrics.set(typed.name, typed);
+    return metric as M;
+  }
+}

@@ -1,0 +1,168 @@
+import type { CrewEvent, CrewEventType, EventOf, TokenCounts } from "../events/crew-event.ts";
+import { type AttemptRecord, isTerminal, type RunState, type TaskState } from "./run-state.ts";
+
+type RunStep<T extends CrewEventType> = (state: RunState, event: EventOf<T>) => RunState;
+type TaskStep<T extends CrewEventType> = (task: TaskState, event: EventOf<T>) => TaskState;
+type Decision<T extends CrewEventType> = { run: RunStep<T> } | { task: TaskStep<T> } | null;
+
+/** Every event and what it changes; `null` says: nothing that is kept, on purpose. */
+const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
+  "crew.run.created": null,
+  "crew.run.claimed": { run: (state, event) => ({ ...state, owner: event.owner }) },
+  "crew.run.released": { run: (state) => ({ ...state, owner: null }) },
+  "crew.run.started": { run: (state, event) => ({ ...state, status: "running", startedAt: event.ts }) },
+  "crew.run.completed": { run: endRun },
+  "crew.run.failed": { run: endRun },
+  "crew.run.cancelled": { run: endRun },
+  "crew.run.interrupted": { run: (state, event) => ({ ...state, owner: null, reason: event.reason }) },
+  "crew.run.resumed": { run: (state) => ({ ...state, reason: null }) },
+  "crew.run.budget_exceeded": null,
+  "crew.task.ready": { task: (task) => (task.status === "waiting" ? { ...task, status: "ready" } : task) },
+  "crew.task.started": { task: startTask },
+  "crew.task.attempt_started": { task: startAttempt },
+  "crew.task.attempt_finished": { task: finishAttempt },
+  "crew.task.retry_attempt": null,
+  "crew.task.completed": { task: completeTask },
+  "crew.task.failed": { task: endTask },
+  "crew.task.cancelled": { task: endTask },
+  "crew.task.skipped": { task: endTask },
+  "crew.task.progress": { task: showActivity },
+  "crew.task.heartbeat_level": {
+    task: (task, event) => (task.status === "running" ? { ...task, level: event.level } : task),
+  },
+  "crew.task.heartbeat_dead": null,
+  "crew.task.deadletter": null,
+  "crew.task.redriven": null,
+  "crew.task.checkpoint": null,
+  "crew.subagent.spawned": { task: (task, event) => withPid(task, event.attempt, event.pid) },
+  "crew.subagent.adopted": { task: (task, event) => withPid(task, event.attempt, event.pid) },
+  "crew.subagent.completed": null,
+  "crew.mailbox.message": null,
+  "crew.notification.sent": null,
+};
+
+/**
+ * The state after an event. Pure; live state and replay use this same function. Terminal states are final: what comes
+ * after is ignored. Spec section 4.
+ */
+export function applyEvent(state: RunState, event: CrewEvent): RunState {
+  // the table's key and the event's type are the same by construction; TypeScript can't follow that
+  const decision = DECISIONS[event.type] as Decision<CrewEventType>;
+  if (decision === null) return state;
+  if ("run" in decision)
+    return isTerminal(state.status) ? state : (decision.run as RunStep<never>)(state, event as never);
+  const step = decision.task as TaskStep<never>;
+  const tasks = state.tasks.map((task) =>
+    task.taskId === event.taskId && !isTerminal(task.status) ? step(task, event as never) : task,
+  );
+  return { ...state, tasks, tokens: sum(tasks, "tokens"), costUsd: sum(tasks, "costUsd") };
+}
+
+function sum(tasks: readonly TaskState[], field: "tokens" | "costUsd"): number {
+  return tasks.reduce((total, task) => total + task[field], 0);
+}
+
+function endRun(
+  state: RunState,
+  event: EventOf<"crew.run.completed" | "crew.run.failed" | "crew.run.cancelled">,
+): RunState {
+  return { ...state, status: event.status, endedAt: event.ts, reason: event.reason ?? null, owner: null };
+}
+
+function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskState {
+  const { taskId, attempts, tokens, costUsd } = task;
+  return {
+    taskId,
+    attempts,
+    tokens,
+    costUsd,
+    status: "running",
+    startedAt: event.ts,
+    activity: null,
+    level: "healthy",
+  };
+}
+
+function startAttempt(task: TaskState, event: EventOf<"crew.task.attempt_started">): TaskState {
+  const { attempt = task.attempts.length + 1, workerId, workerKind, ts } = event;
+  if (task.attempts.some((known) => known.attempt === attempt)) return task;
+  const started: AttemptRecord = { status: "running", attempt, startedAt: ts, workerId, workerKind, pid: null };
+  return { ...task, attempts: [...task.attempts, started] };
+}
+
+/** All four kinds together: what a provider counts as the tokens of a reply. */
+export function totalTokens(tokens: TokenCounts): number {
+  return tokens.input + tokens.output + tokens.cacheRead + tokens.cacheWrite;
+}
+
+function finishAttempt(task: TaskState, event: EventOf<"crew.task.attempt_finished">): TaskState {
+  const started = task.attempts.find((record) => record.attempt === event.attempt);
+  if (started?.status !== "running") return task;
+  const ended: AttemptRecord = {
+    ...started,
+    status: "ended",
+    endedAt: event.ts,
+    outcome: event.outcome,
+    durationMs: event.durationMs,
+    model: event.model ?? null,
+    tokens: totalTokens(event.tokens),
+    costUsd: event.costUsd,
+    failureKind: event.failureKind ?? null,
+    error: event.error ?? null,
+    summary: event.summary ?? "",
+    artifacts: event.artifacts ?? [],
+  };
+  return {
+    ...task,
+    attempts: task.attempts.map((record) => (record === started ? ended : record)),
+    tokens: task.tokens + ended.tokens,
+    costUsd: task.costUsd + ended.costUsd,
+  };
+}
+
+function completeTask(task: TaskState, event: EventOf<"crew.task.completed">): TaskState {
+  const last = task.attempts.at(-1);
+  return {
+    ...ending(task, event),
+    status: "completed",
+    summary: last?.status === "ended" ? last.summary : "",
+    artifacts: event.artifacts ?? [],
+  };
+}
+
+function endTask(
+  task: TaskState,
+  event: EventOf<"crew.task.failed" | "crew.task.cancelled" | "crew.task.skipped">,
+): TaskState {
+  return { ...ending(task, event), status: event.status };
+}
+
+function ending(
+  task: TaskState,
+  event: EventOf<"crew.task.completed" | "crew.task.failed" | "crew.task.cancelled" | "crew.task.skipped">,
+) {
+  return {
+    taskId: task.taskId,
+    attempts: task.attempts,
+    tokens: task.tokens,
+    costUsd: task.costUsd,
+    startedAt: task.status === "running" ? task.startedAt : null,
+    endedAt: event.ts,
+    durationMs: event.durationMs,
+    error: event.error ?? null,
+  };
+}
+
+function showActivity(task: TaskState, event: EventOf<"crew.task.progress">): TaskState {
+  if (task.status !== "running") return task;
+  const before = task.activity ?? { text: "", tool: "", at: 0 };
+  const tool = event.tool === undefined ? before.tool : event.toolStatus === "running" ? event.tool : "";
+  return { ...task, activity: { text: event.text ?? before.text, tool, at: event.ts } };
+}
+
+function withPid(task: TaskState, attempt: number | undefined, pid: number): TaskState {
+  return {
+    ...task,
+    attempts: task.attempts.map((record) => (record.attempt === attempt ? { ...record, pid } : record)),
+  };
+}

@@ -1,0 +1,103 @@
+import { traceparentOf } from "../events/correlation.ts";
+import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
+import type { AttemptProgress, AttemptReport } from "./execute.ts";
+import type { TaskSpec } from "./manifest.ts";
+import type { RunLoopParts } from "./run-loop.ts";
+import { taskOf } from "./run-state.ts";
+import { renderTaskPrompt } from "./task-prompt.ts";
+
+const ERROR_CHARS_MAX = 2000;
+const SUMMARY_CHARS_MAX = 16_000;
+const PROGRESS_CHARS_MAX = 500;
+
+/**
+ * One attempt of a task, told in events: the one that a former owner left under way when there is such, else the
+ * next. Null when the task is not running.
+ */
+export async function runAttempt(
+  parts: RunLoopParts,
+  spec: TaskSpec,
+  signal: AbortSignal,
+): Promise<AttemptReport | null> {
+  const { run, engine } = parts;
+  const task = taskOf(run.state, spec.taskId);
+  if (task?.status !== "running") return null;
+  const last = task.attempts.at(-1);
+  const open = last?.status === "running" ? last : null;
+  const attempt = open?.attempt ?? task.attempts.length + 1;
+  const workerId = open?.workerId ?? parts.newWorkerId();
+  const place = { taskId: spec.taskId, attempt };
+  if (!open)
+    await run.publisher.publish({ type: "crew.task.attempt_started", ...place, workerId, workerKind: spec.kind });
+  const order = {
+    manifest: run.manifest,
+    task: spec,
+    attempt,
+    prompt: renderTaskPrompt(run.manifest, spec, run.state),
+    folder: parts.attemptFolder(spec.taskId, attempt),
+    traceparent: traceparentOf({ runId: run.manifest.runId, ...place }),
+  };
+  const tell = tellingOf(parts, spec, attempt);
+  const executed = parts.correlation.withCorrelation({ runId: run.manifest.runId, ...place }, () =>
+    engine.execute(order, workerId, tell, signal),
+  );
+  const report = redacted(await executed, parts.redact);
+  await tell.told();
+  await run.publisher.publish({ type: "crew.subagent.completed", ...place, workerId, ...endOf(report) });
+  await run.publisher.publish({ type: "crew.task.attempt_finished", ...place, ...finished(report) });
+  return report;
+}
+
+function endOf(report: AttemptReport) {
+  return { status: report.outcome, durationMs: report.durationMs };
+}
+
+/** Hooks are synchronous; what they publish is lazy, and awaited before the attempt's end is told. */
+function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: number) {
+  const place = { taskId: spec.taskId, attempt };
+  let pending: Promise<unknown> = Promise.resolve();
+  function tell(event: NewEvent): void {
+    pending = Promise.all([pending, run.publisher.publish(event)]);
+    // heard again at the attempt's end; until then nobody awaits it, and an unheard rejection would end Pi
+    pending.catch(() => undefined);
+  }
+  return {
+    spawned({ workerId, pid, adopted }: { workerId: string; pid: number; adopted: boolean }): void {
+      const type = adopted ? ("crew.subagent.adopted" as const) : ("crew.subagent.spawned" as const);
+      tell({ type, ...place, workerId, pid, workerKind: spec.kind });
+    },
+    progress(progress: AttemptProgress): void {
+      const text = progress.text === undefined ? {} : { text: redact(progress.text).slice(0, PROGRESS_CHARS_MAX) };
+      tell({ type: "crew.task.progress", ...place, ...progress, ...text });
+    },
+    told: async (): Promise<void> => {
+      await pending;
+    },
+  };
+}
+
+function redacted(report: AttemptReport, redact: (text: string) => string): AttemptReport {
+  return {
+    ...report,
+    summary: redact(report.summary).slice(0, SUMMARY_CHARS_MAX),
+    error: report.error && {
+      kind: report.error.kind,
+      message: redact(report.error.message).slice(0, ERROR_CHARS_MAX),
+    },
+  };
+}
+
+function finished(report: AttemptReport): CrewEventFields["crew.task.attempt_finished"] {
+  return {
+    outcome: report.outcome,
+    durationMs: report.durationMs,
+    tokens: report.tokens,
+    costUsd: report.costUsd,
+    ...(report.model === null ? {} : { model: report.model }),
+    ...(report.exitCode === null ? {} : { exitCode: report.exitCode }),
+    ...(report.failureKind === null ? {} : { failureKind: report.failureKind }),
+    ...(report.error === null ? {} : { error: report.error }),
+    ...(report.summary === "" ? {} : { summary: report.summary }),
+    ...(report.artifacts.length === 0 ? {} : { artifacts: [...report.artifacts] }),
+  };
+}

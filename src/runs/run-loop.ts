@@ -1,0 +1,228 @@
+import type { Correlation } from "../events/correlation.ts";
+import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
+import type { Publisher } from "../events/publisher.ts";
+import type { Clock } from "../system/world.ts";
+import { runAttempt } from "./attempt.ts";
+import type { TaskEngine } from "./execute.ts";
+import type { RunManifest, TaskSpec } from "./manifest.ts";
+import { nextSteps } from "./next-steps.ts";
+import { isTerminal, type RunState, type RunStatus, type TaskState, taskOf } from "./run-state.ts";
+import type { Slots } from "./slots.ts";
+
+/** The run this loop drives; its owner's view of log and state. */
+export interface DrivenRun {
+  readonly manifest: RunManifest;
+  readonly state: RunState;
+  readonly publisher: Publisher;
+}
+
+export interface RunLoopParts {
+  run: DrivenRun;
+  engine: TaskEngine;
+  slots: Slots;
+  clock: Clock;
+  /** The folder of an attempt, absolute. */
+  attemptFolder(taskId: string, attempt: number): string;
+  newWorkerId(): string;
+  correlation: Correlation;
+  redact(text: string): string;
+}
+
+export type RunLoopEnd = Extract<RunStatus, "completed" | "failed" | "cancelled"> | "released";
+
+/**
+ * Drives one run to its end: ready → attempt → outcome → event, until every task is terminal. It decides from the
+ * folded state only, so that it goes on with a run it took over as it does with its own.
+ */
+export class RunLoop {
+  readonly #parts: RunLoopParts;
+  /** One per attempt under way, by task. */
+  readonly #inFlight = new Map<string, AbortController>();
+  readonly #tasks: Promise<void>[] = [];
+  #stop: { kind: "cancel" | "release"; reason: string } | null = null;
+  #failure: { error: unknown } | null = null;
+  #wake: () => void = () => undefined;
+
+  constructor(parts: RunLoopParts) {
+    this.#parts = parts;
+  }
+
+  /** Ends all attempts and the run with them. The first reason stands. */
+  cancel(reason: string): void {
+    if (this.#stop?.kind === "cancel") return;
+    this.#stop = { kind: "cancel", reason };
+    for (const controller of this.#inFlight.values()) controller.abort(reason);
+    this.#wake();
+  }
+
+  /** Stops driving; attempts under way go on and wait for the next owner. */
+  release(reason: string): void {
+    this.#stop ??= { kind: "release", reason };
+    this.#wake();
+  }
+
+  /** Resolves at the run's end. Rejects when its log can't be written any more; its attempts are then ended. */
+  async drive(): Promise<RunLoopEnd> {
+    const unsubscribe = this.#parts.slots.onFree(() => this.#wake());
+    try {
+      return await this.#loop();
+    } catch (error) {
+      for (const controller of this.#inFlight.values()) controller.abort("the run's log failed");
+      await Promise.allSettled(this.#tasks);
+      throw error;
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  async #loop(): Promise<RunLoopEnd> {
+    const { run } = this.#parts;
+    if (run.state.status === "queued") await this.#publish({ type: "crew.run.started", ...this.#names() });
+    this.#parts.engine.prepare(Math.min(run.manifest.maxConcurrency, run.manifest.tasks.length));
+    for (const spec of run.manifest.tasks) if (taskOf(run.state, spec.taskId)?.status === "running") this.#launch(spec);
+    for (;;) {
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      if (this.#failure) throw this.#failure.error;
+      if (this.#stop?.kind === "release") {
+        await this.#publish({ type: "crew.run.released", reason: this.#stop.reason });
+        return "released";
+      }
+      if (this.#stop) await this.#cancelUnstarted();
+      const end = await this.#advance();
+      if (end) return end;
+      await woken;
+    }
+  }
+
+  /** All that can be done without waiting for an attempt. */
+  async #advance(): Promise<RunLoopEnd | null> {
+    const { run, slots } = this.#parts;
+    for (;;) {
+      const steps = nextSteps(run.manifest, run.state, slots.free);
+      for (const { task, because } of steps.skip)
+        await this.#endTask(
+          task,
+          { type: "crew.task.skipped", status: "skipped" },
+          { kind: "dependency", message: because },
+        );
+      if (steps.skip.length > 0) continue;
+      for (const task of steps.ready)
+        await this.#publish({ type: "crew.task.ready", taskId: task.taskId, ...this.#place(task) });
+      if (steps.end) return this.#endRun(steps.end);
+      if (this.#stop) return null;
+      for (const task of steps.start) {
+        slots.take();
+        await this.#publish({ type: "crew.task.started", taskId: task.taskId, ...this.#place(task) });
+        this.#launch(task);
+      }
+      return null;
+    }
+  }
+
+  #launch(spec: TaskSpec): void {
+    const controller = new AbortController();
+    this.#inFlight.set(spec.taskId, controller);
+    const work = this.#runTask(spec, controller.signal)
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => {
+        this.#inFlight.delete(spec.taskId);
+        this.#parts.slots.give();
+        this.#wake();
+      });
+    this.#tasks.push(work);
+  }
+
+  async #runTask(spec: TaskSpec, signal: AbortSignal): Promise<void> {
+    const report = await runAttempt(this.#parts, spec, signal);
+    if (report === null) return;
+    if (report.outcome === "completed") {
+      await this.#endTask(spec, { type: "crew.task.completed", status: "completed" }, null);
+    } else if (report.outcome === "cancelled" && this.#stop) {
+      await this.#endTask(spec, { type: "crew.task.cancelled", status: "cancelled" }, report.error);
+    } else {
+      await this.#endTask(spec, { type: "crew.task.failed", status: "failed" }, report.error);
+    }
+  }
+
+  async #cancelUnstarted(): Promise<void> {
+    for (const spec of this.#parts.run.manifest.tasks) {
+      const status = taskOf(this.#parts.run.state, spec.taskId)?.status;
+      if (status === "waiting" || status === "ready")
+        await this.#endTask(spec, { type: "crew.task.cancelled", status: "cancelled" }, null);
+    }
+  }
+
+  async #endTask(
+    spec: TaskSpec,
+    end:
+      | { type: "crew.task.completed"; status: "completed" }
+      | { type: "crew.task.failed"; status: "failed" }
+      | { type: "crew.task.cancelled"; status: "cancelled" }
+      | { type: "crew.task.skipped"; status: "skipped" },
+    error: { kind: string; message: string } | null,
+  ): Promise<void> {
+    const task = taskOf(this.#parts.run.state, spec.taskId);
+    if (!task || isTerminal(task.status)) return;
+    const last = task.attempts.at(-1);
+    const ended = last?.status === "ended" ? last : null;
+    await this.#publish({
+      ...end,
+      taskId: spec.taskId,
+      team: this.#parts.run.manifest.team,
+      role: spec.role,
+      taskType: spec.taskType,
+      durationMs: this.#elapsedSince(startOf(task)),
+      attempts: task.attempts.length,
+      tokens: task.tokens,
+      costUsd: task.costUsd,
+      ...(ended?.model == null ? {} : { model: ended.model }),
+      ...(end.status === "completed" && ended ? { artifacts: [...ended.artifacts] } : {}),
+      ...(error === null ? {} : { error }),
+    });
+  }
+
+  async #endRun(end: { status: "completed" | "failed"; reason: string | null }): Promise<RunLoopEnd> {
+    const { state } = this.#parts.run;
+    const cancelled = this.#stop?.kind === "cancel" && state.tasks.some((task) => task.status === "cancelled");
+    const reason = cancelled ? this.#stop?.reason : end.reason;
+    const fields = {
+      ...this.#names(),
+      taskCount: state.tasks.length,
+      durationMs: this.#elapsedSince(state.startedAt),
+      tokens: state.tokens,
+      costUsd: state.costUsd,
+      ...(reason == null ? {} : { reason }),
+    } satisfies Omit<CrewEventFields["crew.run.completed"], "status">;
+    if (cancelled) await this.#publish({ type: "crew.run.cancelled", status: "cancelled", ...fields });
+    else if (end.status === "failed") await this.#publish({ type: "crew.run.failed", status: "failed", ...fields });
+    else await this.#publish({ type: "crew.run.completed", status: "completed", ...fields });
+    return cancelled ? "cancelled" : end.status;
+  }
+
+  /** The wall clock may have been set back meanwhile. Milliseconds. */
+  #elapsedSince(start: number | null): number {
+    return start === null ? 0 : Math.max(0, this.#parts.clock.now() - start);
+  }
+
+  #names() {
+    const { team, workflow } = this.#parts.run.manifest;
+    return { team, workflow };
+  }
+
+  #place(spec: TaskSpec) {
+    const { team } = this.#parts.run.manifest;
+    return { team, role: spec.role, stepName: spec.taskId, workerKind: spec.kind };
+  }
+
+  async #publish(event: NewEvent): Promise<void> {
+    await this.#parts.run.publisher.publish(event);
+  }
+}
+
+function startOf(task: TaskState): number | null {
+  return "startedAt" in task ? task.startedAt : null;
+}

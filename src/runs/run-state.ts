@@ -1,0 +1,119 @@
+import type {
+  ArtifactRecord,
+  AttemptOutcome,
+  EventError,
+  FailureKind,
+  HeartbeatLevel,
+  RunOwner,
+  WorkerKind,
+} from "../events/crew-event.ts";
+import type { RunManifest } from "./manifest.ts";
+
+/** Where a run stands: what folding its events gives. Plain data, so that it can be kept as JSON. */
+
+export type AttemptRecord =
+  | {
+      status: "running";
+      attempt: number;
+      startedAt: number;
+      workerId: string;
+      workerKind: WorkerKind;
+      pid: number | null;
+    }
+  | {
+      status: "ended";
+      attempt: number;
+      startedAt: number;
+      endedAt: number;
+      workerId: string;
+      workerKind: WorkerKind;
+      pid: number | null;
+      outcome: AttemptOutcome;
+      durationMs: number;
+      model: string | null;
+      tokens: number;
+      costUsd: number;
+      failureKind: FailureKind | null;
+      error: EventError | null;
+      summary: string;
+      artifacts: readonly ArtifactRecord[];
+    };
+
+interface TaskCommon {
+  taskId: string;
+  attempts: readonly AttemptRecord[];
+  /** All attempts together. */
+  tokens: number;
+  costUsd: number;
+}
+
+/** What a running task's worker was last seen doing; not kept across processes' deaths. */
+export interface TaskActivity {
+  text: string;
+  tool: string;
+  at: number;
+}
+
+interface TaskEnded extends TaskCommon {
+  /** Null when it never started. */
+  startedAt: number | null;
+  endedAt: number;
+  durationMs: number;
+  error: EventError | null;
+}
+
+export type TaskState =
+  | (TaskCommon & { status: "waiting" | "ready" })
+  | (TaskCommon & { status: "running"; startedAt: number; activity: TaskActivity | null; level: HeartbeatLevel })
+  | (TaskEnded & { status: "completed"; summary: string; artifacts: readonly ArtifactRecord[] })
+  | (TaskEnded & { status: "failed" | "cancelled" | "skipped" });
+
+export type TaskStatus = TaskState["status"];
+export type RunStatus = "queued" | "running" | "completed" | "failed" | "cancelled";
+
+export interface RunState {
+  runId: string;
+  status: RunStatus;
+  team: string;
+  workflow: string;
+  goal: string;
+  createdAt: number;
+  startedAt: number | null;
+  endedAt: number | null;
+  reason: string | null;
+  /** Null when nobody drives the run. */
+  owner: RunOwner | null;
+  /** In the manifest's order. */
+  tasks: readonly TaskState[];
+  tokens: number;
+  costUsd: number;
+}
+
+const TERMINAL: ReadonlySet<string> = new Set(["completed", "failed", "cancelled", "skipped"]);
+
+export function isTerminal(status: RunStatus | TaskStatus): boolean {
+  return TERMINAL.has(status);
+}
+
+/** The state before the first event. */
+export function initialRunState(manifest: RunManifest): RunState {
+  return {
+    runId: manifest.runId,
+    status: "queued",
+    team: manifest.team,
+    workflow: manifest.workflow,
+    goal: manifest.goal,
+    createdAt: Date.parse(manifest.createdAt),
+    startedAt: null,
+    endedAt: null,
+    reason: null,
+    owner: null,
+    tasks: manifest.tasks.map(({ taskId }) => ({ taskId, status: "waiting", attempts: [], tokens: 0, costUsd: 0 })),
+    tokens: 0,
+    costUsd: 0,
+  };
+}
+
+export function taskOf(state: RunState, taskId: string): TaskState | undefined {
+  return state.tasks.find((task) => task.taskId === taskId);
+}

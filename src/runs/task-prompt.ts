@@ -1,0 +1,24 @@
+import type { RunManifest, TaskSpec } from "./manifest.ts";
+import type { RunState } from "./run-state.ts";
+
+const PLACEHOLDER = /\{(goal|outputs\.([a-z0-9_-]+))\}/g;
+
+/**
+ * The task's template with `{goal}` and `{outputs.<step>}` filled in; any other braces stay as they are. What workers
+ * wrote is data from outside: it is fenced and named, so that the next agent can tell it from its orders.
+ */
+export function renderTaskPrompt(manifest: RunManifest, task: TaskSpec, state: RunState): string {
+  const text = task.task.replace(PLACEHOLDER, (whole, name: string, step: string | undefined) => {
+    if (name === "goal") return manifest.goal;
+    return step === undefined ? whole : outputOf(state, step);
+  });
+  return text.trim();
+}
+
+function outputOf(state: RunState, step: string): string {
+  const task = state.tasks.find((candidate) => candidate.taskId === step);
+  if (task?.status !== "completed") return `(step ${step} handed nothing over)`;
+  const text = task.summary.trim();
+  if (text === "") return `(step ${step} ended without a text)`;
+  return `<output step="${step}">\n${text.replaceAll("</output>", "<\\/output>")}\n</output>`;
+}

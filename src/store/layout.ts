@@ -1,0 +1,101 @@
+import { basename, join, resolve, sep } from "node:path";
+import { UserError } from "../system/errors.ts";
+import type { Files } from "../system/world.ts";
+
+/** Where everything lies. Spec section 2. */
+
+const SEGMENT = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+/** Names Windows keeps for devices, whatever follows them. */
+const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)$/;
+
+/** The id itself when it is safe as one path segment on every system; otherwise a UserError that names it. */
+export function safeSegment(id: string, what: string): string {
+  if (SEGMENT.test(id) && !DEVICE.test(id)) return id;
+  throw new UserError(
+    "bad-id",
+    `${JSON.stringify(id.slice(0, 80))} can't be a ${what}: use 1 to 64 of a-z, 0-9, "-" and "_", beginning with a letter or digit.`,
+  );
+}
+
+export interface RunPaths {
+  folder: string;
+  manifest: string;
+  events: string;
+  state: string;
+  inbox: string;
+  artifacts: string;
+}
+
+export function runPaths(crewRoot: string, runId: string): RunPaths {
+  const folder = join(runsFolder(crewRoot), safeSegment(runId, "run id"));
+  return {
+    folder,
+    manifest: join(folder, "manifest.json"),
+    events: join(folder, "events.jsonl"),
+    state: join(folder, "state.json"),
+    inbox: join(folder, "inbox"),
+    artifacts: join(folder, "artifacts"),
+  };
+}
+
+export function runsFolder(crewRoot: string): string {
+  return join(crewRoot, "state", "runs");
+}
+
+/** The folder of one attempt, `tasks/<taskId>/a0001`. */
+export function attemptFolder(crewRoot: string, runId: string, taskId: string, attempt: number): string {
+  const segment = `a${String(attempt).padStart(4, "0")}`;
+  return join(runPaths(crewRoot, runId).folder, "tasks", safeSegment(taskId, "task id"), segment);
+}
+
+/**
+ * `.crew/` of the project, with its own `.gitignore`; the agent folder's `crew/projects/<name>/` when the project is
+ * not writable. Creates it. Throws a UserError when neither can be had, or when a symlink stands in the way: a
+ * repository could have planted it to make us write elsewhere.
+ */
+export async function prepareCrewRoot(files: Files, projectFolder: string, agentFolder: string): Promise<string> {
+  const inProject = join(projectFolder, ".crew");
+  const there = await files.facts(inProject);
+  const mayWrite = there === null ? await files.writable(projectFolder) : await isOurs(files, inProject);
+  const root = mayWrite ? inProject : join(agentFolder, "crew", "projects", projectName(projectFolder));
+  try {
+    await files.makeFolder(runsFolder(root));
+    const ignore = join(root, ".gitignore");
+    if (mayWrite && (await files.facts(ignore)) === null) await files.writeAtomic(ignore, "*\n");
+  } catch (error) {
+    throw new UserError(
+      "crew-root",
+      `No run can be kept: ${root} can't be written (${error instanceof Error ? error.message : String(error)}). ` +
+        "Make it writable, or set PI_CODING_AGENT_DIR to a folder that is.",
+      { cause: error },
+    );
+  }
+  return root;
+}
+
+async function isOurs(files: Files, root: string): Promise<boolean> {
+  for (const path of [root, join(root, "state"), runsFolder(root)]) {
+    const facts = await files.facts(path);
+    if (facts !== null && facts.kind !== "directory")
+      throw new UserError(
+        "crew-root",
+        `No run can be kept: ${path} is a ${facts.kind}, but must be a real folder. Remove it and try again.`,
+      );
+    if (facts !== null && !(await files.writable(path))) return false;
+  }
+  return true;
+}
+
+/** Readable and unique: the folder's name and its whole path as digits. */
+function projectName(projectFolder: string): string {
+  const path = resolve(projectFolder);
+  let hash = 5381;
+  for (const char of path) hash = (Math.imul(hash, 33) ^ char.charCodeAt(0)) >>> 0;
+  const name = basename(path).replaceAll(/[^A-Za-z0-9_-]+/g, "-") || "root";
+  return `${name.slice(0, 40)}-${hash.toString(16)}`;
+}
+
+/** A path as the user would write it: relative when it lies below the folder they work in. */
+export function displayPath(path: string, from: string): string {
+  return path.startsWith(from + sep) ? path.slice(from.length + 1) : path;
+}

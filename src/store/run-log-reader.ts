@@ -1,0 +1,116 @@
+import type { CrewEvent } from "../events/crew-event.ts";
+import { decodeEventLine } from "../events/event-line.ts";
+import type { Files } from "../system/world.ts";
+
+const CHUNK_BYTES = 1024 * 1024;
+const LINE_FEED = 0x0a;
+const NO_BYTES = new Uint8Array(0);
+
+export interface LogPosition {
+  /** Of the last accepted event; 0 before the first. */
+  seq: number;
+  epoch: number;
+  /** Bytes read, whole lines only. */
+  bytes: number;
+  /** Bytes without a line feed stand at the end. */
+  torn: boolean;
+}
+
+/** What was found amiss while reading; all zero in a healthy log. */
+export interface LogHealth {
+  /** Lines that are no event: bad JSON, bad checksum, NULs. */
+  bad: number;
+  /** Events missing between two accepted ones. */
+  missing: number;
+  /** Lines of a former owner, written after it lost the run. */
+  fenced: number;
+  /** Claims that came second, and repeated lines. */
+  ignored: number;
+  /** A later version wrote here: this one must only read. */
+  newer: boolean;
+}
+
+export const LOG_START: LogPosition = { seq: 0, epoch: 0, bytes: 0, torn: false };
+export const HEALTHY_LOG: LogHealth = { bad: 0, missing: 0, fenced: 0, ignored: 0, newer: false };
+
+/** A run is shown as degraded when part of its story is unreadable. */
+export function isDegraded(health: LogHealth): boolean {
+  return health.bad > 0 || health.missing > 0 || health.newer;
+}
+
+/**
+ * The reading end of a run's log: remembers where it stands, so that a second reading costs only what is new. Rules
+ * F1–F5: lines end at 0x0A only (never node:readline, which splits at U+2028); a bad line is counted and skipped; an
+ * event counts when its epoch is the current one and its `seq` goes on; the first claim of the next epoch wins.
+ */
+export class RunLogReader {
+  readonly #files: Files;
+  readonly #path: string;
+  #position: LogPosition;
+  #health: LogHealth;
+
+  constructor(files: Files, path: string, position: LogPosition = LOG_START, health: LogHealth = HEALTHY_LOG) {
+    this.#files = files;
+    this.#path = path;
+    this.#position = position;
+    this.#health = { ...health };
+  }
+
+  get position(): LogPosition {
+    return this.#position;
+  }
+
+  get health(): LogHealth {
+    return { ...this.#health };
+  }
+
+  /** The accepted events since the last call; empty when the file is not there. */
+  async readNew(): Promise<CrewEvent[]> {
+    const events: CrewEvent[] = [];
+    let rest: Uint8Array = NO_BYTES;
+    let offset = this.#position.bytes;
+    for (;;) {
+      const chunk = await this.#files.readRange(this.#path, offset, CHUNK_BYTES);
+      if (chunk === null || chunk.byteLength === 0) break;
+      offset += chunk.byteLength;
+      rest = this.#takeLines(rest.byteLength === 0 ? chunk : Buffer.concat([rest, chunk]), events);
+    }
+    this.#position = { ...this.#position, bytes: offset - rest.byteLength, torn: rest.byteLength > 0 };
+    return events;
+  }
+
+  #takeLines(bytes: Uint8Array, events: CrewEvent[]): Uint8Array {
+    let start = 0;
+    for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
+      if (end > start)
+        this.#takeLine(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString(), events);
+      start = end + 1;
+    }
+    return bytes.subarray(start);
+  }
+
+  #takeLine(line: string, events: CrewEvent[]): void {
+    const decoded = decodeEventLine(line);
+    if (decoded.kind === "bad") this.#health.bad++;
+    else if (decoded.kind === "newer") this.#health.newer = true;
+    else if (decoded.kind === "unknown") this.#accepts(decoded.seq, decoded.epoch, false);
+    else if (this.#accepts(decoded.event.seq, decoded.event.epoch, decoded.event.type === "crew.run.claimed"))
+      events.push(decoded.event);
+  }
+
+  #accepts(seq: number, epoch: number, claim: boolean): boolean {
+    const now = this.#position;
+    if (epoch < now.epoch) {
+      this.#health.fenced++;
+      return false;
+    }
+    const epochGoesOn = claim ? epoch === now.epoch + 1 : epoch === now.epoch;
+    if (!epochGoesOn || seq <= now.seq) {
+      this.#health.ignored++;
+      return false;
+    }
+    this.#health.missing += seq - now.seq - 1;
+    this.#position = { ...now, seq, epoch };
+    return true;
+  }
+}

@@ -1,0 +1,212 @@
+import { execFile, execFileSync, type ChildProcess as NodeChild, spawn, spawnSync } from "node:child_process";
+import { closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
+import { codeOf, messageOf } from "./errors.ts";
+import type { ChildExit, ChildProcess, CommandResult, Processes, ProcessIdentity } from "./world.ts";
+
+const commandOutputBytesMax = 64 * 1024 * 1024;
+const identityToolMs = 2000;
+const OUTPUT = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | (constants.O_NOFOLLOW ?? 0);
+
+/** The real processes. */
+export function nodeProcesses(): Processes {
+  let self: ProcessIdentity | null = null;
+  const own = () => {
+    self ??= { ...machine(), pid: process.pid, processStart: lookUp(process.pid)?.start ?? "" };
+    return self;
+  };
+  return {
+    self: own,
+    alive: (identity) => judge(identity, own()),
+    fork: (options) => new NodeForkedProcess(options),
+    killGroup,
+    withEnvironment,
+    kill: (pid, signal) => signalQuietly(pid, pid, signal),
+    run,
+  };
+}
+
+/**
+ * `start` is empty where the system does not tell; null means that no such process can be seen.
+ * On Linux the second field of stat is the name in brackets, which may hold spaces and brackets itself.
+ */
+function lookUp(pid: number): { state: string; start: string } | null {
+  if (process.platform === "linux") {
+    const stat = readOrEmpty(`/proc/${pid}/stat`);
+    if (!stat) return null;
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return { state: fields[0] ?? "", start: fields[19] ?? "" };
+  }
+  if (process.platform !== "darwin") return { state: "", start: "" };
+  const line = outputOf("ps", ["-o", "state=,lstart=", "-p", String(pid)]);
+  if (!line) return null;
+  const space = line.indexOf(" ");
+  return { state: line.slice(0, space), start: line.slice(space).trim() };
+}
+
+function machine(): Pick<ProcessIdentity, "hostId" | "bootId" | "pidNs"> {
+  if (process.platform === "linux")
+    return {
+      hostId: `${hostname()}/${readOrEmpty("/etc/machine-id").trim()}`,
+      bootId: readOrEmpty("/proc/sys/kernel/random/boot_id").trim(),
+      pidNs: linkOrEmpty("/proc/self/ns/pid"),
+    };
+  if (process.platform !== "darwin") return { hostId: hostname(), bootId: "", pidNs: "" };
+  const device = outputOf("ioreg", ["-rd1", "-c", "IOPlatformExpertDevice"]);
+  const machineId = /"IOPlatformUUID" = "([^"]+)"/.exec(device)?.[1] ?? "";
+  return { hostId: `mac/${machineId}`, bootId: outputOf("sysctl", ["-n", "kern.bootsessionuuid"]), pidNs: "" };
+}
+
+function judge(identity: ProcessIdentity, own: ProcessIdentity): "alive" | "dead" | "unknown" {
+  if (!identity.bootId || !own.bootId || identity.hostId !== own.hostId) return "unknown";
+  // the same machine was started again since: nothing of the boot before is left
+  if (identity.bootId !== own.bootId) return own.hostId.endsWith("/") ? "unknown" : "dead";
+  if (identity.pidNs !== own.pidNs) return "unknown";
+  const found = lookUp(identity.pid);
+  if (!found) return exists(identity.pid) ? "unknown" : "dead";
+  if (found.state.startsWith("Z") || found.state.startsWith("X")) return "dead";
+  if (!found.start || !identity.processStart) return "unknown";
+  return found.start === identity.processStart ? "alive" : "dead";
+}
+
+/** Also true for a process of somebody else, which /proc may hide. */
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) !== "ESRCH";
+  }
+}
+
+function killGroup(pid: number, signal: "SIGTERM" | "SIGKILL"): boolean {
+  if (process.platform !== "win32") return signalQuietly(pid, -pid, signal);
+  return spawnSync("taskkill", ["/T", "/F", "/PID", String(pid)], { stdio: "ignore" }).status === 0;
+}
+
+/** Refuses 0, 1 and what is no pid: kill(2) takes those for our own group, init, or everyone. */
+function signalQuietly(pid: number, target: number, signal: "SIGTERM" | "SIGKILL"): boolean {
+  if (!Number.isSafeInteger(pid) || pid <= 1) return false;
+  try {
+    return process.kill(target, signal);
+  } catch {
+    return false; // gone, or not ours
+  }
+}
+
+function withEnvironment(name: string, value: string): number[] {
+  if (process.platform !== "linux") return [];
+  const wanted = Buffer.from(`\0${name}=${value}\0`).toString("latin1");
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+    .filter((pid) => pid !== process.pid && `\0${readOrEmpty(`/proc/${pid}/environ`)}`.includes(wanted));
+}
+
+function run(command: string, args: string[], options: { cwd: string; timeoutMs: number }): Promise<CommandResult> {
+  const settings = {
+    cwd: options.cwd,
+    timeout: options.timeoutMs,
+    killSignal: "SIGKILL" as const,
+    maxBuffer: commandOutputBytesMax,
+    windowsHide: true,
+  };
+  return new Promise((resolve) => {
+    const child = execFile(command, args, settings, (error, stdout, stderr) => {
+      const code = error ? (typeof error.code === "number" ? error.code : null) : 0;
+      const why = code === null && error ? messageOf(error) : "";
+      resolve({ code, stdout, stderr: stderr || why });
+    });
+    child.stdin?.end();
+  });
+}
+
+class NodeForkedProcess implements ChildProcess {
+  readonly pid: number;
+  readonly exited: Promise<ChildExit>;
+  readonly #child: NodeChild;
+
+  constructor(options: Parameters<Processes["fork"]>[0]) {
+    const output = openSync(options.outputFile, OUTPUT, 0o600);
+    try {
+      this.#child = spawn(options.execPath, options.args, {
+        cwd: options.cwd,
+        env: options.env,
+        detached: true,
+        windowsHide: true,
+        stdio: ["ignore", output, output, "ipc"],
+      });
+    } finally {
+      closeSync(output);
+    }
+    const child = this.#child;
+    // 0 when nothing was started; `error` follows, and `exited` tells
+    this.pid = child.pid ?? 0;
+    this.exited = new Promise((resolve) => {
+      child.once("exit", (code, signal) => resolve({ code, signal }));
+      child.on("error", () => {
+        if (child.pid === undefined) resolve({ code: null, signal: null });
+      });
+    });
+  }
+
+  send(message: unknown): boolean {
+    if (!this.#child.connected) return false;
+    try {
+      // a failed write arrives at the callback; the end of the child tells the rest
+      this.#child.send(message as object, () => undefined);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  onMessage(handler: (message: unknown) => void): void {
+    this.#child.on("message", handler);
+  }
+
+  detach(): void {
+    if (this.#child.connected) this.#child.disconnect();
+    this.#child.unref();
+  }
+
+  keepAlive(on: boolean): void {
+    if (on) {
+      this.#child.ref();
+      this.#child.channel?.ref();
+    } else {
+      this.#child.unref();
+      this.#child.channel?.unref();
+    }
+  }
+}
+
+function outputOf(command: string, args: string[]): string {
+  try {
+    return execFileSync(command, args, {
+      encoding: "utf8",
+      timeout: identityToolMs,
+      // the date of `ps` follows the locale
+      env: { PATH: "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C" },
+      stdio: ["ignore", "pipe", "ignore"],
+    }).trim();
+  } catch {
+    return "";
+  }
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return ""; // ended, or somebody else's
+  }
+}
+
+function linkOrEmpty(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return "";
+  }
+}

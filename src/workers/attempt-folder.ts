@@ -1,0 +1,113 @@
+import { join } from "node:path";
+import type { Files } from "../system/world.ts";
+import type { AttemptMeta, AttemptState, StepRequest } from "./step-contract.ts";
+
+/** The folder of one attempt and how its files are read by others. Spec section 5. */
+
+export interface AttemptPaths {
+  meta: string;
+  state: string;
+  worker: string;
+  stdout: string;
+  stderr: string;
+  heartbeat: string;
+}
+
+/** `heartbeat.json`. `lastSeenAt` is ISO 8601, UTC; `counter` grows with every beat. */
+export interface WorkerHeartbeat {
+  workerId: string;
+  lastSeenAt: string;
+  alive: boolean;
+  pid: number;
+  processStart: string;
+  counter: number;
+}
+
+export function attemptPaths(folder: string): AttemptPaths {
+  return {
+    meta: join(folder, "meta.json"),
+    state: join(folder, "state.json"),
+    worker: join(folder, "worker.log"),
+    stdout: join(folder, "stdout.log"),
+    stderr: join(folder, "stderr.log"),
+    heartbeat: join(folder, "heartbeat.json"),
+  };
+}
+
+/** The folder's name of attempt 1 is `a0001`. */
+export function attemptId(attempt: number): string {
+  return `a${String(attempt).padStart(4, "0")}`;
+}
+
+export function eventId(attempt: number, seq: number): string {
+  return `${attemptId(attempt)}:event:${String(seq).padStart(4, "0")}`;
+}
+
+/** What processes of an attempt carry in their environment, so that all of them can be found and ended. */
+export function attemptTags(
+  request: Pick<StepRequest, "runId" | "taskId" | "attempt">,
+  workerId: string,
+): Record<"FOREMAN_WORKER" | "FOREMAN_ATTEMPT", string> {
+  return {
+    FOREMAN_WORKER: workerId,
+    FOREMAN_ATTEMPT: `${request.runId}/${request.taskId}/${attemptId(request.attempt)}`,
+  };
+}
+
+/** Null when there is none, or when it can't be understood: then nobody may rely on it. */
+export async function readAttemptState(files: Files, folder: string): Promise<AttemptState | null> {
+  return parseAttemptState(await files.readText(attemptPaths(folder).state));
+}
+
+export async function readAttemptMeta(files: Files, folder: string): Promise<AttemptMeta | null> {
+  const value = parseObject(await files.readText(attemptPaths(folder).meta));
+  if (!value || typeof value["attemptId"] !== "string" || !isObject(value["request"])) return null;
+  return value as unknown as AttemptMeta;
+}
+
+export async function readHeartbeat(files: Files, folder: string): Promise<WorkerHeartbeat | null> {
+  const value = parseObject(await files.readText(attemptPaths(folder).heartbeat));
+  if (!value || typeof value["workerId"] !== "string" || typeof value["lastSeenAt"] !== "string") return null;
+  return value as unknown as WorkerHeartbeat;
+}
+
+export function parseAttemptState(text: string | null): AttemptState | null {
+  const value = parseObject(text);
+  if (!value) return null;
+  if (value["status"] === "running") return isRunning(value) ? (value as unknown as AttemptState) : null;
+  if (value["status"] !== "ended" || !isObject(value["result"])) return null;
+  return isResult(value["result"]) ? (value as unknown as AttemptState) : null;
+}
+
+function isRunning(value: Record<string, unknown>): boolean {
+  const texts = ["workerId", "startedAt", "hostId", "bootId", "pidNs", "processStart"];
+  return Number.isSafeInteger(value["pid"]) && texts.every((name) => typeof value[name] === "string");
+}
+
+/** Only what an owner acts upon; the wrapper is the only writer. */
+function isResult(value: Record<string, unknown>): boolean {
+  const metrics = value["metrics"];
+  if (!isObject(metrics) || !isObject(metrics["tokens"]) || typeof metrics["costUsd"] !== "number") return false;
+  const outcomes = ["completed", "failed", "blocked", "lost", "cancelled"];
+  return (
+    outcomes.includes(String(value["attemptOutcome"])) &&
+    typeof value["summary"] === "string" &&
+    typeof value["durationMs"] === "number" &&
+    isObject(value["metadata"]) &&
+    Array.isArray(value["artifacts"])
+  );
+}
+
+function parseObject(text: string | null): Record<string, unknown> | null {
+  if (text === null) return null;
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

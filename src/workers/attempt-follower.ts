@@ -1,0 +1,183 @@
+import type { AttemptProgress } from "../runs/execute.ts";
+import { messageOf } from "../system/errors.ts";
+import type { ProcessIdentity, World } from "../system/world.ts";
+import { attemptPaths, readAttemptState } from "./attempt-folder.ts";
+import { emptyTally, foldPiEvent, type PiTally, parsePiLine, progressOf } from "./pi-events.ts";
+import type { AttemptState, StepResult } from "./step-contract.ts";
+
+const pollMs = 250;
+const progressMs = 250;
+const chunkBytes = 1024 * 1024;
+const lineBytesMax = 32 * 1024 * 1024;
+const lineFeed = 10;
+
+export type AttemptEnd =
+  | { kind: "ended"; result: StepResult }
+  /** The worker is provably gone without an end; `tally` is what it had used up. */
+  | { kind: "gone"; tally: PiTally; startedAt: string | null }
+  /** The follower was told to stop. */
+  | { kind: "stopped"; tally: PiTally; startedAt: string | null };
+
+/** Follows an attempt through its files, whoever does it: the owner's side of a new worker and of an adopted one. */
+export class AttemptFollower {
+  readonly #world: World;
+  readonly #folder: string;
+  readonly #onProgress: (progress: AttemptProgress) => void;
+  readonly #stop = new AbortController();
+  #wake = new AbortController();
+  #childGone = false;
+  #offset = 0;
+  #partial: Uint8Array[] = [];
+  #partialBytes = 0;
+  #tally: PiTally = emptyTally;
+  #state: AttemptState | null = null;
+  #stateVersion = "";
+  readonly #toolStarts = new Map<string, number>();
+  #pending: AttemptProgress | null = null;
+  #progressAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(world: World, folder: string, onProgress: (progress: AttemptProgress) => void) {
+    this.#world = world;
+    this.#folder = folder;
+    this.#onProgress = onProgress;
+  }
+
+  /** Something has changed: look now. */
+  poke(): void {
+    this.#wake.abort();
+  }
+
+  /** The process given the attempt is gone: nothing more will come unless the attempt is another's. */
+  childGone(): void {
+    this.#childGone = true;
+    this.poke();
+  }
+
+  stop(): void {
+    this.#stop.abort();
+    this.poke();
+  }
+
+  /** The worker's process, once it has claimed the attempt and until its end. */
+  get worker(): (ProcessIdentity & { workerId: string }) | null {
+    return this.#state?.status === "running" ? this.#state : null;
+  }
+
+  /** Resolves once, with all progress told. Keeps this process alive until then. */
+  async follow(): Promise<AttemptEnd> {
+    const watch = this.#world.files.watch(this.#folder, () => this.poke());
+    try {
+      for (;;) {
+        this.#wake = new AbortController();
+        const end = await this.#look();
+        if (end) return end;
+        await this.#world.clock.sleep(pollMs, this.#wake.signal);
+      }
+    } finally {
+      watch[Symbol.dispose]();
+    }
+  }
+
+  async #look(): Promise<AttemptEnd | null> {
+    await this.#read();
+    let gone = this.#isGone();
+    if (gone) {
+      // all it ever wrote was written before it was found gone
+      await this.#read();
+      gone = this.#isGone();
+    }
+    const state = this.#state;
+    const over = gone || state?.status === "ended";
+    this.#tell(over);
+    if (state?.status === "ended") return { kind: "ended", result: state.result };
+    const rest = { tally: this.#tally, startedAt: state?.startedAt ?? null };
+    if (gone) return { kind: "gone", ...rest };
+    return this.#stop.signal.aborted ? { kind: "stopped", ...rest } : null;
+  }
+
+  /** The state before the output: what an end sums up has then been read. */
+  async #read(): Promise<void> {
+    try {
+      await this.#readState();
+      await this.#readOutput();
+    } catch (error) {
+      this.#world.log.warn("attempt not readable", { folder: this.#folder, error: messageOf(error) });
+    }
+  }
+
+  #isGone(): boolean {
+    const worker = this.worker;
+    return worker ? this.#world.processes.alive(worker) === "dead" : this.#childGone;
+  }
+
+  async #readState(): Promise<void> {
+    const facts = await this.#world.files.facts(attemptPaths(this.#folder).state);
+    const version = facts ? `${facts.inode}:${facts.bytes}:${facts.modifiedMs}` : "";
+    if (version === this.#stateVersion) return;
+    this.#state = await readAttemptState(this.#world.files, this.#folder);
+    this.#stateVersion = version;
+  }
+
+  async #readOutput(): Promise<void> {
+    for (;;) {
+      const path = attemptPaths(this.#folder).stdout;
+      const bytes = await this.#world.files.readRange(path, this.#offset, chunkBytes);
+      if (!bytes || bytes.byteLength === 0) return;
+      this.#offset += bytes.byteLength;
+      this.#split(bytes);
+    }
+  }
+
+  /** On bytes: a character may lie across two reads, and only a line feed ends a line. */
+  #split(bytes: Uint8Array): void {
+    let start = 0;
+    for (let end = bytes.indexOf(lineFeed); end >= 0; end = bytes.indexOf(lineFeed, start)) {
+      this.#partial.push(bytes.subarray(start, end));
+      if (this.#partialBytes + end - start <= lineBytesMax)
+        this.#takeLine(Buffer.concat(this.#partial).toString("utf8"));
+      this.#partial = [];
+      this.#partialBytes = 0;
+      start = end + 1;
+    }
+    const rest = bytes.byteLength - start;
+    this.#partialBytes += rest;
+    if (this.#partialBytes > lineBytesMax) this.#partial = [];
+    else if (rest > 0) this.#partial.push(bytes.slice(start));
+  }
+
+  #takeLine(line: string): void {
+    const event = parsePiLine(line);
+    if (!event) return;
+    this.#tally = foldPiEvent(this.#tally, event);
+    const shown = progressOf(event);
+    if (!shown) return;
+    const { progress, toolCallId } = shown;
+    if (toolCallId === null) this.#pending = { ...this.#pending, ...progress };
+    else this.#pending = { ...withoutTool(this.#pending), ...progress, ...this.#toolTime(progress, toolCallId) };
+  }
+
+  /** Event lines carry no time; a poke comes with each, so that the time of reading is good enough. */
+  #toolTime(progress: AttemptProgress, toolCallId: string): AttemptProgress {
+    const now = this.#world.clock.monotonicMs();
+    if (progress.toolStatus === "running") {
+      this.#toolStarts.set(toolCallId, now);
+      return {};
+    }
+    const startedAt = this.#toolStarts.get(toolCallId);
+    this.#toolStarts.delete(toolCallId);
+    return startedAt === undefined ? {} : { toolDurationMs: Math.round(now - startedAt) };
+  }
+
+  #tell(atOnce: boolean): void {
+    const now = this.#world.clock.monotonicMs();
+    if (!this.#pending || (!atOnce && now - this.#progressAtMs < progressMs)) return;
+    const progress = this.#pending;
+    this.#pending = null;
+    this.#progressAtMs = now;
+    this.#onProgress(progress);
+  }
+}
+
+function withoutTool(progress: AttemptProgress | null): AttemptProgress {
+  return progress?.text === undefined ? {} : { text: progress.text };
+}

@@ -1,0 +1,251 @@
+import { invariant, messageOf } from "../system/errors.ts";
+import type { AppendHandle, World } from "../system/world.ts";
+import { attemptId, attemptPaths, eventId, type WorkerHeartbeat } from "./attempt-folder.ts";
+import type { KindResult } from "./kind.ts";
+import type {
+  AttemptMeta,
+  AttemptState,
+  LifecycleEvent,
+  LifecycleEventType,
+  StepOutcome,
+  StepRequest,
+  StepResult,
+} from "./step-contract.ts";
+
+const heartbeatMs = 5000;
+const logBytesMax = 50 * 1024 * 1024;
+
+/** The wrapper's pen: it alone writes an attempt's folder. */
+export class AttemptRecord {
+  readonly #world: World;
+  readonly #request: StepRequest;
+  readonly #workerId: string;
+  readonly #startedAtMs: number;
+  readonly #startedMonotonicMs: number;
+  readonly #events: LifecycleEvent[] = [];
+  readonly #worker: AppendHandle;
+  readonly #stdout: LimitedLog;
+  readonly #stderr: LimitedLog;
+  #heartbeat: Disposable | null = null;
+  #beats = 0;
+  #claimed = false;
+
+  /** The folder must be there. */
+  constructor(world: World, request: StepRequest, workerId: string) {
+    const paths = attemptPaths(request.runtime.attemptFolder);
+    this.#world = world;
+    this.#request = request;
+    this.#workerId = workerId;
+    this.#startedAtMs = world.clock.now();
+    this.#startedMonotonicMs = world.clock.monotonicMs();
+    this.#worker = world.files.openAppend(paths.worker);
+    this.#stdout = new LimitedLog(world.files.openAppend(paths.stdout), stdoutNotice, keepsUsage);
+    this.#stderr = new LimitedLog(world.files.openAppend(paths.stderr), stderrNotice, () => null);
+  }
+
+  /**
+   * Writes what was asked and that it is being done, before any of it is. Rejects with EEXIST when another process has
+   * taken the attempt: `state.json` is made once.
+   */
+  async claim(): Promise<void> {
+    const { files, processes } = this.#world;
+    const paths = attemptPaths(this.#request.runtime.attemptFolder);
+    const meta: AttemptMeta = { attemptId: attemptId(this.#request.attempt), request: this.#request };
+    if ((await files.facts(paths.meta)) === null) await files.writeNew(paths.meta, JSON.stringify(meta));
+    const state: AttemptState = {
+      status: "running",
+      workerId: this.#workerId,
+      ...processes.self(),
+      startedAt: iso(this.#startedAtMs),
+      lastEventSeq: this.#events.length,
+    };
+    await files.writeNew(paths.state, JSON.stringify(state));
+    this.#claimed = true;
+    await this.#beat();
+    this.#heartbeat = this.#world.clock.every(heartbeatMs, () => void this.#beat());
+  }
+
+  event(type: LifecycleEventType, detail?: string): void {
+    const seq = this.#events.length + 1;
+    const at = iso(this.#world.clock.now());
+    const id = eventId(this.#request.attempt, seq);
+    const event: LifecycleEvent = { seq, eventId: id, type, at, ...(detail === undefined ? {} : { detail }) };
+    this.#events.push(event);
+    this.#guard(() => this.#worker.write(`${JSON.stringify(event)}\n`));
+  }
+
+  stdout(line: string): void {
+    this.#guard(() => this.#stdout.write(`${line}\n`));
+  }
+
+  stderr(text: string): void {
+    this.#guard(() => this.#stderr.write(text));
+  }
+
+  /** Writes the end; on disk when it resolves. */
+  async end(result: KindResult): Promise<StepResult> {
+    invariant(this.#claimed, "only who claimed an attempt records its end");
+    this.#heartbeat?.[Symbol.dispose]();
+    this.event("worker_exited", result.exitCode === null ? result.outcome : `exit ${result.exitCode}`);
+    this.event(endEvents[stepOutcomeOf(result)], result.error?.message.slice(0, 200));
+    const step = this.#stepResult(result);
+    const state: AttemptState = {
+      status: "ended",
+      lastEventSeq: this.#events.length,
+      checkpointSeq: 0,
+      exitCode: result.exitCode,
+      result: step,
+    };
+    await Promise.all([this.#worker.sync(), this.#stdout.sync(), this.#stderr.sync()].map(settled));
+    await this.#world.files.writeAtomic(attemptPaths(this.#request.runtime.attemptFolder).state, JSON.stringify(state));
+    return step;
+  }
+
+  close(): void {
+    this.#heartbeat?.[Symbol.dispose]();
+    for (const log of [this.#worker, this.#stdout, this.#stderr]) log.close();
+  }
+
+  #stepResult(result: KindResult): StepResult {
+    const request = this.#request;
+    const paths = attemptPaths(request.runtime.attemptFolder);
+    const outcome = stepOutcomeOf(result);
+    const { clock, processes } = this.#world;
+    const durationMs = Math.round(clock.monotonicMs() - this.#startedMonotonicMs);
+    return {
+      ok: outcome === "completed",
+      outcome,
+      attemptOutcome: result.outcome,
+      summary: result.summary,
+      needsHuman: outcome === "blocked",
+      blocked: outcome === "blocked",
+      taskId: request.taskId,
+      stepId: request.stepId,
+      runId: request.runId,
+      attempt: request.attempt,
+      workerKind: request.workerKind,
+      startedAt: iso(this.#startedAtMs),
+      finishedAt: iso(clock.now()),
+      durationMs,
+      metadata: {
+        workerId: this.#workerId,
+        pid: processes.self().pid,
+        model: result.model,
+        exitCode: result.exitCode,
+      },
+      error: result.error,
+      failureKind: result.failureKind,
+      logPaths: { worker: paths.worker, stdout: paths.stdout, stderr: paths.stderr },
+      lifecycleEvents: [...this.#events],
+      artifacts: [],
+      suggestedFollowup: null,
+      metrics: {
+        durationMs,
+        lifecycleEventCount: this.#events.length,
+        stdoutChunkCount: this.#stdout.chunks,
+        stderrChunkCount: this.#stderr.chunks,
+        checkpointCount: 0,
+        tokens: result.tokens,
+        costUsd: result.costUsd,
+      },
+    };
+  }
+
+  async #beat(): Promise<void> {
+    const { clock, files, processes, log } = this.#world;
+    const { pid, processStart } = processes.self();
+    this.#beats += 1;
+    const beat: WorkerHeartbeat = {
+      workerId: this.#workerId,
+      lastSeenAt: iso(clock.now()),
+      alive: true,
+      pid,
+      processStart,
+      counter: this.#beats,
+    };
+    try {
+      const { heartbeat } = attemptPaths(this.#request.runtime.attemptFolder);
+      await files.writeAtomic(heartbeat, JSON.stringify(beat));
+    } catch (error) {
+      log.warn("heartbeat not written", { error: messageOf(error) });
+    }
+  }
+
+  /** A full disk must not end the session that is being recorded; the end of the attempt will show it. */
+  #guard(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      this.#world.log.warn("log not written", { error: messageOf(error) });
+    }
+  }
+}
+
+/** A log that stops growing at its limit, and says so once. */
+class LimitedLog {
+  readonly #handle: AppendHandle;
+  readonly #notice: string;
+  readonly #essence: (text: string) => string | null;
+  #bytes = 0;
+  #cut = false;
+  chunks = 0;
+
+  /** `essence` is what is still written of a text beyond the limit. */
+  constructor(handle: AppendHandle, notice: string, essence: (text: string) => string | null) {
+    this.#handle = handle;
+    this.#notice = notice;
+    this.#essence = essence;
+  }
+
+  write(text: string): void {
+    this.chunks += 1;
+    this.#bytes += Buffer.byteLength(text);
+    if (this.#bytes <= logBytesMax) {
+      this.#handle.write(text);
+      return;
+    }
+    if (!this.#cut) this.#handle.write(this.#notice);
+    this.#cut = true;
+    const kept = this.#essence(text);
+    if (kept !== null) this.#handle.write(kept);
+  }
+
+  sync(): Promise<void> {
+    return this.#handle.sync();
+  }
+
+  close(): void {
+    this.#handle.close();
+  }
+}
+
+const stdoutNotice = `${JSON.stringify({ type: "log_cut", bytesMax: logBytesMax })}\n`;
+const stderrNotice = `\n[cut at ${logBytesMax} bytes]\n`;
+
+/** Usage is money: it is kept whatever the size, without the words. */
+function keepsUsage(line: string): string | null {
+  if (!line.startsWith('{"type":"message_end"') || !line.includes('"role":"assistant"')) return null;
+  const event = JSON.parse(line) as { message: Record<string, unknown> };
+  return `${JSON.stringify({ ...event, message: { ...event.message, content: [] } })}\n`;
+}
+
+const endEvents: Readonly<Record<StepOutcome, LifecycleEventType>> = {
+  prepared: "step_prepared",
+  completed: "step_completed",
+  failed: "step_failed",
+  blocked: "step_blocked",
+};
+
+function stepOutcomeOf(result: KindResult): StepOutcome {
+  if (result.outcome === "completed" || result.outcome === "blocked") return result.outcome;
+  return "failed";
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** The end is what counts; a log that can't be synced has been reported. */
+function settled(work: Promise<unknown>): Promise<unknown> {
+  return work.catch(() => undefined);
+}

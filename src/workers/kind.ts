@@ -1,0 +1,38 @@
+import type { AttemptOutcome, EventError, FailureKind, TokenCounts } from "../events/crew-event.ts";
+import type { StepRequest } from "./step-contract.ts";
+
+/** How a kind of worker does one attempt inside the wrapper. */
+
+export interface KindContext {
+  /** Aborts with a StopReason. */
+  signal: AbortSignal;
+  /** Resolves when the attempt is claimed on disk; nothing with an effect may happen before. Rejects when it is not ours. */
+  claimed: Promise<void>;
+  /** One line into stdout.log, without its line feed. */
+  stdout(line: string): void;
+  /** Text into stderr.log. */
+  stderr(text: string): void;
+}
+
+export type StopReason = "timeout" | "cancelled";
+
+export interface KindResult {
+  outcome: AttemptOutcome;
+  summary: string;
+  /** `provider/id`; null for kinds without a model. */
+  model: string | null;
+  tokens: TokenCounts;
+  costUsd: number;
+  exitCode: number | null;
+  failureKind: FailureKind | null;
+  error: EventError | null;
+}
+
+export interface AttemptKind {
+  /** Does ahead what the next attempt in `cwd` will need. Never rejects. */
+  prepare(cwd: string): Promise<void>;
+  /** Never rejects for what happens in the attempt; rejects when `claimed` does. */
+  run(request: StepRequest, context: KindContext): Promise<KindResult>;
+  /** What is known of an attempt that can't end by itself any more. */
+  partial(): KindResult | null;
+}

@@ -1,0 +1,161 @@
+import { join } from "node:path";
+import { messageOf, UserError } from "../system/errors.ts";
+import type { Files } from "../system/world.ts";
+import type { AttemptKind, KindContext, KindResult } from "./kind.ts";
+import { emptyTally, foldPiEvent, type PiEvent, type PiTally } from "./pi-events.ts";
+import { blocked, failed, judgePiEnd, type PiVerdict, type StopCause } from "./pi-outcome.ts";
+import { type OpenSession, openSession, type PreparedServices, prepareServices, requireSdk } from "./pi-session.ts";
+import type { StepRequest } from "./step-contract.ts";
+
+export interface PiKindOptions {
+  files: Files;
+  loadHost(): Promise<unknown>;
+  agentDir: string;
+  extensionPaths: readonly string[];
+  noExtensions: boolean;
+}
+
+interface Prepared {
+  cwd: string;
+  /** Of the files the services were made from. */
+  fingerprint: string;
+  services: Promise<PreparedServices>;
+}
+
+/** Kind `pi`: a session of the host's SDK within this process. Services are made ahead and used once. */
+export function createPiKind(options: PiKindOptions): AttemptKind {
+  let prepared: Prepared | null = null;
+  let current: PiAttempt | null = null;
+
+  const make = async (cwd: string): Promise<Prepared> => {
+    const fingerprint = await fingerprintOf(options, cwd);
+    const services = options.loadHost().then((module) => prepareServices(requireSdk(module), { ...options, cwd }));
+    services.catch(() => undefined); // told to whoever takes it
+    return { cwd, fingerprint, services };
+  };
+  const take = async (cwd: string): Promise<PreparedServices> => {
+    const ahead = prepared;
+    prepared = null;
+    const fits = ahead?.cwd === cwd && ahead.fingerprint === (await fingerprintOf(options, cwd));
+    return await (ahead && fits ? ahead : await make(cwd)).services;
+  };
+
+  return {
+    prepare: async (cwd) => {
+      prepared = await make(cwd);
+      await prepared.services.catch(() => undefined);
+    },
+    run: async (request, context) => {
+      const attempt = new PiAttempt(request, context);
+      current = attempt;
+      const result = await attempt.run(take);
+      current = null;
+      return result;
+    },
+    partial: () => current?.partial() ?? null,
+  };
+}
+
+/** Changes when the user's settings, models or keys do: then services made ahead are stale. */
+async function fingerprintOf({ files, agentDir }: PiKindOptions, cwd: string): Promise<string> {
+  const paths = [
+    ...["settings.json", "models.json", "auth.json", "trust.json"].map((name) => join(agentDir, name)),
+    join(cwd, ".pi", "settings.json"),
+  ];
+  const facts = await Promise.all(paths.map((path) => files.facts(path)));
+  return facts.map((fact) => (fact ? `${fact.inode}:${fact.bytes}:${fact.modifiedMs}` : "-")).join(" ");
+}
+
+class PiAttempt {
+  readonly #request: StepRequest;
+  readonly #context: KindContext;
+  #tally: PiTally = emptyTally;
+  #stopCause: StopCause = null;
+
+  constructor(request: StepRequest, context: KindContext) {
+    this.#request = request;
+    this.#context = context;
+  }
+
+  partial(): KindResult {
+    return this.#result(failed("transient", "worker-crashed", "The worker did not come to an end."));
+  }
+
+  async run(take: (cwd: string) => Promise<PreparedServices>): Promise<KindResult> {
+    const pi = this.#request.pi;
+    if (!pi) return this.#result(failed("permanent", "request", "A step of kind pi needs an agent."));
+    let open: OpenSession | null = null;
+    try {
+      const services = await take(this.#request.runtime.worktreePath);
+      open = await openSession(services, pi.agent, (text) => this.#context.stderr(`${text}\n`));
+    } catch (error) {
+      await this.#context.claimed;
+      return this.#result(setupFailure(error));
+    }
+    try {
+      await this.#context.claimed;
+      const thrown = await this.#ask(open, pi.prompt, pi.agent.maxTurns);
+      return this.#result(
+        judgePiEnd({
+          tally: this.#tally,
+          stopCause: this.#stopCause,
+          thrown,
+          retryAfter: open.retryAfter(),
+          timeoutSec: this.#request.timeoutSec,
+          maxTurns: pi.agent.maxTurns,
+        }),
+      );
+    } finally {
+      await open.close();
+    }
+  }
+
+  /** What the host threw; empty when it came to an end of its own. */
+  async #ask({ session }: OpenSession, prompt: string, maxTurns: number | null): Promise<string> {
+    const { signal } = this.#context;
+    const stop = (cause: StopCause) => {
+      this.#stopCause ??= cause;
+      session.abort().catch((error: unknown) => this.#context.stderr(`${messageOf(error)}\n`));
+    };
+    const onAbort = () => stop(signal.reason === "timeout" ? "timeout" : "cancelled");
+    if (signal.aborted) {
+      onAbort();
+      return "";
+    }
+    const unsubscribe = session.subscribe((event) => {
+      this.#take(event);
+      const more = event.type === "turn_end" && this.#tally.stopReason === "toolUse";
+      if (more && maxTurns !== null && this.#tally.turns >= maxTurns) stop("max-turns");
+    });
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      this.#context.stdout(JSON.stringify(session.sessionManager.getHeader()));
+      // without expansion: a task that begins with "/" is no command
+      await session.prompt(prompt, { expandPromptTemplates: false });
+      return "";
+    } catch (error) {
+      return messageOf(error) || "The host ended the session.";
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      unsubscribe();
+    }
+  }
+
+  #take(event: PiEvent): void {
+    if (event.type === "message_update") return;
+    this.#tally = foldPiEvent(this.#tally, event);
+    const { messages: _repeated, ...line } = event;
+    this.#context.stdout(JSON.stringify(event.type === "agent_end" ? line : event));
+  }
+
+  #result(verdict: PiVerdict): KindResult {
+    const { lastText, lastModel, tokens, costUsd } = this.#tally;
+    return { ...verdict, summary: lastText, model: lastModel, tokens, costUsd };
+  }
+}
+
+function setupFailure(error: unknown): PiVerdict {
+  const message = messageOf(error);
+  if (!(error instanceof UserError)) return failed("permanent", "session-setup", message);
+  return error.code === "host-sdk" ? blocked(error.code, message) : failed("permanent", error.code, message);
+}

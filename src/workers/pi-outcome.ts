@@ -1,0 +1,99 @@
+import type { AttemptOutcome, EventError, FailureKind } from "../events/crew-event.ts";
+import type { PiTally } from "./pi-events.ts";
+
+/** How a pi attempt ended, judged from what the host said. Spec sections 5 and 6. */
+
+const errorCharsMax = 2000;
+/** The exit code of `timeout(1)`. */
+const timeoutExitCode = 124;
+
+/** Why we ended the session ourselves; null when it ended by itself. */
+export type StopCause = "timeout" | "cancelled" | "max-turns" | null;
+
+export interface PiEnd {
+  tally: PiTally;
+  stopCause: StopCause;
+  /** What the host threw instead of an end; empty when it did not. */
+  thrown: string;
+  /** `Retry-After` of the provider's last answer, in its own words; empty when none was seen. */
+  retryAfter: string;
+  /** For the sentence of a timeout. */
+  timeoutSec: number | null;
+  maxTurns: number | null;
+}
+
+export interface PiVerdict {
+  outcome: AttemptOutcome;
+  failureKind: FailureKind | null;
+  error: EventError | null;
+  exitCode: number | null;
+}
+
+export function judgePiEnd(end: PiEnd): PiVerdict {
+  const { tally } = end;
+  switch (end.stopCause) {
+    case "timeout":
+      return {
+        ...failed("transient", "timeout", `No end within timeoutSec ${end.timeoutSec ?? 0}.`),
+        exitCode: timeoutExitCode,
+      };
+    case "cancelled":
+      return cancelled("The attempt was cancelled.");
+    case "max-turns":
+      return failed("permanent", "max-turns", `The agent used its maxTurns ${end.maxTurns ?? 0} without an end.`);
+    case null:
+      break;
+  }
+  if (end.thrown) return failedRequest(end.thrown, end.retryAfter);
+  if (tally.stopReason === null) return failed("permanent", "no-reply", "The session ended without a model's reply.");
+  if (tally.stopReason === "error") return failedRequest(tally.errorMessage ?? "unknown error", end.retryAfter);
+  if (tally.stopReason === "aborted") return cancelled(tally.errorMessage ?? "The session was aborted.");
+  if (tally.stopReason === "length")
+    return failed("permanent", "output-length", "The model's reply was cut at its output limit.");
+  return judgeWords(tally.finalText);
+}
+
+/** Only a status of its own counts, not digits within an id. */
+const transientPattern =
+  /overloaded|rate.?limit|too many requests|\b(408|409|425|429|5\d\d)\b|service.?unavailable|server.?error|internal.?error|bad gateway|network|connection|connect error|socket|econn|etimedout|eai_again|enotfound|epipe|fetch failed|timed? ?out|timeout|terminated|stream ended|ended without|other side closed|provider.?returned.?error|retry delay|http2/i;
+const permanentPattern =
+  /\b(400|401|402|403|404|405|413|422)\b|api.?key|unauthori[sz]ed|authentication|permission|forbidden|invalid.?request|context.?(length|window)|too many tokens|prompt is too long|maximum context|no model|unknown model|model.{0,40}not found|does not exist|not supported|billing|credit|insufficient.?quota|quota exceeded/i;
+
+/** Unknown words are taken as permanent: a retry of what is not understood costs money. */
+export function failureKindOf(message: string): "transient" | "permanent" {
+  const status = /^\s*(?:error:?\s*)?(\d{3})\b/i.exec(message)?.[1];
+  if (status) return /^(408|409|425|429|5\d\d)$/.test(status) ? "transient" : "permanent";
+  if (permanentPattern.test(message)) return "permanent";
+  return transientPattern.test(message) ? "transient" : "permanent";
+}
+
+function failedRequest(message: string, retryAfter: string): PiVerdict {
+  const wait = retryAfter ? ` (Retry-After: ${retryAfter})` : "";
+  return failed(failureKindOf(message), "model-request", `${message}${wait}`);
+}
+
+/** The agent's own verdict: the last line that is not empty. */
+function judgeWords(text: string): PiVerdict {
+  const line = text.trimEnd().split("\n").at(-1) ?? "";
+  const found = /^[\s>*_#`-]*verdict\s*:[\s*_`]*(fail|blocked)\b/i.exec(line);
+  if (!found) return { outcome: "completed", failureKind: null, error: null, exitCode: 0 };
+  const message = line.trim();
+  if (found[1]?.toLowerCase() === "fail") return failed("permanent", "verdict", message);
+  return blocked("verdict", message);
+}
+
+export function failed(failureKind: FailureKind, kind: string, message: string): PiVerdict {
+  return { outcome: "failed", failureKind, error: errorOf(kind, message), exitCode: 1 };
+}
+
+export function blocked(kind: string, message: string): PiVerdict {
+  return { outcome: "blocked", failureKind: "permanent", error: errorOf(kind, message), exitCode: null };
+}
+
+export function cancelled(message: string): PiVerdict {
+  return { outcome: "cancelled", failureKind: "cancelled", error: errorOf("cancelled", message), exitCode: null };
+}
+
+function errorOf(kind: string, message: string): EventError {
+  return { kind, message: message.slice(0, errorCharsMax) };
+}

@@ -1,0 +1,39 @@
+import { isObject } from "./attempt-folder.ts";
+import type { StepRequest } from "./step-contract.ts";
+
+/** What an owner and a wrapper say to each other; the files tell everything that must not be lost. */
+
+export type OwnerMessage =
+  | { type: "attempt"; request: StepRequest; workerId: string }
+  | { type: "cancel"; reason: string }
+  | { type: "end" };
+
+export type WrapperMessage =
+  /** The SDK is loaded and the next session's services are made. */
+  | { type: "ready" }
+  /** The attempt's files grew. */
+  | { type: "changed" }
+  /** The attempt is over: recorded, or `refused` because it could not be begun. `leaving`: the process takes no other. */
+  | { type: "ended"; refused: string | null; leaving: boolean };
+
+/** What `start.mjs` gets as its second argument, as JSON. */
+export interface WrapperOptions {
+  agentDir: string;
+  /** The folder services are made for before the first attempt. */
+  cwd: string;
+  extensionPaths: readonly string[];
+  /** Of the user's extensions only those of `extensionPaths` are loaded. */
+  noExtensions: boolean;
+  /** Holds the wrapper's own output; removed by the wrapper at a clean end. */
+  outputFile: string;
+}
+
+export function isOwnerMessage(value: unknown): value is OwnerMessage {
+  if (!isObject(value)) return false;
+  if (value["type"] === "attempt") return isObject(value["request"]) && typeof value["workerId"] === "string";
+  return value["type"] === "cancel" || value["type"] === "end";
+}
+
+export function isWrapperMessage(value: unknown): value is WrapperMessage {
+  return isObject(value) && ["ready", "changed", "ended"].includes(String(value["type"]));
+}

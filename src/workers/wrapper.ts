@@ -1,0 +1,237 @@
+import type { WorkerKind } from "../events/crew-event.ts";
+import { codeOf, messageOf } from "../system/errors.ts";
+import type { World } from "../system/world.ts";
+import { attemptTags } from "./attempt-folder.ts";
+import { endTagged } from "./attempt-processes.ts";
+import { AttemptRecord } from "./attempt-record.ts";
+import type { AttemptKind, KindContext, KindResult, StopReason } from "./kind.ts";
+import { blocked, failed } from "./pi-outcome.ts";
+import type { StepRequest } from "./step-contract.ts";
+import type { OwnerMessage, WrapperMessage } from "./wrapper-messages.ts";
+
+/** From an abort until the attempt's processes are killed and its end is written without it. */
+const graceMs = 3000;
+const sweepMaxMs = 1000;
+const timerMsMax = 2 ** 31 - 1;
+const endTries = 3;
+const endRetryMs = 500;
+
+/** The wrapper's process as the worker host sees it. */
+export interface WrapperProcess {
+  /** Quiet when the owner is gone. */
+  tell(message: WrapperMessage): void;
+  /** Sets the environment and working folder, sends stray output to `output`; returns what undoes it. */
+  enter(environment: Readonly<Record<string, string>>, cwd: string, output: (text: string) => void): () => void;
+  /** Ends the process. */
+  exit(code: number): void;
+}
+
+interface Attempt {
+  readonly request: StepRequest;
+  readonly workerId: string;
+  readonly stop: AbortController;
+  readonly record: AttemptRecord;
+}
+
+/** Does one attempt at a time and records it; outlives its owner until the attempt is over. */
+export class WorkerHost {
+  readonly #world: World;
+  readonly #process: WrapperProcess;
+  readonly #kinds: Partial<Record<WorkerKind, AttemptKind>>;
+  #cwd: string;
+  #current: Attempt | null = null;
+  #ending = false;
+
+  constructor(
+    world: World,
+    wrapperProcess: WrapperProcess,
+    kinds: Partial<Record<WorkerKind, AttemptKind>>,
+    cwd: string,
+  ) {
+    this.#world = world;
+    this.#process = wrapperProcess;
+    this.#kinds = kinds;
+    this.#cwd = cwd;
+  }
+
+  async prepare(): Promise<void> {
+    await this.#kinds.pi?.prepare(this.#cwd);
+    this.#process.tell({ type: "ready" });
+  }
+
+  async take(message: OwnerMessage): Promise<void> {
+    if (message.type === "cancel") this.#stop("cancelled");
+    else if (message.type === "end") this.leave();
+    else if (this.#current || this.#ending) this.#tellEnded("the worker is busy");
+    else await this.#work(message.request, message.workerId);
+  }
+
+  /** The owner is gone or wants no more: ends now when idle, else after the attempt. */
+  leave(): void {
+    this.#ending = true;
+    if (!this.#current) this.#process.exit(0);
+  }
+
+  /** SIGTERM: cancels, records, ends. */
+  terminate(): void {
+    this.#stop("cancelled");
+    this.leave();
+  }
+
+  /** Something threw where nobody listened, most likely an extension: the attempt fails, the process ends. */
+  async crash(error: unknown): Promise<void> {
+    const attempt = this.#current;
+    this.#ending = true;
+    if (attempt) {
+      const base = this.#kinds[attempt.request.workerKind]?.partial() ?? emptyResult;
+      const verdict = failed("transient", "worker-crashed", messageOf(error));
+      attempt.record.stderr(`${error instanceof Error ? error.stack : String(error)}\n`);
+      await this.#sweep(attempt);
+      await this.#recordEnd(attempt, { ...base, ...verdict });
+    }
+    this.#process.exit(1);
+  }
+
+  #tellEnded(refused: string | null): void {
+    this.#process.tell({ type: "ended", refused, leaving: this.#ending });
+  }
+
+  #stop(reason: StopReason): void {
+    this.#current?.stop.abort(reason);
+  }
+
+  async #work(request: StepRequest, workerId: string): Promise<void> {
+    const { files } = this.#world;
+    let record: AttemptRecord;
+    try {
+      await files.makeFolder(request.runtime.attemptFolder);
+      record = new AttemptRecord(this.#world, request, workerId);
+    } catch (error) {
+      this.#tellEnded(`the attempt's folder can't be written: ${messageOf(error)}`);
+      return;
+    }
+    const attempt: Attempt = { request, workerId, stop: new AbortController(), record };
+    this.#current = attempt;
+    const refused = await this.#attempt(attempt);
+    record.close();
+    this.#current = null;
+    this.#tellEnded(refused);
+    if (this.#ending) return this.#process.exit(0);
+    this.#cwd = request.runtime.worktreePath;
+    await this.prepare();
+  }
+
+  /** Why the attempt was not begun; null when it was, and its end is on disk. */
+  async #attempt(attempt: Attempt): Promise<string | null> {
+    const { request, workerId, record } = attempt;
+    const claimed = record.claim();
+    claimed.catch(() => undefined);
+    const environment = {
+      ...request.runtime.env,
+      ...attemptTags(request, workerId),
+    };
+    const leave = this.#process.enter(environment, request.runtime.worktreePath, (text) => record.stderr(text));
+    try {
+      const result = await this.#run(attempt, claimed);
+      leave();
+      const left = await this.#sweep(attempt);
+      if (left > 0) record.stderr(`[ended ${left} processes left by the attempt]\n`);
+      await this.#recordEnd(attempt, result);
+      return null;
+    } catch (error) {
+      const taken = codeOf(error) === "EEXIST";
+      return taken ? "the attempt is another worker's" : `the attempt could not be recorded: ${messageOf(error)}`;
+    } finally {
+      leave();
+    }
+  }
+
+  async #run(attempt: Attempt, claimed: Promise<void>): Promise<KindResult> {
+    const { clock } = this.#world;
+    const { request, stop, record } = attempt;
+    const kind = this.#kinds[request.workerKind];
+    const over = new AbortController();
+    // keeps the process alive: the model's socket may be all there is, and a hung promise not even that
+    void clock.sleep(timerMsMax, over.signal);
+    const limitMs = request.timeoutSec === null ? timerMsMax : Math.min(request.timeoutSec * 1000, timerMsMax);
+    const timer = clock.after(limitMs, () => stop.abort("timeout"));
+    try {
+      if (!kind) {
+        await claimed;
+        return {
+          ...emptyResult,
+          ...blocked("worker-kind", `This worker can't do steps of kind ${request.workerKind}.`),
+        };
+      }
+      record.event("worker_started", request.workerKind);
+      const context: KindContext = {
+        signal: stop.signal,
+        claimed,
+        stdout: (line) => {
+          record.stdout(line);
+          this.#process.tell({ type: "changed" });
+        },
+        stderr: (text) => record.stderr(text),
+      };
+      const run = kind.run(request, context);
+      return (await Promise.race([run, this.#afterGrace(stop.signal, over.signal)])) ?? this.#abandon(attempt, kind);
+    } finally {
+      timer[Symbol.dispose]();
+      over.abort();
+    }
+  }
+
+  /** Resolves with null when an abort got no answer in time. */
+  async #afterGrace(stopped: AbortSignal, over: AbortSignal): Promise<null> {
+    await new Promise<void>((resolve) => {
+      if (stopped.aborted) resolve();
+      stopped.addEventListener("abort", () => resolve(), { once: true });
+    });
+    await this.#world.clock.sleep(graceMs, over);
+    return null;
+  }
+
+  /** The session hangs in code of ours or an extension's: its end is written for it, and this process is not used again. */
+  #abandon(attempt: Attempt, kind: AttemptKind): KindResult {
+    this.#ending = true;
+    const base = kind.partial() ?? emptyResult;
+    const { timeoutSec } = attempt.request;
+    if (attempt.stop.signal.reason === "timeout")
+      return {
+        ...base,
+        ...failed("transient", "timeout", `No end within timeoutSec ${timeoutSec ?? 0}; it did not stop when told.`),
+        exitCode: 124,
+      };
+    const message = "The attempt was cancelled; it did not stop when told.";
+    return { ...base, outcome: "cancelled", failureKind: "cancelled", error: { kind: "cancelled", message } };
+  }
+
+  #sweep({ request, workerId }: Attempt): Promise<number> {
+    return endTagged(this.#world, attemptTags(request, workerId), sweepMaxMs);
+  }
+
+  /** A disk may be full for a moment. When it stays so, the process ends without a record: the owner sees it as lost. */
+  async #recordEnd({ record }: Attempt, result: KindResult): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await record.end(result);
+        return;
+      } catch (error) {
+        this.#world.log.error("end not recorded", { error: messageOf(error) });
+        if (attempt === endTries) return this.#process.exit(1);
+        await this.#world.clock.sleep(endRetryMs);
+      }
+    }
+  }
+}
+
+const emptyResult: KindResult = {
+  outcome: "failed",
+  summary: "",
+  model: null,
+  tokens: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },
+  costUsd: 0,
+  exitCode: null,
+  failureKind: "permanent",
+  error: null,
+};

@@ -1,0 +1,146 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+
+/** The house's rules that a program can check. A failure is a sentence that says what to do. */
+
+const ROOT = join(import.meta.dirname, "..");
+
+/** Who may import whom; itself always. `host` may import everything. */
+const MAY_IMPORT: Record<string, string[]> = {
+  system: [],
+  events: ["system"],
+  metrics: ["events", "system"],
+  runs: ["events", "system"],
+  catalog: ["runs", "system"],
+  workers: ["runs", "events", "system"],
+  supervision: ["runs", "events", "system"],
+  store: ["runs", "metrics", "events", "system"],
+  engines: ["workers", "runs", "events", "system"],
+  export: ["store", "metrics", "events", "system"],
+  views: ["store", "metrics", "runs", "events", "system"],
+};
+
+const FILE_LINES_MAX = 250;
+const TOP_LEVEL = new Set(
+  "src skills agents teams workflows test docs index.ts package.json package-lock.json tsconfig.json README.md LICENSE CHANGELOG.md node_modules".split(
+    " ",
+  ),
+);
+
+/** What may be used only in the files named; everywhere else the remedy is said. */
+const BANNED: { pattern: RegExp; allowed: RegExp; remedy: string }[] = [
+  { pattern: /\bDate\.now\b|new Date\(\)|performance\.now\b/, allowed: /^system\/node\.ts$/, remedy: "take a Clock" },
+  {
+    pattern: /\bMath\.random\b|\brandomBytes\b|\brandomUUID\b/,
+    allowed: /^system\/node(-files)?\.ts$/,
+    remedy: "take a Random",
+  },
+  {
+    pattern: /\bset(Timeout|Interval|Immediate)\(/,
+    allowed: /^system\/node(-processes)?\.ts$/,
+    remedy: "take a Clock",
+  },
+  {
+    pattern: /\bprocess\.env\b/,
+    allowed: /^(host\/config\.ts|workers\/start\.mjs)$/,
+    remedy: "read it in host/config.ts",
+  },
+  { pattern: /["']node:fs(\/promises)?["']/, allowed: /^(system\/|host\/(output|cli)\.ts$)/, remedy: "take Files" },
+  { pattern: /["']node:child_process["']/, allowed: /^system\//, remedy: "take Processes" },
+  { pattern: /["']node:(http|https|net)["']|\bfetch\(/, allowed: /^export\//, remedy: "move it to export/" },
+  { pattern: /["']@(mariozechner|earendil-works)\//, allowed: /^host\//, remedy: "only host/ knows Pi" },
+  { pattern: /\bconsole\./, allowed: /^$/, remedy: "a guest in Pi's terminal writes to the Log" },
+];
+
+interface Source {
+  /** Below `src`, with slashes. */
+  path: string;
+  room: string;
+  text: string;
+}
+
+function sources(folder = join(ROOT, "src"), below = ""): Source[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = below === "" ? name : `${below}/${name}`;
+    const full = join(folder, name);
+    if (statSync(full).isDirectory()) return sources(full, path);
+    return /\.(ts|mjs)$/.test(name) ? [{ path, room: path.split("/")[0] ?? "", text: readFileSync(full, "utf8") }] : [];
+  });
+}
+
+function imports(source: Source): string[] {
+  const found = source.text.matchAll(/(?:from|import)\s*\(?\s*["'](\.[^"']+)["']/g);
+  return [...found].map((match) => new URL(match[1] as string, `file:///${source.path}`).pathname.slice(1));
+}
+
+function importFaults(source: Source): string[] {
+  if (source.room === "host") return [];
+  const allowed = MAY_IMPORT[source.room];
+  if (!allowed) return [`src/${source.path}: ${source.room} is no room; put the file where its work belongs`];
+  return imports(source)
+    .map((path) => path.split("/")[0] ?? "")
+    .filter((room) => room !== source.room && !allowed.includes(room))
+    .map((room) => `src/${source.path}: ${source.room} may not import ${room}`);
+}
+
+function bannedFaults(source: Source): string[] {
+  const code = source.text.replace(/^\s*(\/\/|\*|\/\*).*$/gm, "");
+  return BANNED.filter(({ pattern, allowed }) => pattern.test(code) && !allowed.test(source.path)).map(
+    ({ pattern, remedy }) => `src/${source.path}: ${pattern.exec(code)?.[0]} is not for this file; ${remedy}`,
+  );
+}
+
+function lengthFaults(source: Source): string[] {
+  const lines = source.text.split("\n").length - 1;
+  return lines > FILE_LINES_MAX ? [`src/${source.path}: ${lines} lines; split it, ${FILE_LINES_MAX} is the most`] : [];
+}
+
+function nameFaults(source: Source): string[] {
+  const bad = /(^|\/)(utils?|helpers?|common|shared|types|index|manager)\.ts$/.test(source.path);
+  return bad ? [`src/${source.path}: name the file after what it holds`] : [];
+}
+
+function depthFaults(source: Source): string[] {
+  const folders = source.path.split("/").length - 1;
+  const most = ["views", "workers"].includes(source.room) ? 2 : 1;
+  return folders > most ? [`src/${source.path}: a room has no sub-rooms`] : [];
+}
+
+function historyFaults(source: Source): string[] {
+  const told = /\/\/.*\b(issue|bug|fix|round|phase|PR) ?#?\d+/i.exec(source.text);
+  return told ? [`src/${source.path}: a comment tells history: ${told[0].trim()}`] : [];
+}
+
+const RULES = [importFaults, bannedFaults, lengthFaults, nameFaults, depthFaults, historyFaults];
+
+describe("the house", () => {
+  it("keeps its rules", () => {
+    expect(sources().flatMap((source) => RULES.flatMap((rule) => rule(source)))).toEqual([]);
+  });
+
+  it("has no room that nobody named, and nothing strange at the top", () => {
+    const strange = readdirSync(ROOT).filter((name) => !name.startsWith(".") && !TOP_LEVEL.has(name));
+    expect(strange).toEqual([]);
+  });
+
+  it("would see each kind of violation", () => {
+    const plant = (path: string, text: string) => ({ path, room: path.split("/")[0] ?? "", text });
+    const planted = [
+      plant("runs/a.ts", 'import { x } from "../store/layout.ts";'),
+      plant("runs/b.ts", "const at = Date.now();"),
+      plant("views/c.ts", 'import { readFileSync } from "node:fs";'),
+      plant("runs/d.ts", "x\n".repeat(FILE_LINES_MAX + 1)),
+      plant("metrics/utils.ts", ""),
+      plant("runs/deep/e.ts", ""),
+      plant("runs/f.ts", "// fix 12: as before"),
+      plant("store/g.ts", "console.log(1)"),
+      plant("store/h.ts", 'import type { X } from "@mariozechner/pi-coding-agent";'),
+    ];
+    for (const source of planted)
+      expect(
+        RULES.flatMap((rule) => rule(source)),
+        source.path,
+      ).not.toEqual([]);
+  });
+});

@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config";
+
+// two workers: most tests start real Pi processes, and the machines are small
+export default defineConfig({
+  test: {
+    include: ["test/**/*.test.ts"],
+    root: new URL("..", import.meta.url).pathname,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    maxWorkers: 2,
+    reporters: ["default"],
+  },
+});
