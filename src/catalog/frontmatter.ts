@@ -69,9 +69,11 @@ async function parseYaml(yaml: string, problems: Problems): Promise<MapValue | n
   const first = await readTree(yaml);
   if (first.tree) return mapOf(first.tree, problems);
   // Claude Code takes `description: Use when: …`, which YAML does not
-  const second = await readTree(quotePlainValues(yaml));
+  const mended = quotePlainValues(yaml);
+  const second = mended === yaml ? first : await readTree(mended);
   if (!second.tree) {
-    problems.error(first.line, `The frontmatter is not valid YAML here: ${first.message}. Mend or quote the value.`);
+    const reason = first.message.includes("call stack") ? "it is nested too deeply" : first.message;
+    problems.error(first.line, `The frontmatter is not valid YAML here: ${reason}. Mend or quote the value.`);
     return null;
   }
   problems.warning(
@@ -84,7 +86,6 @@ async function parseYaml(yaml: string, problems: Problems): Promise<MapValue | n
 interface Tree {
   root: YamlNode | null;
   lineAt: (offset: number) => number;
-  resolve: (node: YamlNode) => YamlNode | null;
   yaml: typeof import("yaml");
 }
 
@@ -99,10 +100,9 @@ async function readTree(text: string): Promise<ReadTree> {
     const document = yaml.parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
     const [error] = document.errors;
     if (error) return { tree: null, line: lineAt(error.pos[0]), message: error.message };
-    const resolve = (node: YamlNode) => (yaml.isAlias(node) ? (node.resolve(document) ?? null) : node);
-    return { tree: { root: document.contents, lineAt, resolve, yaml } };
+    return { tree: { root: document.contents, lineAt, yaml } };
   } catch (error) {
-    return { tree: null, line: 1, message: messageOf(error) };
+    return { tree: null, line: 2, message: messageOf(error) };
   }
 }
 
@@ -119,6 +119,8 @@ function mapOf(tree: Tree, problems: Problems): MapValue | null {
 class Converter {
   gaveUp = false;
   #values = 0;
+  /** Kept here, as the library searches the whole document for each alias. */
+  readonly #anchors = new Map<string, YamlNode>();
   readonly #tree: Tree;
   readonly #problems: Problems;
 
@@ -128,10 +130,10 @@ class Converter {
   }
 
   convert(node: unknown, depth: number, keyLine?: number): Value {
-    const { yaml, lineAt, resolve } = this.#tree;
+    const { yaml, lineAt } = this.#tree;
     const given = yaml.isNode(node) ? node : null;
     const line = keyLine ?? (given?.range ? lineAt(given.range[0]) : 1);
-    const target = given && resolve(given);
+    const target = given && this.#resolve(given);
     if (given && !target) this.#giveUp(line, "This alias has no anchor before it");
     this.#values += 1;
     if (depth > DEPTH_MAX) this.#giveUp(line, `The frontmatter is nested deeper than ${DEPTH_MAX} levels`);
@@ -141,6 +143,12 @@ class Converter {
       return { kind: "list", line, items: target.items.map((item) => this.convert(item, depth + 1)) };
     }
     return yaml.isMap(target) ? this.#map(target.items, depth, line) : this.#scalar(target, line);
+  }
+
+  #resolve(node: YamlNode): YamlNode | null {
+    if (this.#tree.yaml.isAlias(node)) return this.#anchors.get(node.source) ?? null;
+    if ("anchor" in node && node.anchor) this.#anchors.set(node.anchor, node);
+    return node;
   }
 
   #map(pairs: readonly { key: unknown; value: unknown }[], depth: number, line: number): MapValue {
@@ -176,7 +184,7 @@ class Converter {
   }
 
   #giveUp(line: number, fact: string): void {
-    if (!this.gaveUp) this.#problems.error(line, `${fact}: write it out, and shorter.`);
+    if (!this.gaveUp) this.#problems.error(line, `${fact}: simplify it, or write it out.`);
     this.gaveUp = true;
   }
 }

@@ -1,4 +1,3 @@
-import type { WorkerKind } from "../events/crew-event.ts";
 import type { Source, StepDefinition, WorkflowDefinition } from "../runs/definitions.ts";
 import { checkWorkflow } from "./check-workflow.ts";
 import { Fields, listOf, numberOf } from "./fields.ts";
@@ -7,7 +6,7 @@ import { type Parsed, readHeader } from "./header.ts";
 import { type Problems, quoted } from "./problems.ts";
 import { FOREIGN_STEP_KEYS, readSections, STEP_KEYS, type StepDraft } from "./workflow-sections.ts";
 
-const KINDS: readonly WorkerKind[] = ["pi", "shell", "git", "codex"];
+const KINDS: readonly StepDefinition["kind"][] = ["pi", "shell", "git", "codex"];
 const DAY_SEC = 86_400;
 const ATTEMPTS_MAX = 10;
 
@@ -99,7 +98,7 @@ function stepOf(draft: StepDraft, lines: Map<string, number>, problems: Problems
   return step;
 }
 
-function kindOf(fields: Fields, problems: Problems): WorkerKind {
+function kindOf(fields: Fields, problems: Problems): StepDefinition["kind"] {
   const value = fields.take("kind", "workerKind");
   if (value === null) return "pi";
   const written = value.kind === "scalar" ? value.text.trim() : value.kind;

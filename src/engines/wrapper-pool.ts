@@ -82,16 +82,18 @@ export class Wrapper {
     return this.child.send(message);
   }
 
-  /** Ends an idle wrapper; resolves when it is gone. */
+  /** Ends an idle wrapper; resolves when it is gone. One that is not ready has nothing to put in order. */
   async end(): Promise<void> {
-    this.send({ type: "end" });
-    const late = new AbortController();
-    const killed = this.#world.clock.sleep(endMs, late.signal).then(() => {
-      if (!late.signal.aborted) this.#world.processes.killGroup(this.child.pid, "SIGKILL");
+    const { clock, processes, files } = this.#world;
+    const gone = new AbortController();
+    if (this.ready) this.send({ type: "end" });
+    const killed = clock.sleep(this.ready ? endMs : 0, gone.signal).then(() => {
+      if (!this.#exited) processes.killGroup(this.child.pid, "SIGKILL");
     });
     await this.child.exited;
-    late.abort();
+    gone.abort();
     await killed;
+    await files.remove(this.#outputFile);
   }
 
   /** The last words of a wrapper that has exited; its output is removed. */

@@ -1,22 +1,31 @@
 import type { EventBus } from "./publisher.ts";
 
-/** A bus for processes without Pi, with the manners of `pi.events`: synchronous, one payload for all. */
+type Handler = (data: unknown) => unknown;
+
+/**
+ * A bus for processes without Pi, with the manners of `pi.events`: synchronous, one payload for all, each subscription
+ * on its own, told are those who were subscribed when the event came; `onError` hears what a handler throws or rejects.
+ */
 export function createLocalBus(onError: (error: unknown, channel: string) => void): EventBus {
-  const handlers = new Map<string, Set<(data: unknown) => void>>();
+  const subscriptions = new Map<string, Set<{ handler: Handler }>>();
+
+  async function call(handler: Handler, channel: string, data: unknown): Promise<void> {
+    try {
+      await handler(data);
+    } catch (error) {
+      onError(error, channel);
+    }
+  }
+
   return {
     emit(channel, data) {
-      for (const handler of handlers.get(channel) ?? []) {
-        try {
-          handler(data);
-        } catch (error) {
-          onError(error, channel);
-        }
-      }
+      for (const { handler } of [...(subscriptions.get(channel) ?? [])]) void call(handler, channel, data);
     },
     on(channel, handler) {
-      const set = handlers.get(channel) ?? new Set();
-      handlers.set(channel, set.add(handler));
-      return () => set.delete(handler);
+      const set = subscriptions.get(channel) ?? new Set();
+      const subscription = { handler };
+      subscriptions.set(channel, set.add(subscription));
+      return () => set.delete(subscription);
     },
   };
 }

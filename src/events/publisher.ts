@@ -19,7 +19,7 @@ export interface Publisher {
   /**
    * Appends to the log, waits for the disk when the event is of the durable kind, folds it into the run's state and
    * tells the bus: in this order, exactly once, and in the order of publishing. Rejects when the log can't take it;
-   * then nobody has been told.
+   * then nobody has been told. After a failed sync nothing more is told: a state without that event would be false.
    */
   publish(event: NewEvent): Promise<CrewEvent>;
 }
@@ -47,7 +47,8 @@ export function createPublisher(options: {
   async function settle(event: CrewEvent, before: Promise<unknown>): Promise<CrewEvent> {
     const onDisk = EVENT_DURABILITY[event.type] === "sync" ? log.sync() : undefined;
     // both are awaited even when the first fails, so that no rejection is left unheard
-    const [, synced] = await Promise.allSettled([before, onDisk]);
+    const [earlier, synced] = await Promise.allSettled([before, onDisk]);
+    if (earlier.status === "rejected") throw earlier.reason;
     if (synced.status === "rejected") throw synced.reason;
     return tell(event);
   }
@@ -56,7 +57,9 @@ export function createPublisher(options: {
     async publish(event) {
       const placed = log.append(event);
       const settled = settle(placed, told);
-      told = settled.catch(() => undefined);
+      // heard by the next event's turn; if none follows, by whoever published this one
+      settled.catch(() => undefined);
+      told = settled;
       return settled;
     },
   };

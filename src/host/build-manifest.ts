@@ -28,6 +28,7 @@ export interface RunCircumstances {
   attemptTimeoutSec: number;
 }
 
+const FAULTS_SHOWN_MAX = 5;
 const GOAL_CHARS_MAX = 100_000;
 
 /** Turns definitions into what one run needs. Throws a UserError that names what does not fit and what to do. */
@@ -67,10 +68,11 @@ export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCir
 function named<T>(catalog: Catalog, kind: string, all: ReadonlyMap<string, T>, name: string): T {
   const found = all.get(name);
   if (found) return found;
-  const broken = catalog.problems.find(
-    (problem) => problem.severity === "error" && problem.file.includes(`${name}.${kind}.md`),
-  );
-  const why = broken ? ` Its file has a fault: ${broken.file}:${broken.line}: ${broken.message}` : "";
+  const faults = catalog.problems
+    .filter((problem) => problem.severity === "error")
+    .slice(0, FAULTS_SHOWN_MAX)
+    .map((problem) => `\n${problem.file}:${problem.line}: ${problem.message}`);
+  const why = faults.length > 0 ? `\nThese definitions could not be used:${faults.join("")}` : "";
   throw new UserError(
     `unknown-${kind}`,
     `There is no ${kind} called ${JSON.stringify(name.slice(0, 80))}. Known: ${[...all.keys()].sort().join(", ")}.${why}`,

@@ -25,17 +25,14 @@ async function version({ world }: Session): Promise<string> {
 }
 
 async function checks({ session }: CommandCall): Promise<string[]> {
-  const model = session.context?.model;
+  const { model } = session;
   const sdk = await findSdkEntry(session.world.files, process.argv[1]);
   const root = await session.runs().then(
     (runs) => ({ ok: true, text: `runs are kept in ${runs.store.crewRoot}` }),
     (error: unknown) => ({ ok: false, text: messageOf(error) }),
   );
   return [
-    check(
-      model !== undefined,
-      model ? `model ${model.provider}/${model.id}` : "no model is configured: use /model or /login",
-    ),
+    check(model !== null, model !== null ? `model ${model}` : "no model is configured: use /model or /login"),
     check(
       sdk !== null,
       sdk === null ? "the host's SDK was not found: workers can't be started" : "the host's SDK was found",

@@ -1,10 +1,9 @@
 import { UserError } from "../system/errors.ts";
-import { renderRun } from "../views/run-summary.ts";
-import type { Command, CommandCall } from "./commands.ts";
+import { announceEnd } from "./announce-end.ts";
+import type { Command } from "./commands.ts";
 import { modeOf } from "./output.ts";
 import { showProgress } from "./run-display.ts";
-import { endNote, outputsOf, pictureOf } from "./run-report.ts";
-import type { ActiveRun, DriveEnd } from "./run-service.ts";
+import { reportEnd } from "./run-report.ts";
 import type { Session } from "./session.ts";
 import { startRun } from "./start-run.ts";
 
@@ -14,10 +13,9 @@ export const runCommand: Command = async (call) => {
   const request = await parseRequest(session, args);
   const active = await startRun(pi, session, request);
   showProgress(session, active);
-  const end = active.done.then((it) => report(session, active, it, call.width));
   const mode = modeOf(ctx);
-  if (mode === "print" || mode === "json") return end;
-  announce(call, active, end);
+  if (mode === "print" || mode === "json") return reportEnd(session, active, await active.done, call.width);
+  announceEnd(pi, session, active);
   const { runId, tasks } = active.run.manifest;
   return `Team ${request.team} is at work: run ${runId}, ${tasks.length} tasks. /team-status ${runId} shows it, /team-cancel ends it.`;
 };
@@ -40,21 +38,4 @@ function split(args: string): [string, string] {
 
 function unquote(text: string): string {
   return text.replace(/^(["'“])([\s\S]*)["'”]$/, "$2").trim();
-}
-
-async function report(session: Session, active: ActiveRun, end: DriveEnd, width: number): Promise<string> {
-  const view = await (await session.runs()).view(active.run.manifest.runId);
-  const lines = renderRun(pictureOf(view, session.cwd), session.world.clock.now(), width);
-  return [...lines, ...endNote(end), ...outputsOf(view)].join("\n");
-}
-
-/** Tells the run's end once, in the session that started it, where the model can read it too. */
-function announce({ pi, session }: CommandCall, active: ActiveRun, end: Promise<string>): void {
-  end
-    .then((text) => {
-      if (session.closed) return;
-      const { runId } = active.run.manifest;
-      pi.sendMessage({ customType: "foreman-run", content: text, display: true, details: { runId } });
-    })
-    .catch((error: unknown) => session.world.log.warn("the run's end could not be told", { error: String(error) }));
 }

@@ -14,13 +14,14 @@ export default function foreman(pi: ExtensionAPI): void {
   if (teamDepth() > 0) return;
   let session: Session | null = null;
 
-  pi.on("session_start", (_event, ctx) => {
+  pi.on("session_start", (event, ctx) => {
     // RPC's new_session tells the same session twice
     if (session && !session.closed && session.id === ctx.sessionManager.getSessionId()) return;
     void session?.close();
     try {
       session = new Session(pi, ctx);
       registerTeamTool(pi, ctx, () => session);
+      if (event.reason !== "startup") handOver(pi, session);
     } catch (error) {
       session = null;
       if (ctx.hasUI) ctx.ui.notify(`pi-foreman could not start: ${messageOf(error)}`, "error");
@@ -34,4 +35,11 @@ export default function foreman(pi: ExtensionAPI): void {
   });
 
   registerCommands(pi, () => session);
+}
+
+/** Loaded when there may be something to take over; the session does not wait for it. */
+function handOver(pi: ExtensionAPI, session: Session): void {
+  import("./hand-over.ts")
+    .then(({ takeOverReleased }) => takeOverReleased(pi, session))
+    .catch((error: unknown) => session.world.log.error("hand-over failed", { error: messageOf(error) }));
 }

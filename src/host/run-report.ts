@@ -1,7 +1,8 @@
 import { displayPath } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
-import type { RunPicture } from "../views/run-summary.ts";
-import type { DriveEnd } from "./run-service.ts";
+import { type RunPicture, renderRun } from "../views/run-summary.ts";
+import type { ActiveRun, DriveEnd } from "./run-service.ts";
+import type { Session } from "./session.ts";
 
 const OUTPUT_CHARS_MAX = 6000;
 
@@ -33,4 +34,11 @@ export function endNote(end: DriveEnd): string[] {
         "What happened before is kept. Free the disk or mend the folder, then start the run again.",
     ];
   return [];
+}
+
+/** All there is to say when a run this session drove has ended. */
+export async function reportEnd(session: Session, active: ActiveRun, end: DriveEnd, width: number): Promise<string> {
+  const view = await (await session.runs()).view(active.run.manifest.runId);
+  const lines = renderRun(pictureOf(view, session.cwd), session.world.clock.now(), width);
+  return [...lines, ...endNote(end), ...outputsOf(view)].join("\n");
 }

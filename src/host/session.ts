@@ -61,7 +61,15 @@ export class Session {
     return this.closed ? null : this.#context;
   }
 
-  /** Releases `resource` when the session ends, before what was opened earlier. */
+  /** The chosen model as `provider/id`; null when none is, or none that could be used. */
+  get model(): string | null {
+    const { model, modelRegistry } = this.#context;
+    // without a choice the host's agent carries a placeholder of provider "unknown"
+    if (this.closed || !model || !modelRegistry.hasConfiguredAuth(model)) return null;
+    return `${model.provider}/${model.id}`;
+  }
+
+  /** Calls `release` when the session ends, before what was opened earlier. */
   defer(release: () => void | Promise<void>): void {
     this.#disposer.defer(release);
   }

@@ -12,7 +12,6 @@ export async function startRun(pi: ExtensionAPI, session: Session, request: RunR
     session.config(),
     import("./build-manifest.ts"),
   ]);
-  const model = session.context?.model;
   const { clock, random } = session.world;
   const createdAt = new Date(clock.now()).toISOString();
   const manifest = buildManifest(catalog, request, {
@@ -20,7 +19,7 @@ export async function startRun(pi: ExtensionAPI, session: Session, request: RunR
     createdAt,
     sessionId: session.id,
     cwd: session.cwd,
-    model: model ? `${model.provider}/${model.id}` : null,
+    model: session.model,
     thinking: pi.getThinkingLevel(),
     attemptTimeoutSec: config.limits.attemptTimeoutSec,
   });

@@ -115,7 +115,9 @@ async function waitFor(
   };
   const aborted = new Promise<void>((resolve) => {
     const abort = () => {
-      if (onAbort === "cancel") active.loop.cancel("cancelled by the user");
+      // the host aborts what runs when the session is replaced, too: then the run is handed over, not cancelled
+      if (session.closed) resolve();
+      else if (onAbort === "cancel") active.loop.cancel("cancelled by the user");
       else resolve();
     };
     if (signal?.aborted) abort();

@@ -38,8 +38,9 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
   readonly #onOverflow: () => void;
   readonly #series = new Set<S>();
   readonly #root: Trie<S> = new Map();
-  /** Valid only while `#lastSeries` is set. */
+  /** The last tuple, and the node its value is found in at each depth. Beyond depth 0 valid while `#lastSeries` is set. */
   readonly #lastValues: string[];
+  readonly #lastPath: Trie<S>[];
   #lastSeries: S | null = null;
   #overflowed = false;
 
@@ -55,6 +56,7 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
     this.#create = options.create;
     this.#onOverflow = options.onOverflow;
     this.#lastValues = options.names.map(() => "");
+    this.#lastPath = options.names.map(() => this.#root);
   }
 
   get size(): number {
@@ -68,14 +70,14 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
 
   /** The series of these labels, created when it is new. Throws on an undeclared name. */
   at(labels: AnyLabels | undefined): S {
-    const series = this.#lastSeries;
     const names = this.names;
-    if (series === null) return this.#walk(labels);
-    if (labels === undefined || names.length === 0)
-      return labels === undefined && names.length === 0 ? series : this.#walk(labels);
+    const series = this.#lastSeries;
+    if (labels === undefined || names.length === 0) return this.#without(labels);
+    if (series === null) return this.#walk(labels, 0, labels[names[0] as string]);
     const last = this.#lastValues;
     for (let i = 0; i < names.length; i++) {
-      if (labels[names[i] as string] !== last[i]) return this.#walk(labels);
+      const value = labels[names[i] as string];
+      if (value !== last[i]) return this.#walk(labels, i, value);
     }
     return series;
   }
@@ -98,32 +100,33 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
     );
   }
 
-  clear(): void {
-    this.#series.clear();
-    this.#root.clear();
-    this.#lastSeries = null;
-  }
-
-  #walk(labels: AnyLabels | undefined): S {
-    if (labels === undefined || this.names.length === 0) {
-      this.#lastSeries = this.#resolve(this.#canonical(labels ?? {}));
-      this.#lastValues.fill("");
-      return this.#lastSeries;
-    }
+  /** From where the tuple departs from the last one: `value` is the one at `depth`. */
+  #walk(labels: AnyLabels, depth: number, value: LabelValue | undefined): S {
     const names = this.names;
-    let node: Trie<S> | S = this.#root;
-    for (let i = 0; i < names.length; i++) {
-      const value: LabelValue | undefined = labels[names[i] as string];
-      const next: Trie<S> | S | undefined = typeof value === "string" ? (node as Trie<S>).get(value) : undefined;
-      if (next === undefined) {
+    let wanted = value;
+    let node: Trie<S> | S | undefined = this.#lastPath[depth];
+    for (let i = depth; ; ) {
+      node = typeof wanted === "string" ? (node as Trie<S>).get(wanted) : undefined;
+      if (node === undefined) {
         this.#lastSeries = null;
         return this.#resolve(this.#canonical(labels));
       }
-      this.#lastValues[i] = value as string;
-      node = next;
+      this.#lastValues[i] = wanted as string;
+      if (++i === names.length) break;
+      this.#lastPath[i] = node as Trie<S>;
+      wanted = labels[names[i] as string];
     }
     this.#lastSeries = node as S;
     return node as S;
+  }
+
+  /** No labels given, or none declared. */
+  #without(labels: AnyLabels | undefined): S {
+    const only = this.#lastSeries;
+    if (labels === undefined && this.names.length === 0 && only !== null) return only;
+    const series = this.#resolve(this.#canonical(labels ?? {}));
+    if (this.names.length === 0) this.#lastSeries = series;
+    return series;
   }
 
   #canonical(labels: AnyLabels): string[] {

@@ -54,10 +54,10 @@ export function attemptFolder(crewRoot: string, runId: string, taskId: string, a
  * repository could have planted it to make us write elsewhere.
  */
 export async function prepareCrewRoot(files: Files, projectFolder: string, agentFolder: string): Promise<string> {
-  const inProject = join(projectFolder, ".crew");
+  const [inProject, inAgentFolder] = crewRoots(projectFolder, agentFolder);
   const there = await files.facts(inProject);
   const mayWrite = there === null ? await files.writable(projectFolder) : await isOurs(files, inProject);
-  const root = mayWrite ? inProject : join(agentFolder, "crew", "projects", projectName(projectFolder));
+  const root = mayWrite ? inProject : inAgentFolder;
   try {
     await files.makeFolder(runsFolder(root));
     const ignore = join(root, ".gitignore");
@@ -71,6 +71,17 @@ export async function prepareCrewRoot(files: Files, projectFolder: string, agent
     );
   }
   return root;
+}
+
+/** The folder where this project's runs are kept already; null when there is none. Creates nothing. */
+export async function findCrewRoot(files: Files, projectFolder: string, agentFolder: string): Promise<string | null> {
+  for (const root of crewRoots(projectFolder, agentFolder))
+    if ((await files.facts(runsFolder(root)))?.kind === "directory") return root;
+  return null;
+}
+
+function crewRoots(projectFolder: string, agentFolder: string): [inProject: string, inAgentFolder: string] {
+  return [join(projectFolder, ".crew"), join(agentFolder, "crew", "projects", projectName(projectFolder))];
 }
 
 async function isOurs(files: Files, root: string): Promise<boolean> {

@@ -145,7 +145,9 @@ class NodeForkedProcess implements ChildProcess {
     this.exited = new Promise((resolve) => {
       child.once("exit", (code, signal) => resolve({ code, signal }));
       child.on("error", () => {
-        if (child.pid === undefined) resolve({ code: null, signal: null });
+        if (child.pid !== undefined) return;
+        if (child.connected) child.disconnect();
+        resolve({ code: null, signal: null });
       });
     });
   }

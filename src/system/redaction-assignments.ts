@@ -14,12 +14,12 @@ const NUMBER = /^\d+$/;
 /** `token=3`; but six digits may be a password. */
 const SMALL_NUMBER = /^\d{1,5}$/;
 const MASKED_SCHEME = /^\w+ \[REDACTED:[\w-]+\]?$/;
-const HEADER_END = /["'`\\\r\n]/;
-const VARIABLE_END = /[\s"'`]|\\[nrt"]/;
-const BARE_END = /[\s"'`,;&|<>)\]}\\]/;
-const LINE_END = / #|["'`\\\r\n]/;
+const HEADER_END = /["'`\\\r\n]/g;
+const VARIABLE_END = /[\s"'`]|\\[nrt"]/g;
+const BARE_END = /[\s"'`,;&|<>)\]}\\]/g;
+const LINE_END = / #|["'`\\\r\n]/g;
 const LINE_START_CHARS_MAX = 40;
-const JUDGED_CHARS_MAX = 512;
+const JUDGED_CHARS_MAX = 160;
 
 interface Assignment {
   readonly text: string;
@@ -30,6 +30,8 @@ interface Assignment {
   readonly tight: boolean;
   readonly valueStart: number;
 }
+
+type Place = "variable" | "parameter" | "tight" | "line" | "inside";
 
 interface Span {
   readonly start: number;
@@ -77,7 +79,8 @@ function escapeChars(text: string, at: number, run: string): number {
 
 function secretSpan(found: Assignment): Span | null {
   const { text } = found;
-  const quoted = quotedSpan(text, found.valueStart);
+  // Markdown: in `token=`, the last backtick opens nothing.
+  const quoted = found.tight && text[found.valueStart] === "`" ? null : quotedSpan(text, found.valueStart);
   if (quoted !== null) return isPlaceholder(text.slice(quoted.start, quoted.end)) ? null : quoted;
   return HEADER_NAME.test(found.name) ? headerSpan(found) : bareSpan(found);
 }
@@ -115,20 +118,25 @@ function bareSpan(found: Assignment): Span | null {
   const end = endOf(text, valueStart, stop);
   const value = text.slice(valueStart, end);
   if (isPlaceholder(value) || (separator === "=" ? SMALL_NUMBER : NUMBER).test(value)) return null;
-  const span = { start: valueStart, end: wholeEnd(text, valueStart, end, stop) };
-  if (place === "variable" || place === "parameter") return span;
-  if (CALL_OR_PATH.test(text.slice(valueStart, end + 1))) return null;
-  if (looksRandom(value) || place === "tight") return span;
+  if (!isBareSecret(found, place, value, end)) return null;
+  const isSentence = place === "line" && separator === ":" && text[end] === " " && !looksRandom(value);
+  // A passphrase in YAML may have blanks.
+  return { start: valueStart, end: isSentence ? nextOf(text, end, LINE_END) : wholeEnd(text, valueStart, end, stop) };
+}
+
+function isBareSecret({ text, name, valueStart }: Assignment, place: Place, value: string, end: number): boolean {
+  if (place === "variable" || place === "parameter") return true;
+  if (CALL_OR_PATH.test(text.slice(valueStart, end + 1))) return false;
+  if (place === "tight" || looksRandom(value)) return true;
   // A word on a line of its own is a password in YAML; after `token` it is more often a parser's complaint.
-  if (place !== "line" || /token$/i.test(found.name) || /[,;)]/.test(text[end] ?? "")) return null;
-  return separator === ":" && text[end] === " " ? { start: valueStart, end: wholeEnd(text, end, end, LINE_END) } : span;
+  return place === "line" && !/token$/i.test(name) && !/[,;)]/.test(text[end] ?? "");
 }
 
 /**
  * `variable`: `NAME=value` on a line of its own; `parameter`: an option, a query, a connection string; `tight`:
  * another `a=b`, which may be code; `line`: the name begins its line; `inside`: somewhere in a sentence or in code.
  */
-function placeOf({ text, name, nameStart, separator, tight }: Assignment) {
+function placeOf({ text, name, nameStart, separator, tight }: Assignment): Place {
   const before = text.slice(Math.max(0, nameStart - LINE_START_CHARS_MAX), nameStart);
   const ownLine = /(?:^|\n|\\n)(?:[ \t]{0,30}(?:- )?|(?:export|set|ENV) )$/.test(before);
   if (!tight || separator === ":") return ownLine ? "line" : "inside";
@@ -144,8 +152,10 @@ function endOf(text: string, from: number, stop: RegExp): number {
 
 /** Where it really ends, for what is going to be masked. */
 function wholeEnd(text: string, from: number, end: number, stop: RegExp): number {
-  if (stop !== LINE_END && end - from < JUDGED_CHARS_MAX) return end;
-  const sticky = new RegExp(stop, "g");
-  sticky.lastIndex = end;
-  return sticky.exec(text)?.index ?? text.length;
+  return end - from < JUDGED_CHARS_MAX ? end : nextOf(text, end, stop);
+}
+
+function nextOf(text: string, from: number, stop: RegExp): number {
+  stop.lastIndex = from;
+  return stop.exec(text)?.index ?? text.length;
 }

@@ -10,6 +10,8 @@ export type TellMasked = (kind: string) => void;
 const NAME_CHARS_MAX = 200;
 const SECRET_WORD =
   /(?:password|passwd|passphrase|passcode|pwd|secrets?|token|credentials?|apikey|secretkey|privatekey|accesskey|authorization|cookie|jwt|sshpass)$/;
+/** Most names are ruled out before they are split into words. */
+const MAY_BE_SECRET = /pass|pwd|secret|token|credential|key|authorization|cookie|jwt|string|pat/i;
 /** Words that are secret only after certain others: `key`, `pass` and `tokens` alone are harmless. */
 const SECRET_AFTER = new Map([
   [
@@ -44,6 +46,7 @@ const QUESTIONS = wordSet("has is needs requires missing");
  * `crew.run.created` is Pi's, and no credential.
  */
 export function isSecretName(name: string): boolean {
+  if (!MAY_BE_SECRET.test(name)) return false;
   const words = wordsOf(name.slice(-NAME_CHARS_MAX));
   while (words.length > 1 && QUALIFIERS.has(words.at(-1) ?? "")) words.pop();
   const last = words.at(-1) ?? "";
@@ -100,8 +103,8 @@ const SHAPES: readonly (readonly [kind: string, shape: string])[] = [
   ["vault-token", String.raw`hv[sbr]\.[\w-]{20,}`],
   ["pypi-token", String.raw`pypi-[\w-]{40,}`],
   ["telegram-token", String.raw`\d{8,10}:[\w-]{35}(?![\w-])`],
-  ["jwt", String.raw`(?<![\w.-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*`],
-  ["discord-token", String.raw`(?<![\w.-])[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,38}`],
+  ["jwt", String.raw`(?<![._-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*`],
+  ["discord-token", String.raw`(?<![._-])[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,38}`],
   ["shopify-token", "shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"],
   ["digitalocean-token", "do[opr]_v1_[a-f0-9]{40,}"],
   ["grafana-token", "gl(?:sa|c)_[A-Za-z0-9+/=_]{30,}"],
@@ -122,7 +125,7 @@ const SHAPE = new RegExp(`${START}(?:${SHAPES.map(([, shape]) => `(${shape})`).j
 const PEM =
   /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:[A-Za-z0-9+/=\s\\,:.;()]|-(?!----)){0,20000}(?:-----END [A-Z0-9 ]{0,40}-----)?/g;
 // No `/` before the `@`: `http://host:8080/users/@me` holds no password.
-const URL_PASSWORD = /(:\/\/[^\s/@:"'<>]{0,100}:)([^\s/"'<>]{1,300})@/g;
+const URL_PASSWORD = /(:\/\/(?!\[REDACTED:[\w-]{1,40}\]@)[^\s/@:"'<>]{0,100}:)([^\s/"'<>]{1,300})@/g;
 const URL_USER = /(https?:\/\/)([^\s/@:"'<>]{20,300})@/g;
 const BEARER = /\b(bearer(?:[ \t+]|%20){1,4})([\w.~+/=-]{16,})/gi;
 const CURL_USER = /(\bcurl\b[^\n]{0,160}?\s(?:-u|--user|--proxy-user)[ =]["']?[^\s:"']{1,64}:)([^\s"']{1,300})/g;

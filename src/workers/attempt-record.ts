@@ -2,6 +2,7 @@ import { invariant, messageOf } from "../system/errors.ts";
 import type { AppendHandle, World } from "../system/world.ts";
 import { attemptId, attemptPaths, eventId, type WorkerHeartbeat } from "./attempt-folder.ts";
 import type { KindResult } from "./kind.ts";
+import { type LimitedLog, limitedEventLog, limitedTextLog } from "./limited-log.ts";
 import type {
   AttemptMeta,
   AttemptState,
@@ -13,7 +14,6 @@ import type {
 } from "./step-contract.ts";
 
 const heartbeatMs = 5000;
-const logBytesMax = 50 * 1024 * 1024;
 
 /** The wrapper's pen: it alone writes an attempt's folder. */
 export class AttemptRecord {
@@ -39,8 +39,8 @@ export class AttemptRecord {
     this.#startedAtMs = world.clock.now();
     this.#startedMonotonicMs = world.clock.monotonicMs();
     this.#worker = world.files.openAppend(paths.worker);
-    this.#stdout = new LimitedLog(world.files.openAppend(paths.stdout), stdoutNotice, keepsUsage);
-    this.#stderr = new LimitedLog(world.files.openAppend(paths.stderr), stderrNotice, () => null);
+    this.#stdout = limitedEventLog(world.files.openAppend(paths.stdout));
+    this.#stderr = limitedTextLog(world.files.openAppend(paths.stderr));
   }
 
   /**
@@ -179,54 +179,6 @@ export class AttemptRecord {
       this.#world.log.warn("log not written", { error: messageOf(error) });
     }
   }
-}
-
-/** A log that stops growing at its limit, and says so once. */
-class LimitedLog {
-  readonly #handle: AppendHandle;
-  readonly #notice: string;
-  readonly #essence: (text: string) => string | null;
-  #bytes = 0;
-  #cut = false;
-  chunks = 0;
-
-  /** `essence` is what is still written of a text beyond the limit. */
-  constructor(handle: AppendHandle, notice: string, essence: (text: string) => string | null) {
-    this.#handle = handle;
-    this.#notice = notice;
-    this.#essence = essence;
-  }
-
-  write(text: string): void {
-    this.chunks += 1;
-    this.#bytes += Buffer.byteLength(text);
-    if (this.#bytes <= logBytesMax) {
-      this.#handle.write(text);
-      return;
-    }
-    if (!this.#cut) this.#handle.write(this.#notice);
-    this.#cut = true;
-    const kept = this.#essence(text);
-    if (kept !== null) this.#handle.write(kept);
-  }
-
-  sync(): Promise<void> {
-    return this.#handle.sync();
-  }
-
-  close(): void {
-    this.#handle.close();
-  }
-}
-
-const stdoutNotice = `${JSON.stringify({ type: "log_cut", bytesMax: logBytesMax })}\n`;
-const stderrNotice = `\n[cut at ${logBytesMax} bytes]\n`;
-
-/** Usage is money: it is kept whatever the size, without the words. */
-function keepsUsage(line: string): string | null {
-  if (!line.startsWith('{"type":"message_end"') || !line.includes('"role":"assistant"')) return null;
-  const event = JSON.parse(line) as { message: Record<string, unknown> };
-  return `${JSON.stringify({ ...event, message: { ...event.message, content: [] } })}\n`;
 }
 
 const endEvents: Readonly<Record<StepOutcome, LifecycleEventType>> = {

@@ -5,6 +5,7 @@ import type { AttemptKind, KindContext, KindResult } from "./kind.ts";
 import { emptyTally, foldPiEvent, type PiEvent, type PiTally } from "./pi-events.ts";
 import { blocked, failed, judgePiEnd, type PiVerdict, type StopCause } from "./pi-outcome.ts";
 import { type OpenSession, openSession, type PreparedServices, prepareServices, requireSdk } from "./pi-session.ts";
+import { type RetryAfterWatch, watchRetryAfter } from "./retry-after.ts";
 import type { StepRequest } from "./step-contract.ts";
 
 export interface PiKindOptions {
@@ -92,15 +93,16 @@ class PiAttempt {
       await this.#context.claimed;
       return this.#result(setupFailure(error));
     }
+    using retryAfter = watchRetryAfter();
     try {
       await this.#context.claimed;
-      const thrown = await this.#ask(open, pi.prompt, pi.agent.maxTurns);
+      const thrown = await this.#ask(open, pi.prompt, pi.agent.maxTurns, retryAfter);
       return this.#result(
         judgePiEnd({
           tally: this.#tally,
           stopCause: this.#stopCause,
           thrown,
-          retryAfter: open.retryAfter(),
+          retryAfter: retryAfter.seen(),
           timeoutSec: this.#request.timeoutSec,
           maxTurns: pi.agent.maxTurns,
         }),
@@ -111,7 +113,12 @@ class PiAttempt {
   }
 
   /** What the host threw; empty when it came to an end of its own. */
-  async #ask({ session }: OpenSession, prompt: string, maxTurns: number | null): Promise<string> {
+  async #ask(
+    { session }: OpenSession,
+    prompt: string,
+    maxTurns: number | null,
+    retryAfter: RetryAfterWatch,
+  ): Promise<string> {
     const { signal } = this.#context;
     const stop = (cause: StopCause) => {
       this.#stopCause ??= cause;
@@ -124,6 +131,7 @@ class PiAttempt {
     }
     const unsubscribe = session.subscribe((event) => {
       this.#take(event);
+      if (event.type === "turn_end" && this.#tally.stopReason !== "error") retryAfter.clear();
       const more = event.type === "turn_end" && this.#tally.stopReason === "toolUse";
       if (more && maxTurns !== null && this.#tally.turns >= maxTurns) stop("max-turns");
     });

@@ -73,10 +73,9 @@ interface HostSdk {
   hasTrustRequiringProjectResources?(cwd: string): boolean;
 }
 
-/** What the session's own extension, made before the attempt is known, learns and tells. */
+/** What the session's own extension, made before the attempt is known, adds. */
 interface InlineState {
   prompt: string;
-  retryAfter: string;
 }
 
 /** All that a session needs but its agent: made ahead, used once. */
@@ -91,8 +90,6 @@ export interface PreparedServices {
 
 export interface OpenSession {
   readonly session: HostSession;
-  /** `Retry-After` of the provider's last answer; empty when it had none. */
-  retryAfter(): string;
   close(): Promise<void>;
 }
 
@@ -108,7 +105,7 @@ export async function prepareServices(
   sdk: HostSdk,
   place: { cwd: string; agentDir: string; extensionPaths: readonly string[]; noExtensions: boolean },
 ): Promise<PreparedServices> {
-  const inline: InlineState = { prompt: "", retryAfter: "" };
+  const inline: InlineState = { prompt: "" };
   const services = await sdk.createAgentSessionServices({
     cwd: place.cwd,
     agentDir: place.agentDir,
@@ -143,10 +140,6 @@ function extendSession(api: ExtensionApi, inline: InlineState): void {
     const base = typeof event["systemPrompt"] === "string" ? event["systemPrompt"] : "";
     return { systemPrompt: `${base}\n\n${inline.prompt}` };
   });
-  api.on("after_provider_response", (event) => {
-    const headers = event["headers"] as Record<string, string> | undefined;
-    inline.retryAfter = headers?.["retry-after"] ?? "";
-  });
 }
 
 /** A session of the agent, not asked anything yet. Throws a UserError when the agent can't have what it wants. */
@@ -177,7 +170,7 @@ export async function openSession(
   });
   if (agent.disallowedTools.length > 0)
     session.setActiveToolsByName(session.getActiveToolNames().filter((name) => !agent.disallowedTools.includes(name)));
-  return { session, retryAfter: () => inline.retryAfter, close: () => closeSession(session, onWarning) };
+  return { session, close: () => closeSession(session, onWarning) };
 }
 
 /** `dispose` alone tells the user's extensions nothing; they may hold timers and sockets. */

@@ -31,6 +31,9 @@ interface Attempt {
   readonly workerId: string;
   readonly stop: AbortController;
   readonly record: AttemptRecord;
+  /** Set by a crash: whatever the session still says, this is the end. */
+  crashed: KindResult | null;
+  recorded: Promise<void> | null;
 }
 
 /** Does one attempt at a time and records it; outlives its owner until the attempt is over. */
@@ -84,10 +87,12 @@ export class WorkerHost {
     this.#ending = true;
     if (attempt) {
       const base = this.#kinds[attempt.request.workerKind]?.partial() ?? emptyResult;
-      const verdict = failed("transient", "worker-crashed", messageOf(error));
+      attempt.crashed ??= { ...base, ...failed("transient", "worker-crashed", messageOf(error)) };
       attempt.record.stderr(`${error instanceof Error ? error.stack : String(error)}\n`);
+      attempt.stop.abort("cancelled");
       await this.#sweep(attempt);
-      await this.#recordEnd(attempt, { ...base, ...verdict });
+      await this.#recordEnd(attempt, attempt.crashed);
+      await this.#sweep(attempt);
     }
     this.#process.exit(1);
   }
@@ -110,9 +115,11 @@ export class WorkerHost {
       this.#tellEnded(`the attempt's folder can't be written: ${messageOf(error)}`);
       return;
     }
-    const attempt: Attempt = { request, workerId, stop: new AbortController(), record };
+    const attempt: Attempt = { request, workerId, stop: new AbortController(), record, crashed: null, recorded: null };
     this.#current = attempt;
     const refused = await this.#attempt(attempt);
+    // a session that could not be stopped may have started others since
+    if (this.#ending && refused === null) await this.#sweep(attempt);
     record.close();
     this.#current = null;
     this.#tellEnded(refused);
@@ -210,15 +217,20 @@ export class WorkerHost {
     return endTagged(this.#world, attemptTags(request, workerId), sweepMaxMs);
   }
 
+  #recordEnd(attempt: Attempt, result: KindResult): Promise<void> {
+    attempt.recorded ??= this.#writeEnd(attempt.record, attempt.crashed ?? result);
+    return attempt.recorded;
+  }
+
   /** A disk may be full for a moment. When it stays so, the process ends without a record: the owner sees it as lost. */
-  async #recordEnd({ record }: Attempt, result: KindResult): Promise<void> {
-    for (let attempt = 1; ; attempt += 1) {
+  async #writeEnd(record: AttemptRecord, result: KindResult): Promise<void> {
+    for (let tries = 1; ; tries += 1) {
       try {
         await record.end(result);
         return;
       } catch (error) {
         this.#world.log.error("end not recorded", { error: messageOf(error) });
-        if (attempt === endTries) return this.#process.exit(1);
+        if (tries === endTries) return this.#process.exit(1);
         await this.#world.clock.sleep(endRetryMs);
       }
     }

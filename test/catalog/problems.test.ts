@@ -31,6 +31,9 @@ const bomb = `---\ndescription: x\na: &a [1,1,1,1,1,1,1,1,1,1]\n${"bcdefgh"
   .map((it, index) => `${it}: &${it} [${Array(10).fill(`*${"abcdefg"[index]}`).join(",")}]`)
   .join("\n")}\n---\nx`;
 
+const aliases = `---\ndescription: x\na: &a 1\nb: [${"*a,".repeat(20_000)}]\n---\nx`;
+const unreadable = `---\n${"[".repeat(60_000)}\n---\nx`;
+
 const agents: [string, string, RegExp][] = [
   ["no frontmatter", "You are an agent.", /^error \S+:1 The file has no frontmatter/],
   ["frontmatter not closed", "---\nname: b\n", /^error \S+:1 The frontmatter that starts here is never closed/],
@@ -75,6 +78,8 @@ const agents: [string, string, RegExp][] = [
   ["too large a file", `---\ndescription: x\n---\n${"y".repeat(2 ** 20)}`, /^error \S+:1 The file has \d+ bytes/],
   ["nested too deep", deep, /^error \S+:2 The frontmatter is nested deeper/],
   ["an alias bomb", bomb, /^error \S+:\d+ The frontmatter stands for more than 10000 values/],
+  ["very many aliases", aliases, /^error \S+:4 The frontmatter stands for more than 10000 values/],
+  ["too deep for the parser", unreadable, /^error \S+:2 .*it is nested too deeply/],
   ["an unknown alias", "---\ndescription: x\na: *nowhere\n---\nGo.", /^error \S+:3 This alias has no anchor/],
 ];
 test.each(agents)("agent: %s", async (_, text, expected) => {

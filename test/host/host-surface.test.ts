@@ -82,11 +82,11 @@ test("print, json and rpc can be told apart by argv and hasUI; ctx.mode exists s
   ]);
 });
 
-test("a command's text reaches stdout of -p only by writeSync(1); console.log goes to stderr", async () => {
+test("a command's text reaches stdout of -p by writeSync(1) or the prototype's write; console.log goes to stderr", async () => {
   const { print, server } = await makeRig(quiet);
-  const everything = "/probe-output notify console write message entry status widget";
+  const everything = "/probe-output notify console write prototype message entry status widget";
   const result = await print(everything, probe);
-  expect(result).toMatchObject({ code: 0, stdout: "by-write\n", stderr: "by-console\n" });
+  expect(result).toMatchObject({ code: 0, stdout: "by-write\nby-prototype\n", stderr: "by-console\n" });
   expect(server.requests).toHaveLength(0);
 });
 

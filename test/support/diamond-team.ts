@@ -2,7 +2,8 @@ import type { ModelRequest, Reply } from "./model-reply.ts";
 
 /** A project's own team of four steps: a → (b ∥ c) → d. The scripted model tells them apart by their task's text. */
 export const diamondFiles: Record<string, string> = {
-  ".crew/agents/hand.md": "---\nname: hand\ndescription: does what it is told\ntools: read, bash, write\n---\nYou are HAND.\n",
+  ".crew/agents/hand.md":
+    "---\nname: hand\ndescription: does what it is told\ntools: read, bash, write\n---\nYou are HAND.\n",
   ".crew/teams/diamond.team.md":
     "---\nname: diamond\ndescription: four steps\ndefaultWorkflow: diamond\nmaxConcurrency: 4\nroles:\n  hand: hand\n---\n",
   ".crew/workflows/diamond.workflow.md": `---

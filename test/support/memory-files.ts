@@ -25,7 +25,7 @@ export class MemoryFiles implements Files {
 
   async readRange(path: string, offset: number, bytesMax: number): Promise<Uint8Array | null> {
     const bytes = await this.read(path);
-    return bytes && bytes.slice(offset, offset + bytesMax);
+    return bytes?.slice(offset, offset + bytesMax) ?? null;
   }
 
   async writeAtomic(path: string, data: string | Uint8Array): Promise<void> {

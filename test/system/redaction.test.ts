@@ -10,7 +10,6 @@ const UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const LOWER = UPPER.toLowerCase();
 const DIGITS = "0123456789";
 const ALNUM = UPPER + LOWER + DIGITS;
-const HEX = "0123456789abcdef";
 const URL_SAFE = `${ALNUM}-_`;
 const BASE64 = `${ALNUM}+/`;
 
@@ -51,8 +50,10 @@ const KINDS: Record<string, Kind> = {
   "aws id": anywhere((make) => join("AK", "IA", make(`${UPPER}234567`, 16))),
   "gcp key": anywhere((make) => join("AI", "za", make(URL_SAFE, 35))),
   "slack bot": anywhere((make) => join("xo", "xb-", make(DIGITS, 12), "-", make(DIGITS, 12), "-", make(ALNUM, 24))),
-  "slack hook": anywhere((make) =>
-    join("https://hooks.", "slack.com/services/T", make(UPPER, 8), "/B", make(UPPER, 8), "/", make(ALNUM, 24)),
+  "slack hook": where(
+    (make) => join("T", make(UPPER, 8), "/B", make(UPPER, 8), "/", make(ALNUM, 24)),
+    (secret) => join("https://hooks.", "slack.com/services/", secret),
+    (secret) => json({ hook: join("https://hooks.", "slack.com/services/", secret) }),
   ),
   stripe: anywhere((make) => join("s", "k_", "live_", make(ALNUM, 24))),
   npm: anywhere((make) => join("np", "m_", make(ALNUM, 36))),
@@ -366,7 +367,7 @@ describe("hostile text of 200 kB", () => {
     "?key=",
     "password is ",
     "--token ",
-    "-----BEGIN PRIVATE KEY-----",
+    join("-----BEGIN PRIVATE", " KEY-----"),
     "-----BEGIN ",
     "A1",
     "\\u001b",

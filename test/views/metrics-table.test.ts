@@ -47,15 +47,15 @@ test("a narrow terminal puts values on lines of their own", () => {
     "crew.task.deadletter_total.",
   ]);
   expect(renderMetricsTable(sample(), { glob: "crew.task.*", width: 44 })).toEqual([
-    "crew.task.cost_usd{model=haiku}      $0.0042",
-    "crew.task.cost_usd{model=opus}     $1,234.50",
+    "crew.task.cost_usd{model=haiku}    $0.0042",
+    "crew.task.cost_usd{model=opus}   $1,234.50",
     "crew.task.count{status=completed,team=defau…",
     "  1,234",
     "crew.task.count{status=failed,team=default}",
     "  1",
     "crew.task.duration_ms{team=default}",
-    "  count 3  sum 2m 01s  p50 31s",
-    "  p95 > 1m 00s  p99 > 1m 00s",
+    "  count 3  sum 2m 01s  p50 31s  p95 > 1m 00s",
+    "  p99 > 1m 00s",
     "crew.task.retry_delay_ms         count 0",
   ]);
 });

@@ -1,0 +1,105 @@
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
+import { fixture, makeRig, type Rig } from "../support/rig.ts";
+import { eventsOf, ofType, runIds } from "../support/run-files.ts";
+
+const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
+
+interface LeakRecord {
+  reason: string;
+  listeners: number;
+  resources: string[];
+  files: string[];
+}
+
+async function leaks(rig: Rig): Promise<LeakRecord[]> {
+  const text = await readFile(join(rig.agentFolder.home, "leaks.jsonl"), "utf8").catch(() => "");
+  return text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as LeakRecord);
+}
+
+const workers = (rig: Rig) => () =>
+  processesWithEnvironment("FOREMAN_TEST_TAG", rig.agentFolder.tag).filter((it) => it.command.includes("start.mjs"));
+
+describe("a session", () => {
+  it("leaves no listener, timer, child or open file behind: reload, new, quit, each after a run", async () => {
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
+    const env = { LEAK_LOG: join(rig.agentFolder.home, "leaks.jsonl") };
+    const host = await rig.rpc({ extensions: [PACKAGE, fixture("leak-probe.ts")], env });
+    await host.prompt("let the team do it");
+    expect(workers(rig)().length).toBeGreaterThan(0);
+    await host.command("/probe-reload");
+    await waitUntil(async () => (await leaks(rig)).length >= 1);
+    await expectGone(workers(rig));
+    await host.prompt("again");
+    await host.send({ type: "new_session" });
+    await waitUntil(async () => (await leaks(rig)).length >= 2);
+    await expectGone(workers(rig));
+    await host.prompt("and again");
+    await host.close();
+    await expectGone(() => processesWithEnvironment("FOREMAN_TEST_TAG", rig.agentFolder.tag));
+    const records = await leaks(rig);
+    expect(records.map((it) => it.reason)).toEqual(["reload", "new", "quit"]);
+    for (const record of records)
+      expect(record).toEqual({ reason: record.reason, listeners: 0, resources: [], files: [] });
+    expect(await runIds(rig.agentFolder.project)).toHaveLength(3);
+  });
+
+  it("that RPC starts twice counts once", async () => {
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
+    const host = await rig.rpc({ extensions: [PACKAGE] });
+    await host.send({ type: "new_session" });
+    await host.prompt("let the team do it");
+    const table = (await host.command("/team-metrics crew.run.count")).notices.join("\n");
+    expect(table).toMatch(/crew\.run\.count\{status=completed,team=diamond\}\s+1$/m);
+  });
+
+  it("in print mode ends by itself, and its command's text is on standard output", async () => {
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
+    const answered = await rig.print("let the team do it", { extensions: [PACKAGE] });
+    expect(answered).toMatchObject({ code: 0, signal: null });
+    expect(answered.stdout).toContain("the team said: diamond");
+    const command = await rig.print("/team-status latest", { extensions: [PACKAGE] });
+    expect(command.code).toBe(0);
+    expect(command.stdout).toContain("✓ d");
+    const run = await rig.print('/team-run diamond "once more"', { extensions: [PACKAGE] });
+    expect(run.code).toBe(0);
+    expect(run.stdout).toContain("completed");
+    await expectGone(() => processesWithEnvironment("FOREMAN_TEST_TAG", rig.agentFolder.tag));
+  });
+
+  it("that is replaced lets its workers go on and hands the run to the next one", async () => {
+    const rig = await makeRig(
+      (request) => {
+        const step = stepOf(request);
+        if (step === "a") return { text: "a is done", delayMs: 2500 };
+        return { text: `${step} is done` };
+      },
+      { files: diamondFiles },
+    );
+    const host = await rig.rpc({ extensions: [PACKAGE] });
+    await host.command('/team-run diamond "slow"');
+    await waitUntil(() => rig.server.requests.some((it) => stepOf(it.request) === "a"), 20_000);
+    await host.send({ type: "new_session" });
+    const [runId = ""] = await runIds(rig.agentFolder.project);
+    await waitUntil(
+      async () => (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type === "crew.run.completed",
+      30_000,
+    );
+    const events = await eventsOf(rig.agentFolder.project, runId);
+    expect(ofType(events, "crew.run.claimed")).toHaveLength(2);
+    expect(ofType(events, "crew.run.released")).toHaveLength(1);
+    const started = ofType(events, "crew.task.attempt_started").filter((it) => it.taskId === "a");
+    expect(started).toHaveLength(1);
+    const [spawned] = ofType(events, "crew.subagent.spawned").filter((it) => it.taskId === "a");
+    const [adopted] = ofType(events, "crew.subagent.adopted").filter((it) => it.taskId === "a");
+    expect(adopted?.pid).toBe(spawned?.pid);
+    expect(rig.server.requests.filter((it) => stepOf(it.request) === "a")).toHaveLength(1);
+    expect(events.map((it) => it.seq)).toEqual(events.map((_, at) => at + 1));
+  });
+});

@@ -1,0 +1,98 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { nodeProcesses } from "../../src/system/node-processes.ts";
+import { expectGone, processesInGroup, processesVisible } from "../support/processes.ts";
+
+const processes = nodeProcesses();
+let folder = "";
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "foreman-processes-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const fork = (code: string, env: Record<string, string> = {}) =>
+  processes.fork({
+    execPath: process.execPath,
+    args: ["-e", code],
+    cwd: folder,
+    env: { PATH: process.env["PATH"] ?? "", ...env },
+    outputFile: join(folder, "out.log"),
+  });
+
+describe.skipIf(!processesVisible)("processes", () => {
+  it("are dead only when it can be proved", async () => {
+    const self = processes.self();
+    expect(processes.alive(self)).toBe("alive");
+    expect(processes.alive({ ...self, processStart: "1" })).toBe("dead");
+    expect(processes.alive({ ...self, pid: 2 ** 22 - 1 })).toBe("dead");
+    expect(processes.alive({ ...self, pid: 2 ** 22 - 1, hostId: "elsewhere" })).toBe("unknown");
+    expect(processes.alive({ ...self, pid: 2 ** 22 - 1, pidNs: "pid:[1]" })).toBe("unknown");
+    expect(processes.alive({ ...self, pid: 2 ** 22 - 1, bootId: "" })).toBe("unknown");
+    expect(processes.alive({ ...self, processStart: "" })).toBe("unknown");
+  });
+
+  it("talk, keep their output in a file, and tell their end", async () => {
+    const child = fork(
+      'console.log("out"); process.on("message", (m) => { process.send({ got: m }); process.exitCode = 3; process.disconnect(); })',
+    );
+    const heard = new Promise((resolve) => child.onMessage(resolve));
+    expect(child.send({ a: 1 })).toBe(true);
+    expect(await heard).toEqual({ got: { a: 1 } });
+    expect(await child.exited).toEqual({ code: 3, signal: null });
+    expect(child.send({})).toBe(false);
+    expect(await readFile(join(folder, "out.log"), "utf8")).toContain("out\n");
+  });
+
+  it("end as a group and are found by their environment", async () => {
+    const value = `t${process.pid}`;
+    const child = fork(
+      'require("child_process").spawn("sleep", ["1000"]); setInterval(() => {}, 1000); process.send("up")',
+      { FOREMAN_PROBE: value },
+    );
+    await new Promise((resolve) => child.onMessage(resolve));
+    const found = processes.withEnvironment("FOREMAN_PROBE", value);
+    expect(found).toContain(child.pid);
+    expect(found).toHaveLength(2);
+    expect(processes.withEnvironment("FOREMAN_PROBE", value.slice(0, -1))).toEqual([]);
+    expect(processes.killGroup(child.pid, "SIGKILL")).toBe(true);
+    expect(await child.exited).toEqual({ code: null, signal: "SIGKILL" });
+    await expectGone(() => processesInGroup(child.pid));
+  });
+
+  it("never signals everyone for a bad pid", () => {
+    for (const pid of [0, 1, -1, Number.NaN, 1.5]) {
+      expect(processes.killGroup(pid, "SIGTERM")).toBe(false);
+      expect(processes.kill(pid, "SIGTERM")).toBe(false);
+    }
+  });
+
+  it("tell that they could not be started", async () => {
+    const child = processes.fork({
+      execPath: "/nowhere/node",
+      args: [],
+      cwd: folder,
+      env: {},
+      outputFile: join(folder, "out.log"),
+    });
+    expect(child.pid).toBe(0);
+    expect(await child.exited).toEqual({ code: null, signal: null });
+    expect(child.send({})).toBe(false);
+  });
+
+  it("run to their end, or to their limit", async () => {
+    const run = (code: string, timeoutMs = 5000) =>
+      processes.run(process.execPath, ["-e", code], { cwd: folder, timeoutMs });
+    expect(await run('console.log(process.cwd()); console.error("e"); process.exit(4)')).toEqual({
+      code: 4,
+      stdout: `${folder}\n`,
+      stderr: "e\n",
+    });
+    expect(await run("setInterval(() => {}, 1000)", 200)).toMatchObject({ code: null });
+    expect(await processes.run("no-such-program", [], { cwd: folder, timeoutMs: 1000 })).toMatchObject({
+      code: null,
+      stderr: expect.stringContaining("ENOENT"),
+    });
+  });
+});
