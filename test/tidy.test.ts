@@ -46,7 +46,7 @@ const BANNED: { pattern: RegExp; allowed: RegExp; remedy: string }[] = [
     allowed: /^(host\/config\.ts|workers\/start\.mjs)$/,
     remedy: "read it in host/config.ts",
   },
-  { pattern: /["']node:fs(\/promises)?["']/, allowed: /^(system\/|host\/(output|cli)\.ts$)/, remedy: "take Files" },
+  { pattern: /["']node:fs(\/promises)?["']/, allowed: /^(system\/|host\/cli\.ts$)/, remedy: "take Files" },
   { pattern: /["']node:child_process["']/, allowed: /^system\//, remedy: "take Processes" },
   { pattern: /["']node:(http|https|net)["']|\bfetch\(/, allowed: /^export\//, remedy: "move it to export/" },
   { pattern: /["']@(mariozechner|earendil-works)\//, allowed: /^host\//, remedy: "only host/ knows Pi" },

@@ -60,7 +60,6 @@ export class LocalAttempt {
   /** The worker goes on without us; `run` rejects. */
   letGo(): void {
     this.#letGo = true;
-    if ("wrapper" in this.#source) this.#source.wrapper.child.detach();
     this.#follower.stop();
   }
 

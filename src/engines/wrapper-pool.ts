@@ -86,6 +86,8 @@ export class Wrapper {
   async end(): Promise<void> {
     const { clock, processes, files } = this.#world;
     const gone = new AbortController();
+    // or this process could end before it has seen the end of that one
+    this.child.keepAlive(true);
     if (this.ready) this.send({ type: "end" });
     const killed = clock.sleep(this.ready ? endMs : 0, gone.signal).then(() => {
       if (!this.#exited) processes.killGroup(this.child.pid, "SIGKILL");
@@ -115,6 +117,7 @@ export class Wrapper {
 export class WrapperPool {
   readonly #options: WrapperPoolOptions;
   readonly #idle: Wrapper[] = [];
+  readonly #lent = new Set<Wrapper>();
   readonly #ending = new Set<Promise<void>>();
   #starting: Promise<unknown> = Promise.resolve();
 
@@ -139,22 +142,27 @@ export class WrapperPool {
     // those being started ahead are for us
     await this.#starting;
     const found = this.#idle.find((wrapper) => wrapper.ready) ?? this.#idle[0];
-    if (!found) return await this.#fork();
-    this.#forget(found);
-    return found;
+    if (found) this.#forget(found);
+    const wrapper = found ?? (await this.#fork());
+    this.#lent.add(wrapper);
+    void wrapper.child.exited.then(() => this.#lent.delete(wrapper));
+    return wrapper;
   }
 
   /** After its attempt: kept warm, or ended when enough others are. */
   giveBack(wrapper: Wrapper): void {
     wrapper.listen(null);
     wrapper.ready = false;
-    if (!wrapper.usable) return;
+    if (!this.#lent.delete(wrapper) || !wrapper.usable) return;
     this.#rest(wrapper);
     while (this.#idle.length > this.#options.idleMax) this.#endOldest();
   }
 
+  /** Ends the idle ones. The others hear that their owner is gone, and leave when their attempt is over. */
   async dispose(): Promise<void> {
     await this.#starting;
+    for (const wrapper of this.#lent) wrapper.child.detach();
+    this.#lent.clear();
     while (this.#idle.length > 0) this.#endOldest();
     await Promise.all(this.#ending);
   }

@@ -76,10 +76,10 @@ async function handle(
   try {
     if (!session) throw new UserError("no-session", "The session is not open yet; try again.");
     const text = await (await entry.load())({ pi, ctx, session, args: args.trim(), width: outputWidth() });
-    if (text !== null) say(pi, ctx, text);
+    if (text !== null) await say(pi, ctx, text);
   } catch (error) {
     session?.world.log.error(`/${entry.name} failed`, { error: messageOf(error) });
-    say(pi, ctx, messageOf(error), "error");
+    await say(pi, ctx, messageOf(error), "error");
   }
 }
 

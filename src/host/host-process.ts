@@ -7,23 +7,22 @@ export interface HostArguments {
   extensionPaths: readonly string[];
   /** `--no-extensions`: only those paths load. */
   noExtensions: boolean;
-  mode: "json" | "print" | "rpc" | "other";
+  /** `--mode json`; the last `--mode` counts. */
+  json: boolean;
 }
 
 export function readHostArguments(argv: readonly string[], cwd: string): HostArguments {
   const extensionPaths: string[] = [];
   let noExtensions = false;
-  let print = false;
-  let mode: HostArguments["mode"] = "other";
+  let json = false;
   argv.forEach((word, at) => {
     const next = argv[at + 1];
     if (word === "--no-extensions" || word === "-ne") noExtensions = true;
-    else if (word === "-p" || word === "--print") print = true;
-    else if (word === "--mode" && (next === "json" || next === "rpc")) mode = next;
+    else if (word === "--mode") json = next === "json";
     else if ((word === "-e" || word === "--extension") && next !== undefined) extensionPaths.push(next);
   });
   const absolute = extensionPaths.map((path) => (/^(npm|git|https?):/.test(path) ? path : resolve(cwd, path)));
-  return { extensionPaths: absolute, noExtensions, mode: print && mode === "other" ? "print" : mode };
+  return { extensionPaths: absolute, noExtensions, json };
 }
 
 /** The main file of the host's SDK: walks up from the script Node runs. Null in a single-binary host. */

@@ -1,28 +1,54 @@
-import { writeSync } from "node:fs";
+import { Writable } from "node:stream";
 import type { ExtensionAPI, ExtensionContext } from "@mariozechner/pi-coding-agent";
 import { readHostArguments } from "./host-process.ts";
 
 export type Severity = "info" | "warning" | "error";
 
 /** `mode` came with the host's 0.78.1; before that the command line tells. */
-type MaybeMode = { mode?: "tui" | "rpc" | "json" | "print" };
+type MaybeMode = { mode?: Mode };
+
+export type Mode = "tui" | "rpc" | "json" | "print";
+
+/** Ends the dim grey in which the host draws a notice, so that tables can be read. */
+const UNDIMMED = "\x1b[22m\x1b[39m";
 
 /**
  * Shows a command's text where its user looks: the chat in the TUI, a notice over RPC, a custom message in JSON mode,
- * standard output in print mode (the host sends console.log to standard error there).
+ * standard output in print mode. Resolves when the text is out.
  */
-export function say(pi: ExtensionAPI, ctx: ExtensionContext, text: string, severity: Severity = "info"): void {
-  if (ctx.hasUI) ctx.ui.notify(text, severity);
-  else if (modeOf(ctx) === "json") pi.sendMessage({ customType: "foreman", content: text, display: true });
-  else writeSync(severity === "info" ? 1 : 2, `${text}\n`);
+export async function say(
+  pi: ExtensionAPI,
+  ctx: ExtensionContext,
+  text: string,
+  severity: Severity = "info",
+): Promise<void> {
+  const mode = modeOf(ctx);
+  if (mode === "tui" && severity === "info")
+    ctx.ui.notify(
+      text
+        .split("\n")
+        .map((line) => UNDIMMED + line)
+        .join("\n"),
+      severity,
+    );
+  else if (ctx.hasUI) ctx.ui.notify(text, severity);
+  else if (mode === "json") pi.sendMessage({ customType: "foreman", content: text, display: true });
+  else await print(severity === "info" ? process.stdout : process.stderr, `${text}\n`);
 }
 
-export function modeOf(ctx: ExtensionContext): "tui" | "rpc" | "json" | "print" {
+/** The host puts its own `write` on the instance, which sends everything to standard error. */
+function print(stream: NodeJS.WriteStream, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    Writable.prototype.write.call(stream, text, "utf8", () => resolve());
+  });
+}
+
+export function modeOf(ctx: ExtensionContext): Mode {
   const told = (ctx as MaybeMode).mode;
   if (told) return told;
-  const { mode } = readHostArguments(process.argv, ctx.cwd);
-  if (mode === "rpc" || mode === "json") return mode;
-  return ctx.hasUI ? "tui" : "print";
+  // only the TUI has themes; and only the command line tells JSON from print
+  if (ctx.hasUI) return ctx.ui.getAllThemes().length > 0 ? "tui" : "rpc";
+  return readHostArguments(process.argv, ctx.cwd).json ? "json" : "print";
 }
 
 /** Columns to draw for; 100 where nobody says. */

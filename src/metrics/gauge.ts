@@ -108,7 +108,7 @@ export class LabelledGauge implements MetricFacts {
   snapshot(): GaugeSnapshot {
     this.#recompute();
     const { kind, name, help, unit, labelNames } = this;
-    const series = Array.from(this.#set.series(), ({ labels, value }) => ({ labels, value }));
+    const series = this.#set.series().map(({ labels, value }) => ({ labels, value }));
     return { kind, name, help, unit, labelNames, series };
   }
 

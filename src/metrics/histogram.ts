@@ -45,7 +45,7 @@ class HistogramSeries implements BoundHistogram {
   }
 
   observe(value: number): void {
-    if (!isFiniteNumber(value)) throw badValue(value);
+    if (!Number.isFinite(value)) throw badValue(value);
     const index = this.#buckets.indexOf(value);
     this.counts[index] = (this.counts[index] as number) + 1;
     this.sum += value;
@@ -73,7 +73,7 @@ export class LabelledHistogram implements MetricFacts {
   }
 
   observe(labels: AnyLabels | undefined, value: number): void {
-    if (!isFiniteNumber(value)) throw badValue(value);
+    if (!Number.isFinite(value)) throw badValue(value);
     this.#set.at(labels).observe(value);
   }
 
@@ -99,7 +99,7 @@ export class LabelledHistogram implements MetricFacts {
 
   snapshot(): HistogramSnapshot {
     const { kind, name, help, unit, labelNames, bounds } = this;
-    const series = Array.from(this.#set.series(), ({ labels, counts, sum }) => {
+    const series = this.#set.series().map(({ labels, counts, sum }) => {
       const buckets = new Array<number>(counts.length);
       let count = 0;
       for (let i = 0; i < counts.length; i++) {
@@ -116,11 +116,6 @@ export class LabelledHistogram implements MetricFacts {
     const counts = this.#set.matching(match).map((series) => series.counts);
     return mergeBuckets(this.bounds.length + 1, counts);
   }
-}
-
-/** Comparisons, not Number.isFinite: that is a call, and costs as much as the observation. */
-function isFiniteNumber(value: number): boolean {
-  return typeof value === "number" && value > -Infinity && value < Infinity;
 }
 
 function badValue(value: number): RangeError {

@@ -28,7 +28,8 @@ export class Disposer {
   }
 
   dispose(): Promise<void> {
-    this.#done ??= this.#run();
+    // begun after #done is set: a release may ask again, and must not start a second row
+    this.#done ??= Promise.resolve().then(() => this.#run());
     return this.#done;
   }
 

@@ -15,14 +15,17 @@ import { basename, dirname, join } from "node:path";
 import { codeOf } from "./errors.ts";
 import type { AppendHandle, FileFacts, Files } from "./world.ts";
 
+// opening a planted pipe would otherwise wait for its other end, for ever; regular files don't mind
+const AT_ONCE = constants.O_NONBLOCK ?? 0;
+const READ = constants.O_RDONLY | AT_ONCE;
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
-const APPEND = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | (constants.O_NOFOLLOW ?? 0);
+const APPEND = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | (constants.O_NOFOLLOW ?? 0) | AT_ONCE;
 
 /** The real files. Errors carry the system's code (`ENOSPC`, `EACCES`, …). */
 export function nodeFiles(): Files {
   return {
-    read: (path) => orNull(fs.readFile(path)),
-    readText: (path) => orNull(fs.readFile(path, "utf8")),
+    read: (path) => orNull(fs.readFile(path, { flag: READ })),
+    readText: (path) => orNull(fs.readFile(path, { encoding: "utf8", flag: READ })),
     readRange,
     writeAtomic: (path, data) => writeThrough(path, data, (temp) => fs.rename(temp, path)),
     // link(2) refuses an existing name, which rename(2) would replace
@@ -70,7 +73,7 @@ function factsOf(stats: Stats): FileFacts {
 }
 
 async function readRange(path: string, offset: number, bytesMax: number): Promise<Uint8Array | null> {
-  const file = await orNull(fs.open(path, constants.O_RDONLY));
+  const file = await orNull(fs.open(path, READ));
   if (!file) return null;
   try {
     const size = Math.max(0, Math.min(bytesMax, (await file.stat()).size - offset));

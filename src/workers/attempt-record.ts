@@ -1,4 +1,4 @@
-import { invariant, messageOf } from "../system/errors.ts";
+import { codeOf, invariant, messageOf } from "../system/errors.ts";
 import type { AppendHandle, World } from "../system/world.ts";
 import { attemptId, attemptPaths, eventId, type WorkerHeartbeat } from "./attempt-folder.ts";
 import type { KindResult } from "./kind.ts";
@@ -51,7 +51,6 @@ export class AttemptRecord {
     const { files, processes } = this.#world;
     const paths = attemptPaths(this.#request.runtime.attemptFolder);
     const meta: AttemptMeta = { attemptId: attemptId(this.#request.attempt), request: this.#request };
-    if ((await files.facts(paths.meta)) === null) await files.writeNew(paths.meta, JSON.stringify(meta));
     const state: AttemptState = {
       status: "running",
       workerId: this.#workerId,
@@ -59,9 +58,12 @@ export class AttemptRecord {
       startedAt: iso(this.#startedAtMs),
       lastEventSeq: this.#events.length,
     };
-    await files.writeNew(paths.state, JSON.stringify(state));
+    await Promise.all([
+      files.writeNew(paths.meta, JSON.stringify(meta)).catch(unlessThere),
+      files.writeNew(paths.state, JSON.stringify(state)),
+    ]);
     this.#claimed = true;
-    await this.#beat();
+    void this.#beat();
     this.#heartbeat = this.#world.clock.every(heartbeatMs, () => void this.#beat());
   }
 
@@ -195,6 +197,11 @@ function stepOutcomeOf(result: KindResult): StepOutcome {
 
 function iso(ms: number): string {
   return new Date(ms).toISOString();
+}
+
+/** A worker that died between its two files has left the same words. */
+function unlessThere(error: unknown): void {
+  if (codeOf(error) !== "EEXIST") throw error;
 }
 
 /** The end is what counts; a log that can't be synced has been reported. */

@@ -9,10 +9,6 @@ export function heading(text: string): void {
   print(`\n── ${text} ${"─".repeat(Math.max(3, 90 - text.length))}`);
 }
 
-export function indented(text: string): string {
-  return text.replace(/^/gm, "  ");
-}
-
 export function usd(amount: number): string {
   return `$${amount.toFixed(4)}`;
 }

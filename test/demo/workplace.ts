@@ -55,6 +55,15 @@ export class Workplace {
     return readTestRun(stdout, code === 0);
   }
 
+  /** How the newest run ended by its own log: `completed failed cancelled`; null when there is none, or no end yet. */
+  async runStatus(): Promise<string | null> {
+    const runs = join(this.folder.project, ".crew/state/runs");
+    const newest = (await readdir(runs).catch(() => [])).sort().at(-1);
+    if (newest === undefined) return null;
+    const log = await readFile(join(runs, newest, "events.jsonl"), "utf8");
+    return /"type":"crew\.run\.(completed|failed|cancelled)"/.exec(log)?.[1] ?? null;
+  }
+
   /** Of the tracked files; empty without git. */
   async diff(): Promise<string> {
     return this.git ? (await this.#run("git", "diff")).stdout.trimEnd() : "";

@@ -22,12 +22,7 @@ const count = fc.nat();
 const money = fc.integer({ min: 0, max: 64_000 }).map((sixtyFourths) => sixtyFourths / 64);
 const flag = fc.boolean();
 const workerKind = fc.constantFrom("pi" as const, "shell" as const, "git" as const, "codex" as const);
-const failureKind = fc.constantFrom(
-  "transient" as const,
-  "permanent" as const,
-  "lost" as const,
-  "cancelled" as const,
-);
+const failureKind = fc.constantFrom("transient" as const, "permanent" as const, "lost" as const, "cancelled" as const);
 const outcome = fc.constantFrom(
   "completed" as const,
   "failed" as const,

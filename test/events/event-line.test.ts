@@ -96,7 +96,10 @@ describe("an event as a line", () => {
         if (wrong === right) continue;
         line[at] = wrong;
         const decoded = decodeBytes(line);
-        if (decoded.kind !== "bad" && line.toString() !== encodeEventLine(sample('z\u00fc\u2028\ufffd,"crc":0}')).trimEnd())
+        if (
+          decoded.kind !== "bad" &&
+          line.toString() !== encodeEventLine(sample('z\u00fc\u2028\ufffd,"crc":0}')).trimEnd()
+        )
           expect.fail(`byte ${at} as ${wrong}: ${decoded.kind}`);
       }
       line[at] = right;

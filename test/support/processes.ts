@@ -45,12 +45,12 @@ export function expectGone(list: () => ProcessEntry[], timeoutMs = 5000): Promis
 
 /** For what has no event to await, such as the end of somebody else's child. */
 export async function waitUntil(
-  holds: () => boolean,
+  holds: () => boolean | Promise<boolean>,
   timeoutMs = 10_000,
   complaint: () => string = () => `it did not come to hold within ${timeoutMs} ms: ${holds}`,
 ): Promise<void> {
   const until = performance.now() + timeoutMs;
-  while (!holds()) {
+  while (!(await holds())) {
     if (performance.now() > until) throw new Error(complaint());
     await sleep(20);
   }
