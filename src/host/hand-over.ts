@@ -17,7 +17,7 @@ export async function takeOverReleased(pi: ExtensionAPI, session: Session): Prom
     const runs = await session.runs();
     for (const id of (await runs.store.ids()).slice(0, LOOKED_AT_MAX)) {
       const view = await runs.view(id).catch(() => null);
-      if (!view || view.state.status !== "running" || view.state.owner !== null) continue;
+      if (view?.state.status !== "running" || view.state.owner !== null) continue;
       if (session.closed) return;
       const active = await runs.takeOver(id);
       if (!active) continue;

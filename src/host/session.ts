@@ -6,7 +6,6 @@ import type { EventBus } from "../events/publisher.ts";
 import { subscribeCrewMetrics } from "../metrics/crew-metrics.ts";
 import { createMetricRegistry, type MetricRegistry } from "../metrics/registry.ts";
 import type { Catalog } from "../runs/definitions.ts";
-import { Slots } from "../runs/slots.ts";
 import { Disposer } from "../system/disposer.ts";
 import { messageOf } from "../system/errors.ts";
 import { createFileLog } from "../system/file-log.ts";
@@ -117,12 +116,14 @@ export class Session {
   }
 
   async #openRuns(): Promise<RunService> {
-    const [{ prepareCrewRoot }, { RunStore }, { createLocalEngine }, { RunService: Service }, redaction] =
+    const [{ prepareCrewRoot }, { RunStore }, { createLocalEngine }, { RunService: Service }, { Slots }, redaction] =
       await Promise.all([
         import("../store/layout.ts"),
         import("../store/run-store.ts"),
         import("../engines/local.ts"),
         import("./run-service.ts"),
+        import("../runs/slots.ts"),
+        import("../runs/slots.ts"),
         import("../system/redaction.ts"),
       ]);
     const crewRoot = await prepareCrewRoot(this.world.files, this.cwd, this.agentDir);

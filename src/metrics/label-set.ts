@@ -42,6 +42,7 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
   readonly #lastValues: string[];
   readonly #lastPath: Trie<S>[];
   #lastSeries: S | null = null;
+  #overflow: S | null = null;
   #overflowed = false;
 
   /** `onOverflow` is called once, at the first tuple over the cap. */
@@ -94,6 +95,7 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
   remove(series: S): void {
     if (!this.#series.delete(series)) return;
     this.#lastSeries = null;
+    if (series === this.#overflow) this.#overflow = null;
     removePath(
       this.#root,
       this.names.map((name) => series.labels[name] ?? ""),
@@ -149,8 +151,11 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
       this.#overflowed = true;
       this.#onOverflow();
     }
-    const overflow = values.map(() => OVERFLOW_LABEL);
-    return this.#lookup(overflow) ?? this.#insert(overflow);
+    if (this.#overflow === null) {
+      const overflow = values.map(() => OVERFLOW_LABEL);
+      this.#overflow = this.#lookup(overflow) ?? this.#insert(overflow);
+    }
+    return this.#overflow;
   }
 
   #lookup(values: readonly string[]): S | undefined {

@@ -9,25 +9,27 @@ import { renderTaskPrompt } from "./task-prompt.ts";
 const ERROR_CHARS_MAX = 2000;
 const SUMMARY_CHARS_MAX = 16_000;
 const PROGRESS_CHARS_MAX = 500;
+const TOOL_CHARS_MAX = 200;
 
 /**
  * One attempt of a task, told in events: the one that a former owner left under way when there is such, else the
- * next. Null when the task is not running.
+ * next. A former owner may also have told the attempt's end but not the task's: then that end is the answer and
+ * nothing is run. Null when the task is not running.
  */
 export async function runAttempt(
   parts: RunLoopParts,
   spec: TaskSpec,
   signal: AbortSignal,
-): Promise<AttemptReport | null> {
+): Promise<Pick<AttemptReport, "outcome" | "error"> | null> {
   const { run, engine } = parts;
   const task = taskOf(run.state, spec.taskId);
   if (task?.status !== "running") return null;
   const last = task.attempts.at(-1);
-  const open = last?.status === "running" ? last : null;
-  const attempt = open?.attempt ?? task.attempts.length + 1;
-  const workerId = open?.workerId ?? parts.newWorkerId();
+  if (last?.status === "ended") return last;
+  const attempt = last?.attempt ?? 1;
+  const workerId = last?.workerId ?? parts.newWorkerId();
   const place = { taskId: spec.taskId, attempt };
-  if (!open)
+  if (!last)
     await run.publisher.publish({ type: "crew.task.attempt_started", ...place, workerId, workerKind: spec.kind });
   const order = {
     manifest: run.manifest,
@@ -68,7 +70,9 @@ function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: numbe
     },
     progress(progress: AttemptProgress): void {
       const text = progress.text === undefined ? {} : { text: redact(progress.text).slice(0, PROGRESS_CHARS_MAX) };
-      tell({ type: "crew.task.progress", ...place, ...progress, ...text });
+      // a model may name a tool that does not exist, at any length
+      const tool = progress.tool === undefined ? {} : { tool: redact(progress.tool).slice(0, TOOL_CHARS_MAX) };
+      tell({ type: "crew.task.progress", ...place, ...progress, ...text, ...tool });
     },
     told: async (): Promise<void> => {
       await pending;

@@ -6,7 +6,7 @@ export interface NextSteps {
   ready: readonly TaskSpec[];
   skip: readonly { task: TaskSpec; because: string }[];
   start: readonly TaskSpec[];
-  end: { status: "completed" | "failed"; reason: string | null } | null;
+  end: { status: "completed" | "failed" | "cancelled"; reason: string | null } | null;
 }
 
 /** Tasks whose dependencies have all ended well and that have not been started. Pure. */
@@ -57,6 +57,10 @@ function skipped(manifest: RunManifest, state: RunState, task: TaskSpec): { task
 
 function endOf(manifest: RunManifest, state: RunState): NextSteps["end"] {
   if (!state.tasks.every((task) => isTerminal(task.status))) return null;
+  // also for an owner who took over from one that died while it cancelled the run
+  const cancelled = state.tasks.filter((task) => task.status === "cancelled");
+  if (cancelled.length > 0)
+    return { status: "cancelled", reason: `${cancelled.map((task) => task.taskId).join(", ")} cancelled` };
   const failed = manifest.tasks.filter((spec) => !spec.optional && statusOf(state, spec.taskId) === "failed");
   if (failed.length === 0) return { status: "completed", reason: null };
   return { status: "failed", reason: `${failed.map((task) => task.taskId).join(", ")} failed` };

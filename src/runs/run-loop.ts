@@ -5,7 +5,7 @@ import type { Clock } from "../system/world.ts";
 import { runAttempt } from "./attempt.ts";
 import type { TaskEngine } from "./execute.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
-import { nextSteps } from "./next-steps.ts";
+import { type NextSteps, nextSteps } from "./next-steps.ts";
 import { isTerminal, type RunState, type RunStatus, type TaskState, taskOf } from "./run-state.ts";
 import type { Slots } from "./slots.ts";
 
@@ -76,10 +76,16 @@ export class RunLoop {
   }
 
   async #loop(): Promise<RunLoopEnd> {
-    const { run } = this.#parts;
-    if (run.state.status === "queued") await this.#publish({ type: "crew.run.started", ...this.#names() });
+    const { run, slots } = this.#parts;
+    const { status } = run.state;
+    if (status !== "queued" && status !== "running") return status;
+    if (status === "queued") await this.#publish({ type: "crew.run.started", ...this.#names() });
     this.#parts.engine.prepare(Math.min(run.manifest.maxConcurrency, run.manifest.tasks.length));
-    for (const spec of run.manifest.tasks) if (taskOf(run.state, spec.taskId)?.status === "running") this.#launch(spec);
+    for (const spec of run.manifest.tasks) {
+      if (taskOf(run.state, spec.taskId)?.status !== "running") continue;
+      slots.take();
+      this.#launch(spec);
+    }
     for (;;) {
       const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -111,18 +117,33 @@ export class RunLoop {
       for (const task of steps.ready)
         await this.#publish({ type: "crew.task.ready", taskId: task.taskId, ...this.#place(task) });
       if (steps.end) return this.#endRun(steps.end);
-      if (this.#stop) return null;
       for (const task of steps.start) {
-        slots.take();
-        await this.#publish({ type: "crew.task.started", taskId: task.taskId, ...this.#place(task) });
-        this.#launch(task);
+        // while one start went to the disk, a stop may have come, or another run have taken the slots
+        if (this.#stop || slots.free <= 0) return null;
+        await this.#start(task);
       }
       return null;
     }
   }
 
+  async #start(spec: TaskSpec): Promise<void> {
+    const { slots } = this.#parts;
+    slots.take();
+    try {
+      await this.#publish({ type: "crew.task.started", taskId: spec.taskId, ...this.#place(spec) });
+    } catch (error) {
+      slots.give();
+      throw error;
+    }
+    // released meanwhile: its first attempt is the next owner's
+    if (this.#stop?.kind === "release") slots.give();
+    else this.#launch(spec);
+  }
+
+  /** Has a slot, and gives it back. */
   #launch(spec: TaskSpec): void {
     const controller = new AbortController();
+    if (this.#stop?.kind === "cancel") controller.abort(this.#stop.reason);
     this.#inFlight.set(spec.taskId, controller);
     const work = this.#runTask(spec, controller.signal)
       .catch((error: unknown) => {
@@ -185,10 +206,9 @@ export class RunLoop {
     });
   }
 
-  async #endRun(end: { status: "completed" | "failed"; reason: string | null }): Promise<RunLoopEnd> {
+  async #endRun({ status, reason: found }: NonNullable<NextSteps["end"]>): Promise<RunLoopEnd> {
     const { state } = this.#parts.run;
-    const cancelled = this.#stop?.kind === "cancel" && state.tasks.some((task) => task.status === "cancelled");
-    const reason = cancelled ? this.#stop?.reason : end.reason;
+    const reason = status === "cancelled" ? (this.#stop?.reason ?? found) : found;
     const fields = {
       ...this.#names(),
       taskCount: state.tasks.length,
@@ -197,10 +217,10 @@ export class RunLoop {
       costUsd: state.costUsd,
       ...(reason == null ? {} : { reason }),
     } satisfies Omit<CrewEventFields["crew.run.completed"], "status">;
-    if (cancelled) await this.#publish({ type: "crew.run.cancelled", status: "cancelled", ...fields });
-    else if (end.status === "failed") await this.#publish({ type: "crew.run.failed", status: "failed", ...fields });
-    else await this.#publish({ type: "crew.run.completed", status: "completed", ...fields });
-    return cancelled ? "cancelled" : end.status;
+    if (status === "cancelled") await this.#publish({ type: "crew.run.cancelled", status, ...fields });
+    else if (status === "failed") await this.#publish({ type: "crew.run.failed", status, ...fields });
+    else await this.#publish({ type: "crew.run.completed", status, ...fields });
+    return status;
   }
 
   /** The wall clock may have been set back meanwhile. Milliseconds. */

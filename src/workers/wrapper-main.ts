@@ -48,6 +48,10 @@ export function main(start: {
   process.on("uncaughtException", failed);
   process.on("unhandledRejection", (reason) => world.log.warn("unhandled rejection", { error: messageOf(reason) }));
   host.prepare().catch(failed);
+  // the owner may have gone while we were loading; a message it sent before is delivered first
+  process.nextTick(() => {
+    if (!process.connected) host.leave();
+  });
 }
 
 function tell(message: WrapperMessage): void {

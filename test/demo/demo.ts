@@ -72,7 +72,7 @@ async function play(place: Workplace, options: Options, stop: AbortSignal): Prom
   const after = await place.test();
   showTests("after", after);
   print();
-  print((await place.diff()) || "(no difference)");
+  print(await place.diff());
   const status = await place.runStatus();
   if (status !== "completed") faults.push(`the run is not completed: ${status ?? "there is none, or it has no end"}`);
   if (before.ok) faults.push("the sample's test did not fail before");

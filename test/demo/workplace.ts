@@ -64,9 +64,10 @@ export class Workplace {
     return /"type":"crew\.run\.(completed|failed|cancelled)"/.exec(log)?.[1] ?? null;
   }
 
-  /** Of the tracked files; empty without git. */
+  /** Of the tracked files. */
   async diff(): Promise<string> {
-    return this.git ? (await this.#run("git", "diff")).stdout.trimEnd() : "";
+    if (!this.git) return "(there is no git here to show the difference)";
+    return (await this.#run("git", "diff")).stdout.trimEnd() || "(no difference)";
   }
 
   /** Throws with what host and workers left running; it is killed then. Linux only: elsewhere nothing is checked. */

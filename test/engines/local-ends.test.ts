@@ -28,7 +28,7 @@ async function until(holds: () => boolean, timeoutMs = 10_000): Promise<void> {
 describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 }, () => {
   it("is a timeout that ends the tools' processes", async () => {
     await using bench = await openBench(stuck);
-    const report = await bench.engine.execute(bench.order({ task: { timeoutSec: 1 } }), "w1", recordHooks(), never);
+    const report = await bench.engine.execute(bench.order({ task: { timeoutSec: 5 } }), "w1", recordHooks(), never);
     expect(report).toMatchObject({
       outcome: "failed",
       failureKind: "transient",

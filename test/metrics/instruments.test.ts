@@ -110,6 +110,15 @@ test("the cap warns once and counts on in the overflow series", () => {
   expect(warnings).toEqual(['metric crew.a.b has 2 series; further ones are counted together as "overflow"']);
 });
 
+test("a gauge whose overflow series was removed starts a new one at the next unseen tuple", () => {
+  const { metrics } = registry(1);
+  const gauge = metrics.registerGauge("crew.a.b", "", { labels: ["id"] });
+  for (const id of ["a", "b", "c"]) gauge.add({ id }, 1);
+  expect(gauge.remove({ id: "overflow" })).toBe(1);
+  gauge.add({ id: "d" }, 5);
+  expect([gauge.value({ id: "overflow" }), gauge.value()]).toEqual([5, 6]);
+});
+
 test("a snapshot is plain, a copy, and keeps each series' labels object", () => {
   const { metrics } = registry();
   const counter = metrics.registerCounter("crew.a.b", "help", { labels: ["id"], unit: "tokens" });

@@ -37,12 +37,26 @@ const graph = fc
       order.map((index) => specs[index] ?? taskSpec("none")),
       { maxConcurrency },
     );
-    return { manifest, slots, luck, failing: new Set(tasks.flatMap(({ fails }, index) => (fails ? [`t${index}`] : []))) };
+    return {
+      manifest,
+      slots,
+      luck,
+      failing: new Set(tasks.flatMap(({ fails }, index) => (fails ? [`t${index}`] : []))),
+    };
   });
 
 let seq = 0;
 function apply(state: RunState, event: NewEvent): RunState {
-  return applyEvent(state, { v: 1, seq: ++seq, epoch: 1, ts: 0, runId: "run-1", traceId: "", spanId: "", ...event } as CrewEvent);
+  return applyEvent(state, {
+    v: 1,
+    seq: ++seq,
+    epoch: 1,
+    ts: 0,
+    runId: "run-1",
+    traceId: "",
+    spanId: "",
+    ...event,
+  } as CrewEvent);
 }
 
 function endTask(state: RunState, taskId: string, status: "completed" | "failed" | "skipped" | "cancelled"): RunState {
@@ -79,7 +93,9 @@ describe("what comes next", () => {
           const steps = nextSteps(manifest, state, slots - before);
           if (steps.end) {
             expect(state.tasks.every(({ status }) => isTerminal(status))).toBe(true);
-            const lost = manifest.tasks.some((spec) => !spec.optional && failing.has(spec.taskId) && startedOnce.has(spec.taskId));
+            const lost = manifest.tasks.some(
+              (spec) => !spec.optional && failing.has(spec.taskId) && startedOnce.has(spec.taskId),
+            );
             expect(steps.end.status).toBe(lost ? "failed" : "completed");
             break;
           }

@@ -1,0 +1,95 @@
+import type { AgentToolResult, ExtensionAPI } from "@mariozechner/pi-coding-agent";
+import { UserError } from "../system/errors.ts";
+import { renderRun, renderRunList } from "../views/run-summary.ts";
+import { followRun } from "./follow-run.ts";
+import { endNote, outputsOf, pictureOf } from "./run-report.ts";
+import type { ActiveRun } from "./run-service.ts";
+import type { Session } from "./session.ts";
+import { startRun } from "./start-run.ts";
+import type { TeamCall, TeamDetails } from "./team-tool.ts";
+
+const TEXT_COLUMNS = 110;
+const LISTED_RUNS_MAX = 20;
+
+type Result = AgentToolResult<TeamDetails>;
+
+/** What the `team` tool does. Throws a UserError, which the host hands to the model as the tool's error. */
+export async function actOnTeam(
+  pi: ExtensionAPI,
+  session: Session,
+  params: TeamCall,
+  signal: AbortSignal | undefined,
+  update: (text: string) => void,
+): Promise<Result> {
+  switch (params.action) {
+    case "run": {
+      if (!params.team) throw new UserError("no-team", 'Name a team: {"action":"run","team":"fast-fix","goal":"…"}.');
+      const request = { team: params.team, workflow: params.workflow ?? null, goal: params.goal ?? "" };
+      return waitFor(session, await startRun(pi, session, request), signal, update, "cancel");
+    }
+    case "status":
+      return status(session, await find(session, params.runId));
+    case "wait": {
+      const runId = await find(session, params.runId);
+      const active = (await session.runs()).active.find(({ run }) => run.manifest.runId === runId);
+      return active ? waitFor(session, active, signal, update, "leave") : status(session, runId);
+    }
+    case "cancel": {
+      const runId = await find(session, params.runId);
+      await (await session.runs()).cancel(runId, "cancelled by the team tool");
+      return status(session, runId);
+    }
+    case "list":
+      return list(session);
+  }
+}
+
+async function find(session: Session, text: string | undefined): Promise<string> {
+  return (await session.runs()).store.find(text ?? "latest");
+}
+
+/** Follows a run to its end. `onAbort`: the run started by this call ends with it; one merely waited for goes on. */
+async function waitFor(
+  session: Session,
+  active: ActiveRun,
+  signal: AbortSignal | undefined,
+  update: (text: string) => void,
+  onAbort: "cancel" | "leave",
+): Promise<Result> {
+  const { runId } = active.run.manifest;
+  const draw = () => {
+    const view = { manifest: active.run.manifest, state: active.run.state, degraded: false, folder: active.run.folder };
+    update(renderRun(view, session.world.clock.now(), TEXT_COLUMNS).join("\n"));
+  };
+  const aborted = new Promise<void>((resolve) => {
+    const abort = () => {
+      // the host aborts what runs when the session is replaced, too: then the run is handed over, not cancelled
+      if (session.closed) resolve();
+      else if (onAbort === "cancel") active.loop.cancel("cancelled by the user");
+      else resolve();
+    };
+    if (signal?.aborted) abort();
+    else signal?.addEventListener("abort", abort, { once: true });
+  });
+  using _following = followRun(session, runId, draw);
+  draw();
+  const end = await Promise.race([active.done, aborted]);
+  return status(session, runId, end ? endNote(end) : ["Still running; this call no longer waits for it."]);
+}
+
+async function status(session: Session, runId: string, notes: string[] = []): Promise<Result> {
+  const view = await (await session.runs()).view(runId);
+  const picture = pictureOf(view, session.cwd);
+  const lines = [...renderRun(picture, session.world.clock.now(), TEXT_COLUMNS), ...notes, ...outputsOf(view)];
+  const { status, tokens, costUsd } = view.state;
+  return { content: [{ type: "text", text: lines.join("\n") }], details: { runId, status, tokens, costUsd } };
+}
+
+async function list(session: Session): Promise<Result> {
+  const [runs, catalog] = await Promise.all([session.runs(), session.catalog()]);
+  const teams = [...catalog.teams.values()].map((team) => `${team.name}: ${team.description}`);
+  const views = await runs.views(LISTED_RUNS_MAX);
+  const pictures = views.map((view) => pictureOf(view, session.cwd));
+  const lines = ["Teams:", ...teams, "", "Runs:", ...renderRunList(pictures, session.world.clock.now(), TEXT_COLUMNS)];
+  return { content: [{ type: "text", text: lines.join("\n") }], details: {} };
+}

@@ -1,0 +1,66 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parse } from "yaml";
+import { TOOL_TEXT } from "../../src/host/team-tool.ts";
+import { hosts } from "../support/host-paths.ts";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const ROUNDS = 15;
+
+/** What the package adds to Pi's start and to every prompt. Medians of fresh processes, interleaved. */
+export function benchStart(): void {
+  const folder = mkdtempSync(join(tmpdir(), "foreman-bench-"));
+  try {
+    const empty = join(folder, "empty.ts");
+    writeFileSync(empty, "export default function empty(): void {}\n");
+    const ours = join(ROOT, "index.ts");
+    const times = { empty: [] as number[], ours: [] as number[] };
+    for (const path of [empty, ours]) loadOnce(path, folder); // warms the loader's cache
+    for (let round = 0; round < ROUNDS; round++) {
+      times.empty.push(loadOnce(empty, folder));
+      times.ours.push(loadOnce(ours, folder));
+    }
+    const [base, full] = [median(times.empty), median(times.ours)];
+    console.log(
+      "Loading the package and opening a session in the host (loader's cache warm, median of fresh processes)",
+    );
+    console.log(`  an empty extension   ${base.toFixed(1)} ms`);
+    console.log(`  pi-foreman           ${full.toFixed(1)} ms`);
+    console.log(`  added                ${(full - base).toFixed(1)} ms   goal 30 ms, peers 60–150 ms`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function loadOnce(extension: string, cwd: string): number {
+  const sdk = join(hosts()[0]?.packageFolder ?? "", "dist/index.js");
+  const output = execFileSync(process.execPath, [join(import.meta.dirname, "load-once.mjs"), sdk, extension, cwd], {
+    encoding: "utf8",
+    env: { ...process.env, PI_CODING_AGENT_DIR: join(cwd, "agent"), PI_OFFLINE: "1" },
+  });
+  return (JSON.parse(output) as { ms: number }).ms;
+}
+
+/** Bytes the host sends with every prompt because of us: the tool, and each skill's name and description. */
+export function benchPromptText(): void {
+  const tool = Buffer.byteLength(TOOL_TEXT);
+  const skills = readdirSync(join(ROOT, "skills")).map((name) => {
+    const file = join(ROOT, "skills", name, "SKILL.md");
+    const { description } = parse(readFileSync(file, "utf8").split("---")[1] ?? "") as { description: string };
+    // as the host writes it into the system prompt
+    return Buffer.byteLength(
+      `<skill>\n<name>${name}</name>\n<description>${description}</description>\n<location>${file}</location>\n</skill>\n`,
+    );
+  });
+  const skillBytes = skills.reduce((sum, bytes) => sum + bytes, 0);
+  console.log("Text in every prompt");
+  console.log(`  tool     ${tool} bytes`);
+  console.log(`  skills   ${skillBytes} bytes (${skills.length} of them)`);
+  console.log(`  together ${tool + skillBytes} bytes   limit 4,096; peers 9,100–16,100`);
+}
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+}
