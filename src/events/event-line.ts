@@ -12,18 +12,12 @@ export type DecodedLine =
   | { kind: "newer"; version: number }
   | { kind: "bad" };
 
-/** Ends in a line feed. `JSON.stringify` escapes line feeds in values, so the frame holds for any text. */
 export function encodeEventLine(event: CrewEvent): string {
-  const json = JSON.stringify(event);
-  return `${json.slice(0, -1)}${CRC_MARK}${crc32(Buffer.from(json))}}\n`;
+  return sealedLine(event);
 }
 
 export function decodeEventLine(line: string): DecodedLine {
-  const mark = line.lastIndexOf(CRC_MARK);
-  if (mark < 0 || !line.endsWith("}")) return { kind: "bad" };
-  const json = `${line.slice(0, mark)}}`;
-  if (Number(line.slice(mark + CRC_MARK.length, -1)) !== crc32(Buffer.from(json))) return { kind: "bad" };
-  const value = parseObject(json);
+  const value = openSealedLine(line);
   if (value === null) return { kind: "bad" };
   const { v, seq, epoch, type } = value;
   if (typeof v === "number" && v > 1) return { kind: "newer", version: v };
@@ -32,6 +26,20 @@ export function decodeEventLine(line: string): DecodedLine {
   if (!KNOWN_TYPES.has(type)) return { kind: "unknown", seq, epoch };
   // the checksum vouches that this is what our own encoder wrote
   return { kind: "event", event: value as unknown as CrewEvent };
+}
+
+/** Ends in a line feed. `JSON.stringify` escapes line feeds in values, so the frame holds for any text. */
+export function sealedLine(value: object): string {
+  const json = JSON.stringify(value);
+  return `${json.slice(0, -1)}${CRC_MARK}${crc32(Buffer.from(json))}}\n`;
+}
+
+/** What was sealed, from the line without its line feed; null when it is not just what was written. */
+export function openSealedLine(line: string): Record<string, unknown> | null {
+  const mark = line.lastIndexOf(CRC_MARK);
+  if (mark < 0 || !line.endsWith("}")) return null;
+  const json = `${line.slice(0, mark)}}`;
+  return Number(line.slice(mark + CRC_MARK.length, -1)) === crc32(Buffer.from(json)) ? parseObject(json) : null;
 }
 
 function parseObject(json: string): Record<string, unknown> | null {

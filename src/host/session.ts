@@ -123,7 +123,6 @@ export class Session {
         import("../engines/local.ts"),
         import("./run-service.ts"),
         import("../runs/slots.ts"),
-        import("../runs/slots.ts"),
         import("../system/redaction.ts"),
       ]);
     const crewRoot = await prepareCrewRoot(this.world.files, this.cwd, this.agentDir);
@@ -134,6 +133,7 @@ export class Session {
       hostEntry: await findSdkEntry(this.world.files, process.argv[1]),
       execPath: process.execPath,
       agentDir: this.agentDir,
+      cwd: this.cwd,
       extensionPaths: host.extensionPaths,
       noExtensions: host.noExtensions,
       env: { ...definedOnly(ENV), [DEPTH_VARIABLE]: String(teamDepth() + 1) },

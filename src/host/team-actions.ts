@@ -1,4 +1,5 @@
 import type { AgentToolResult, ExtensionAPI } from "@mariozechner/pi-coding-agent";
+import { displayPath } from "../store/layout.ts";
 import { UserError } from "../system/errors.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { followRun } from "./follow-run.ts";
@@ -58,7 +59,12 @@ async function waitFor(
 ): Promise<Result> {
   const { runId } = active.run.manifest;
   const draw = () => {
-    const view = { manifest: active.run.manifest, state: active.run.state, degraded: false, folder: active.run.folder };
+    const view = {
+      manifest: active.run.manifest,
+      state: active.run.state,
+      degraded: false,
+      folder: displayPath(active.run.folder, session.cwd),
+    };
     update(renderRun(view, session.world.clock.now(), TEXT_COLUMNS).join("\n"));
   };
   const aborted = new Promise<void>((resolve) => {

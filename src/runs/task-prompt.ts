@@ -17,8 +17,8 @@ export function renderTaskPrompt(manifest: RunManifest, task: TaskSpec, state: R
 
 function outputOf(state: RunState, step: string): string {
   const task = state.tasks.find((candidate) => candidate.taskId === step);
-  if (task?.status !== "completed") return `(step ${step} handed nothing over)`;
-  const text = task.summary.trim();
-  if (text === "") return `(step ${step} ended without a text)`;
-  return `<output step="${step}">\n${text.replaceAll("</output>", "<\\/output>")}\n</output>`;
+  const last = task?.attempts.at(-1);
+  const text = last?.status === "ended" ? last.summary.trim() : "";
+  if (!task || text === "") return `(step ${step} handed nothing over: ${task?.status ?? "unknown"})`;
+  return `<output step="${step}" status="${task.status}">\n${text.replaceAll("</output>", "<\\/output>")}\n</output>`;
 }

@@ -10,9 +10,9 @@ export interface LogPosition {
   /** Of the last accepted event; 0 before the first. */
   seq: number;
   epoch: number;
-  /** Bytes read, whole lines only. */
+  /** Bytes read, whole lines only; a last line that lacks nothing but its line feed is whole. */
   bytes: number;
-  /** Bytes without a line feed stand at the end. */
+  /** The file does not end in a line feed. */
   torn: boolean;
 }
 
@@ -41,7 +41,8 @@ export function isDegraded(health: LogHealth): boolean {
 /**
  * The reading end of a run's log: remembers where it stands, so that a second reading costs only what is new. Rules
  * F1–F5: lines end at 0x0A only (never node:readline, which splits at U+2028); a bad line is counted and skipped; an
- * event counts when its epoch is the current one and its `seq` goes on; the first claim of the next epoch wins.
+ * event counts when its epoch is the current one and its `seq` goes on; the first claim of the next epoch wins; where a
+ * claim can't be read, the events of its epoch stand for it.
  */
 export class RunLogReader {
   readonly #files: Files;
@@ -68,14 +69,17 @@ export class RunLogReader {
   async readNew(): Promise<CrewEvent[]> {
     const events: CrewEvent[] = [];
     let rest: Uint8Array = NO_BYTES;
-    let offset = this.#position.bytes;
+    const from = this.#position.bytes;
+    let offset = from;
     for (;;) {
       const chunk = await this.#files.readRange(this.#path, offset, CHUNK_BYTES);
       if (chunk === null || chunk.byteLength === 0) break;
       offset += chunk.byteLength;
       rest = this.#takeLines(rest.byteLength === 0 ? chunk : Buffer.concat([rest, chunk]), events);
     }
-    this.#position = { ...this.#position, bytes: offset - rest.byteLength, torn: rest.byteLength > 0 };
+    const torn = offset === from ? this.#position.torn : rest.byteLength > 0;
+    if (rest.byteLength > 0 && this.#takeTail(Buffer.from(rest).toString(), events)) rest = NO_BYTES;
+    this.#position = { ...this.#position, bytes: offset - rest.byteLength, torn };
     return events;
   }
 
@@ -87,6 +91,13 @@ export class RunLogReader {
       start = end + 1;
     }
     return bytes.subarray(start);
+  }
+
+  /** The checksum tells a line that was cut at its line feed from one that was cut before. */
+  #takeTail(line: string, events: CrewEvent[]): boolean {
+    if (decodeEventLine(line).kind === "bad") return false;
+    this.#takeLine(line, events);
+    return true;
   }
 
   #takeLine(line: string, events: CrewEvent[]): void {
@@ -104,8 +115,10 @@ export class RunLogReader {
       this.#health.fenced++;
       return false;
     }
-    const epochGoesOn = claim ? epoch === now.epoch + 1 : epoch === now.epoch;
-    if (!epochGoesOn || seq <= now.seq) {
+    const next = claim ? now.epoch + 1 : now.epoch;
+    // only who won a claim writes with its epoch, so a later epoch behind a gap says that the claim is in the gap
+    const claimUnread = epoch > next && seq > now.seq + 1;
+    if (seq <= now.seq || (epoch !== next && !claimUnread)) {
       this.#health.ignored++;
       return false;
     }

@@ -20,6 +20,8 @@ export class RunLog implements EventLogWriter {
   readonly #reader: RunLogReader;
   readonly #handle: AppendHandle;
   #position: LogPosition;
+  /** The log is new, or our claim was accepted and we have not released the run since. */
+  #owns: boolean;
   #poison: unknown = null;
 
   private constructor(clock: Clock, runId: string, reader: RunLogReader, handle: AppendHandle) {
@@ -28,6 +30,7 @@ export class RunLog implements EventLogWriter {
     this.#reader = reader;
     this.#handle = handle;
     this.#position = reader.position;
+    this.#owns = reader.position.seq === 0;
   }
 
   /** Reads the log from where `reader` stands and opens it for appending. `onEvent` sees each accepted event. */
@@ -39,8 +42,8 @@ export class RunLog implements EventLogWriter {
     reader: RunLogReader;
     onEvent: (event: CrewEvent) => void;
   }): Promise<RunLog> {
-    const handle = options.files.openAppend(options.path);
     for (const event of await options.reader.readNew()) options.onEvent(event);
+    const handle = options.files.openAppend(options.path);
     return new RunLog(options.clock, options.runId, options.reader, handle);
   }
 
@@ -48,16 +51,20 @@ export class RunLog implements EventLogWriter {
     return this.#position;
   }
 
+  /** Only for the run's owner; what anyone else wrote would count as the owner's. */
   append(event: NewEvent): CrewEvent {
     if (this.#poison) throw this.#poison;
+    invariant(this.#owns, "only a run's owner writes to its log");
     const seq = this.#position.seq + 1;
     const placed = this.#place(event, seq, this.#position.epoch);
     this.#write(encodeEventLine(placed));
     this.#position = { ...this.#position, seq };
+    if (event.type === "crew.run.released") this.#owns = false;
     return placed;
   }
 
   async sync(): Promise<void> {
+    if (this.#poison) throw this.#poison;
     try {
       await this.#handle.sync();
     } catch (error) {
@@ -73,7 +80,9 @@ export class RunLog implements EventLogWriter {
    * Others' events that stood between are given to `onEvent`.
    */
   async claim(owner: RunOwner, onEvent: (event: CrewEvent) => void): Promise<CrewEvent | null> {
+    if (this.#poison) throw this.#poison;
     const { seq, epoch } = this.#position;
+    this.#owns = false;
     this.#write(encodeEventLine(this.#place({ type: "crew.run.claimed", owner }, seq + 1, epoch + 1)));
     await this.sync();
     let won: CrewEvent | null = null;
@@ -84,6 +93,7 @@ export class RunLog implements EventLogWriter {
       onEvent(event);
     }
     this.#position = this.#reader.position;
+    this.#owns = won !== null;
     return won;
   }
 

@@ -77,6 +77,8 @@ function seriesName(name: string, labels: SeriesLabels): string {
 
 function summary(metric: HistogramSnapshot, series: HistogramSeriesSnapshot): string {
   if (series.count === 0) return "count 0";
+  // of one value the value itself is known; an estimate from its bucket would only mislead
+  if (series.count === 1) return `count 1${GAP}value ${inUnit(metric.unit, series.sum)}`;
   const quantiles = QUANTILES.map(([title, q]) => {
     const { value, over } = estimateQuantile(metric.bounds, series.buckets, q);
     return `${title} ${over ? "> " : ""}${inUnit(metric.unit, value)}`;

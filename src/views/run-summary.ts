@@ -72,7 +72,7 @@ function runTime(state: RunState, now: number): string {
 function taskLines(task: TaskState, after: readonly string[], column: number, now: number): string[] {
   const head = `${SIGNS[task.status]} ${task.taskId.padEnd(column)}  ${task.status.padEnd(9)}`;
   const time = timeOf(task, now);
-  if (time === null) return [`${head}${after.length > 0 ? `  after ${after.join(", ")}` : ""}`];
+  if (time === null) return [notBegun(head, task, after)];
   const parts = [formatDuration(time).padStart(7)];
   if (task.tokens > 0) parts.push(`${formatTokens(task.tokens)} tokens`, formatUsd(task.costUsd));
   if (task.attempts.length > 1) parts.push(`${task.attempts.length} attempts`);
@@ -80,15 +80,20 @@ function taskLines(task: TaskState, after: readonly string[], column: number, no
   if (model) parts.push(model);
   if (task.status === "running") parts.push(activityOf(task));
   const lines = [`${head}  ${parts.filter(Boolean).join("  ")}`];
-  if ("error" in task && task.error)
+  if ("error" in task && task.error && task.status !== "cancelled")
     lines.push(`  ${" ".repeat(column)}${task.error.kind}: ${oneLine(task.error.message)}`);
   return lines;
+}
+
+function notBegun(head: string, task: TaskState, after: readonly string[]): string {
+  if ("error" in task && task.error) return `${head}  ${oneLine(task.error.message)}`;
+  return after.length > 0 && !("endedAt" in task) ? `${head}  after ${after.join(", ")}` : head.trimEnd();
 }
 
 /** Milliseconds; null when it has not begun. */
 function timeOf(task: TaskState, now: number): number | null {
   if (task.status === "running") return Math.max(0, now - task.startedAt);
-  return "durationMs" in task ? task.durationMs : null;
+  return "durationMs" in task && task.startedAt !== null ? task.durationMs : null;
 }
 
 function lastModel(attempts: readonly AttemptRecord[]): string | null {

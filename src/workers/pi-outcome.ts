@@ -72,15 +72,20 @@ function failedRequest(message: string, retryAfter: string): PiVerdict {
   return failed(failureKindOf(message), "model-request", `${message}${wait}`);
 }
 
-/** The agent's own verdict: the last line that is not empty. */
+/**
+ * The agent's own word, which shipped agents give on a line of its own: `VERDICT: fail`, or `blocked` after `VERDICT:`,
+ * `RESULT:` or `PLAN:`. The last such line counts. A verdict on another's work (`changes-needed`) is a result like any.
+ */
 function judgeWords(text: string): PiVerdict {
-  const line = text.trimEnd().split("\n").at(-1) ?? "";
-  const found = /^[\s>*_#`-]*verdict\s*:[\s*_`]*(fail|blocked)\b/i.exec(line);
-  if (!found) return { outcome: "completed", failureKind: null, error: null, exitCode: 0 };
-  const message = line.trim();
-  if (found[1]?.toLowerCase() === "fail") return failed("permanent", "verdict", message);
-  return blocked("verdict", message);
+  const line = text.split("\n").findLast((candidate) => WORD.test(candidate));
+  const [, keyword = "", word = ""] = (line && WORD.exec(line)) || [];
+  if (word.toLowerCase() === "blocked") return blocked("verdict", line?.trim() ?? "");
+  if (keyword.toLowerCase() === "verdict" && word.toLowerCase() === "fail")
+    return failed("permanent", "verdict", line?.trim() ?? "");
+  return { outcome: "completed", failureKind: null, error: null, exitCode: 0 };
 }
+
+const WORD = /^[\s>*_#`-]*(verdict|result|plan)\s*:[\s*_`]*([a-z-]+)\b/i;
 
 export function failed(failureKind: FailureKind, kind: string, message: string): PiVerdict {
   return { outcome: "failed", failureKind, error: errorOf(kind, message), exitCode: 1 };

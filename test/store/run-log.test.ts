@@ -131,24 +131,18 @@ describe("a log cut at every byte", () => {
     const source = await someLog();
     const bytes = readFileSync(source);
     const whole = (await readAll(source)).events;
-    const ends = whole.map(
-      (_event, index) =>
-        bytes
-          .toString("latin1")
-          .split("\n")
-          .slice(0, index + 1)
-          .join("\n").length + 1,
-    );
+    const feeds = [...bytes.entries()].flatMap(([at, byte]) => (byte === 0x0a ? [at] : []));
     const folder = await tempFolder();
     for (let cut = 0; cut <= bytes.length; cut++) {
       const path = join(folder, `cut-${cut}`);
       copyFileSync(source, path);
       truncateSync(path, cut);
-      const complete = ends.filter((end) => end <= cut).length;
+      // a line that lacks nothing but its line feed is whole
+      const kept = whole.slice(0, feeds.filter((feed) => feed <= cut).length);
       const first = await readAll(path);
-      expect(first.events).toEqual(whole.slice(0, complete));
+      expect(first.events, `cut at ${cut}`).toEqual(kept);
       expect(first.health.bad).toBe(0);
-      expect(first.position.torn).toBe(cut > 0 && !ends.includes(cut));
+      expect(first.position.torn).toBe(cut > 0 && !feeds.includes(cut - 1));
 
       const { log, seen, claim, append } = await openLog(path);
       expect(await claim("next"), `cut at ${cut}`).not.toBeNull();
@@ -156,16 +150,31 @@ describe("a log cut at every byte", () => {
       append(progress("and on"));
       log.close();
       const then = await readAll(path);
-      // a line that lacked nothing but its end counts again
-      const kept = complete + (ends.includes(cut + 1) ? 1 : 0);
-      expect(
-        then.events.map(({ seq }) => seq),
-        `cut at ${cut}`,
-      ).toEqual(Array.from({ length: kept + 3 }, (_, at) => at + 1));
-      expect(then.events.slice(0, kept)).toEqual(whole.slice(0, kept));
-      expect(then.events.at(-1)).toMatchObject({ text: "and on" });
+      expect(then.events.map(({ seq }) => seq)).toEqual(Array.from({ length: kept.length + 3 }, (_, at) => at + 1));
+      expect(then.events.slice(0, kept.length)).toEqual(kept);
+      expect(then.events.slice(-2)).toMatchObject([{ text: "after" }, { text: "and on" }]);
       expect(then.health).toMatchObject({ missing: 0, fenced: 0, ignored: 0 });
       expect(seen, `the writer knows what a reader knows, cut at ${cut}`).toEqual(then.events);
+    }
+  });
+
+  it("is told the same by one who read it while it was cut", async () => {
+    const source = readFileSync(await someLog());
+    const path = join(await tempFolder(), "events.jsonl");
+    for (let cut = 0; cut <= source.length; cut++) {
+      writeFileSync(path, source.subarray(0, cut));
+      const reader = new RunLogReader(files, path);
+      const events = await reader.readNew();
+      // twice: nothing new must not look like a mended end
+      events.push(...(await reader.readNew()));
+      const { torn } = reader.position;
+      appendFileSync(path, torn ? "\n" : "");
+      appendFileSync(path, encodeEventLine(placed(99, 9, progress("after"))));
+      events.push(...(await reader.readNew()));
+      expect(events).toEqual((await readAll(path)).events);
+      expect(reader.position).toEqual((await readAll(path)).position);
+      expect(reader.position.torn).toBe(false);
+      expect(reader.health).toEqual((await readAll(path)).health);
     }
   });
 });
@@ -199,7 +208,7 @@ describe("a bad line in the middle", () => {
       }
   });
 
-  it("does not make a loser the owner when the winner's claim is the bad line", async () => {
+  it("is not what makes the second of two claims fail: the first in the file wins", async () => {
     const path = await someLog([]);
     const events = [
       placed(3, 2, { type: "crew.run.claimed", owner: ownerOf("winner") }),
