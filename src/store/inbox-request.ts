@@ -1,0 +1,63 @@
+/** What another process may ask of a run's owner. Closed: an owner has an answer to every kind. Spec section 4. */
+export type InboxRequest =
+  | { kind: "cancel"; reason: string }
+  /** Tells a running worker something. */
+  | { kind: "steer"; taskId: string; text: string }
+  /** Answers what a worker asked in the message of that id. */
+  | { kind: "answer"; taskId: string; messageId: string; text: string }
+  /** Gives a failed task up by hand. */
+  | { kind: "deadletter"; taskId: string };
+
+export type PostedRequest = InboxRequest & {
+  /** The file's name without its suffix. */
+  id: string;
+  /** The poster's wall clock, milliseconds since 1970. */
+  at: number;
+  from: { pid: number; sessionId: string };
+};
+
+export const REQUEST_BYTES_MAX = 64 * 1024;
+const ID_CHARS_MAX = 200;
+
+type TextFields<K extends InboxRequest["kind"]> = readonly Exclude<keyof Extract<InboxRequest, { kind: K }>, "kind">[];
+
+/** Each kind's own fields, all of them texts. */
+const FIELDS: { readonly [K in InboxRequest["kind"]]: TextFields<K> } = {
+  cancel: ["reason"],
+  steer: ["taskId", "text"],
+  answer: ["taskId", "messageId", "text"],
+  deadletter: ["taskId"],
+};
+
+/** The request a file holds whose name says `id`, with nothing else in it; null when it is none. */
+export function parseRequest(text: string, id: string): PostedRequest | null {
+  const value = objectOf(parseJson(text));
+  const from = objectOf(value?.["from"]);
+  if (value === null || from === null || value["v"] !== 1 || value["id"] !== id) return null;
+  const { kind, at } = value;
+  const { pid, sessionId } = from;
+  if (typeof kind !== "string" || !Object.hasOwn(FIELDS, kind)) return null;
+  if (typeof at !== "number" || typeof pid !== "number" || !isId(sessionId)) return null;
+  const fields = FIELDS[kind as InboxRequest["kind"]].map((field) => [field, value[field]] as const);
+  if (!fields.every(([field, text]) => (field.endsWith("Id") ? isId(text) : typeof text === "string"))) return null;
+  // the table above says which fields its kind has
+  return Object.freeze({ kind, ...Object.fromEntries(fields), id, at, from: { pid, sessionId } }) as PostedRequest;
+}
+
+function isId(value: unknown): value is string {
+  return typeof value === "string" && value.length > 0 && value.length <= ID_CHARS_MAX;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function objectOf(value: unknown): Record<string, unknown> | null {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : null;
+}
