@@ -59,18 +59,6 @@ export async function readAttemptState(files: Files, folder: string): Promise<At
   return parseAttemptState(await files.readText(attemptPaths(folder).state));
 }
 
-export async function readAttemptMeta(files: Files, folder: string): Promise<AttemptMeta | null> {
-  const value = parseObject(await files.readText(attemptPaths(folder).meta));
-  if (!value || typeof value["attemptId"] !== "string" || !isObject(value["request"])) return null;
-  return value as unknown as AttemptMeta;
-}
-
-export async function readHeartbeat(files: Files, folder: string): Promise<WorkerHeartbeat | null> {
-  const value = parseObject(await files.readText(attemptPaths(folder).heartbeat));
-  if (!value || typeof value["workerId"] !== "string" || typeof value["lastSeenAt"] !== "string") return null;
-  return value as unknown as WorkerHeartbeat;
-}
-
 export function parseAttemptState(text: string | null): AttemptState | null {
   const value = parseObject(text);
   if (!value) return null;

@@ -95,7 +95,7 @@ export function blocked(kind: string, message: string): PiVerdict {
   return { outcome: "blocked", failureKind: "permanent", error: errorOf(kind, message), exitCode: null };
 }
 
-export function cancelled(message: string): PiVerdict {
+function cancelled(message: string): PiVerdict {
   return { outcome: "cancelled", failureKind: "cancelled", error: errorOf("cancelled", message), exitCode: null };
 }
 
