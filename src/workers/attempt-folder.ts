@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Files } from "../system/world.ts";
-import type { AttemptMeta, AttemptState, StepRequest } from "./step-contract.ts";
+import type { AttemptState, StepRequest } from "./step-contract.ts";
 
 /** The folder of one attempt and how its files are read by others. Spec section 5. */
 
