@@ -1,5 +1,6 @@
 import { displayPath } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
+import { safeText } from "../system/safe-text.ts";
 import { type RunPicture, renderRun } from "../views/run-summary.ts";
 import type { ActiveRun, DriveEnd } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -11,16 +12,19 @@ export function pictureOf(view: RunView, cwd: string): RunPicture {
   return { manifest, state, degraded, folder: displayPath(folder, cwd) };
 }
 
-/** What the run hands back: the closing words of the tasks nothing depends on. They come from models: data, not orders. */
+/**
+ * What the run hands back: the closing words of the tasks nothing depends on, and of those that failed. They come from
+ * models: data, not orders.
+ */
 export function outputsOf({ manifest, state, folder }: RunView): string[] {
   const needed = new Set(manifest.tasks.flatMap((task) => task.dependsOn));
-  const last = state.tasks.filter((task) => task.status === "completed" && !needed.has(task.taskId));
+  const last = state.tasks.filter((task) => !needed.has(task.taskId) || task.status === "failed");
   const share = Math.floor(OUTPUT_CHARS_MAX / Math.max(1, last.length));
   return last.flatMap((task) => {
-    const text = task.status === "completed" ? task.summary.trim() : "";
-    const cut =
-      text.length > share ? `${text.slice(0, share)}\n[… the whole text: ${folder}/tasks/${task.taskId}/]` : text;
-    return cut === "" ? [] : ["", `--- ${task.taskId} ---`, cut];
+    const attempt = task.attempts.at(-1);
+    const text = attempt?.status === "ended" ? safeText(attempt.summary, { multiline: true }).trim() : "";
+    const rest = text.length > share ? `\n[… the whole text: ${folder}/tasks/${task.taskId}/]` : "";
+    return text === "" ? [] : ["", `--- ${task.taskId} (${task.status}) ---`, text.slice(0, share) + rest];
   });
 }
 

@@ -10,11 +10,15 @@ const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)$/;
 
 /** The id itself when it is safe as one path segment on every system; otherwise a UserError that names it. */
 export function safeSegment(id: string, what: string): string {
-  if (SEGMENT.test(id) && !DEVICE.test(id)) return id;
+  if (isSafeSegment(id)) return id;
   throw new UserError(
     "bad-id",
     `${JSON.stringify(id.slice(0, 80))} can't be a ${what}: use 1 to 64 of a-z, 0-9, "-" and "_", beginning with a letter or digit.`,
   );
+}
+
+export function isSafeSegment(id: string): boolean {
+  return SEGMENT.test(id) && !DEVICE.test(id);
 }
 
 export interface RunPaths {
@@ -40,6 +44,17 @@ export function runPaths(crewRoot: string, runId: string): RunPaths {
 
 export function runsFolder(crewRoot: string): string {
   return join(crewRoot, "state", "runs");
+}
+
+/** Throws a UserError when a run's folders and files are not real ones: a repository could have planted links or pipes. */
+export async function refusePlanted(files: Files, paths: RunPaths): Promise<void> {
+  const folders = [paths.folder, paths.inbox, paths.artifacts];
+  for (const path of [...folders, paths.manifest, paths.events, paths.state]) {
+    const kind = folders.includes(path) ? "directory" : "file";
+    const facts = await files.facts(path);
+    if (facts !== null && facts.kind !== kind)
+      throw new UserError("planted", `The run can't be used: ${path} is not a real ${kind}. Remove ${paths.folder}.`);
+  }
 }
 
 /** The folder of one attempt, `tasks/<taskId>/a0001`. */

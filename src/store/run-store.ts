@@ -1,11 +1,11 @@
 import type { CrewEvent, RunOwner } from "../events/crew-event.ts";
 import { createPublisher, type EventBus, type Publisher } from "../events/publisher.ts";
 import { applyEvent } from "../runs/apply-event.ts";
-import type { RunManifest } from "../runs/manifest.ts";
+import type { RunManifest, TaskSpec } from "../runs/manifest.ts";
 import { initialRunState, type RunState } from "../runs/run-state.ts";
-import { UserError } from "../system/errors.ts";
+import { messageOf, UserError } from "../system/errors.ts";
 import type { Clock, Files, Log } from "../system/world.ts";
-import { runPaths, runsFolder } from "./layout.ts";
+import { isSafeSegment, refusePlanted, runPaths, runsFolder } from "./layout.ts";
 import { RunLog } from "./run-log.ts";
 import { isDegraded, type LogHealth, RunLogReader } from "./run-log-reader.ts";
 import { readSnapshot, writeSnapshot } from "./run-snapshot.ts";
@@ -55,20 +55,25 @@ export class RunStore {
     await this.#world.files.writeNew(paths.manifest, `${JSON.stringify(manifest, null, 2)}\n`);
     const run = await this.#open(manifest, bus);
     const { team, workflow, goal, background, sessionId, resumedFrom } = manifest;
-    await run.publisher.publish({
-      type: "crew.run.created",
-      team,
-      workflow,
-      goal: goal.slice(0, 2000),
-      taskCount: manifest.tasks.length,
-      background,
-      sessionId,
-      ...(resumedFrom === null ? {} : { resumedFrom }),
-    });
-    return run;
+    try {
+      await run.publisher.publish({
+        type: "crew.run.created",
+        team,
+        workflow,
+        goal: goal.slice(0, 2000),
+        taskCount: manifest.tasks.length,
+        background,
+        sessionId,
+        ...(resumedFrom === null ? {} : { resumedFrom }),
+      });
+      return run;
+    } catch (error) {
+      run.close();
+      throw error;
+    }
   }
 
-  /** Opens an existing run for driving it on. Throws a UserError when there is none. */
+  /** Opens an existing run for driving it on. Throws a UserError when there is none, or a later version drove it. */
   async open(runId: string, bus: EventBus): Promise<OpenRun> {
     return this.#open(await this.#manifest(runId), bus);
   }
@@ -83,7 +88,7 @@ export class RunStore {
 
   /** Ids of the runs that are kept, newest first. */
   async ids(): Promise<string[]> {
-    return (await this.#world.files.list(runsFolder(this.crewRoot))).filter((name) => !name.startsWith(".")).reverse();
+    return (await this.#world.files.list(runsFolder(this.crewRoot))).filter(isSafeSegment).reverse();
   }
 
   /** The one run whose id is, begins or ends with `text`; `latest` is the newest. Throws a UserError otherwise. */
@@ -104,7 +109,9 @@ export class RunStore {
   }
 
   async #manifest(runId: string): Promise<RunManifest> {
-    const path = runPaths(this.crewRoot, runId).manifest;
+    const paths = runPaths(this.crewRoot, runId);
+    await refusePlanted(this.#world.files, paths);
+    const path = paths.manifest;
     const text = await this.#world.files.readText(path);
     if (text === null)
       throw new UserError("unknown-run", `There is no run ${runId}: ${path} is missing. /team-status lists the runs.`);
@@ -131,18 +138,19 @@ export class RunStore {
     const paths = runPaths(this.crewRoot, manifest.runId);
     const folded = await this.#fold(manifest);
     const { reader } = folded;
+    if (reader.health.newer)
+      throw new UserError(
+        "newer-run",
+        `Run ${manifest.runId} was driven by a later version of pi-foreman; this one can only show it. Update to go on.`,
+      );
     let state = folded.state;
     const fold = (event: CrewEvent) => {
       state = applyEvent(state, event);
     };
     const log = await RunLog.open({ files, clock, runId: manifest.runId, path: paths.events, reader, onEvent: fold });
-    const publisher = createPublisher({
-      log,
-      bus,
-      fold,
-      onSubscriberError: (message, event) =>
-        ownLog.warn("a subscriber of the bus threw", { message, type: event.type }),
-    });
+    const onSubscriberError = (message: string, event: CrewEvent) =>
+      ownLog.warn("a subscriber of the bus threw", { message, type: event.type });
+    const publisher = createPublisher({ log, bus, fold, onSubscriberError });
     return {
       manifest,
       folder: paths.folder,
@@ -152,8 +160,13 @@ export class RunStore {
       },
       async claim(owner) {
         const won = await log.claim(owner, fold);
-        if (won !== null) bus.emit(won.type, won);
-        return won !== null;
+        if (won === null) return false;
+        try {
+          bus.emit(won.type, won);
+        } catch (error) {
+          onSubscriberError(messageOf(error), won);
+        }
+        return true;
       },
       async saveSnapshot() {
         // read back rather than remembered: the snapshot then holds what any reader would find
@@ -180,8 +193,13 @@ async function foldAll(files: Files, events: string, manifest: RunManifest) {
 
 function parseManifest(text: string): RunManifest | null {
   try {
-    return JSON.parse(text) as RunManifest | null;
+    const manifest = JSON.parse(text) as RunManifest | null;
+    return Array.isArray(manifest?.tasks) && manifest.tasks.every(isTaskSpec) ? manifest : null;
   } catch {
     return null;
   }
+}
+
+function isTaskSpec(task: Partial<TaskSpec> | null): boolean {
+  return typeof task?.taskId === "string" && Array.isArray(task.dependsOn);
 }

@@ -27,8 +27,3 @@ export function codeOf(error: unknown): string {
 export function invariant(holds: unknown, fact: string): asserts holds {
   if (!holds) throw new Error(`broken invariant: ${fact}`);
 }
-
-/** A union left a case unhandled. */
-export function unreachable(value: never): never {
-  throw new Error(`unexpected value: ${JSON.stringify(value)}`);
-}

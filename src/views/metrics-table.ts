@@ -81,7 +81,9 @@ function summary(metric: HistogramSnapshot, series: HistogramSeriesSnapshot): st
   if (series.count === 1) return `count 1${GAP}value ${inUnit(metric.unit, series.sum)}`;
   const quantiles = QUANTILES.map(([title, q]) => {
     const { value, over } = estimateQuantile(metric.bounds, series.buckets, q);
-    return `${title} ${over ? "> " : ""}${inUnit(metric.unit, value)}`;
+    // half an attempt is no estimate
+    const shown = metric.unit === "count" ? Math.ceil(value) : value;
+    return `${title} ${over ? "> " : ""}${inUnit(metric.unit, shown)}`;
   });
   return [`count ${formatCount(series.count)}`, `sum ${inUnit(metric.unit, series.sum)}`, ...quantiles].join(GAP);
 }

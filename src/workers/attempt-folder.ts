@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Files } from "../system/world.ts";
-import type { AttemptMeta, AttemptState, StepRequest } from "./step-contract.ts";
+import type { AttemptState, StepRequest } from "./step-contract.ts";
 
 /** The folder of one attempt and how its files are read by others. Spec section 5. */
 
@@ -57,18 +57,6 @@ export function attemptTags(
 /** Null when there is none, or when it can't be understood: then nobody may rely on it. */
 export async function readAttemptState(files: Files, folder: string): Promise<AttemptState | null> {
   return parseAttemptState(await files.readText(attemptPaths(folder).state));
-}
-
-export async function readAttemptMeta(files: Files, folder: string): Promise<AttemptMeta | null> {
-  const value = parseObject(await files.readText(attemptPaths(folder).meta));
-  if (!value || typeof value["attemptId"] !== "string" || !isObject(value["request"])) return null;
-  return value as unknown as AttemptMeta;
-}
-
-export async function readHeartbeat(files: Files, folder: string): Promise<WorkerHeartbeat | null> {
-  const value = parseObject(await files.readText(attemptPaths(folder).heartbeat));
-  if (!value || typeof value["workerId"] !== "string" || typeof value["lastSeenAt"] !== "string") return null;
-  return value as unknown as WorkerHeartbeat;
 }
 
 export function parseAttemptState(text: string | null): AttemptState | null {

@@ -52,6 +52,6 @@ function refusal(wishes: readonly string[], available: readonly HostModel[]): st
   return `${asked} ${why}. ${known} Change \`model\` of the agent, or log in to its provider in Pi.`;
 }
 
-export function nameOf(model: HostModel): string {
+function nameOf(model: HostModel): string {
   return `${model.provider}/${model.id}`;
 }

@@ -77,11 +77,17 @@ function failedRequest(message: string, retryAfter: string): PiVerdict {
  * `RESULT:` or `PLAN:`. The last such line counts. A verdict on another's work (`changes-needed`) is a result like any.
  */
 function judgeWords(text: string): PiVerdict {
-  const line = text.split("\n").findLast((candidate) => WORD.test(candidate));
-  const [, keyword = "", word = ""] = (line && WORD.exec(line)) || [];
-  if (word.toLowerCase() === "blocked") return blocked("verdict", line?.trim() ?? "");
+  const lines = text.split("\n");
+  const at = lines.findLastIndex((line) => WORD.test(line));
+  const [, keyword = "", word = ""] = WORD.exec(lines[at] ?? "") ?? [];
+  // the contract of the shipped agents puts one sentence for the user below the word
+  const message = [lines[at], lines[at + 1]]
+    .map((line) => line?.trim())
+    .filter(Boolean)
+    .join(": ");
+  if (word.toLowerCase() === "blocked") return blocked("verdict", message);
   if (keyword.toLowerCase() === "verdict" && word.toLowerCase() === "fail")
-    return failed("permanent", "verdict", line?.trim() ?? "");
+    return failed("permanent", "verdict", message);
   return { outcome: "completed", failureKind: null, error: null, exitCode: 0 };
 }
 
@@ -95,7 +101,7 @@ export function blocked(kind: string, message: string): PiVerdict {
   return { outcome: "blocked", failureKind: "permanent", error: errorOf(kind, message), exitCode: null };
 }
 
-export function cancelled(message: string): PiVerdict {
+function cancelled(message: string): PiVerdict {
   return { outcome: "cancelled", failureKind: "cancelled", error: errorOf("cancelled", message), exitCode: null };
 }
 

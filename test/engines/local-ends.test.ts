@@ -28,7 +28,12 @@ async function until(holds: () => boolean, timeoutMs = 10_000): Promise<void> {
 describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 }, () => {
   it("is a timeout that ends the tools' processes", async () => {
     await using bench = await openBench(stuck);
-    const report = await bench.engine.execute(bench.order({ task: { timeoutSec: 5 } }), "w1", recordHooks(), never);
+    const report = await bench.engine.execute(
+      bench.order({ task: { timeoutSec: 5 } }),
+      `w1-${process.pid}`,
+      recordHooks(),
+      never,
+    );
     expect(report).toMatchObject({
       outcome: "failed",
       failureKind: "transient",
@@ -42,7 +47,7 @@ describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 },
   it("is a cancellation that leaves no process, in under three seconds", async () => {
     await using bench = await openBench(stuck);
     const abort = new AbortController();
-    const ending = bench.engine.execute(bench.order(), "w1", recordHooks(), abort.signal);
+    const ending = bench.engine.execute(bench.order(), `w1-${process.pid}`, recordHooks(), abort.signal);
     await until(() => sleeping(bench)().length > 0);
     const startedAt = performance.now();
     abort.abort();
@@ -55,7 +60,7 @@ describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 },
     await using bench = await openBench(stuck);
     const abort = new AbortController();
     const hooks = recordHooks();
-    const ending = bench.engine.execute(bench.order(), "w1", hooks, abort.signal);
+    const ending = bench.engine.execute(bench.order(), `w1-${process.pid}`, hooks, abort.signal);
     await until(() => sleeping(bench)().length > 0);
     process.kill(hooks.workers[0]!.pid, "SIGSTOP");
     const startedAt = performance.now();
@@ -69,7 +74,7 @@ describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 },
   it("is lost, with what it cost, when the wrapper is killed; the next attempt is not harmed", async () => {
     await using bench = await openBench(stuck);
     const hooks = recordHooks();
-    const ending = bench.engine.execute(bench.order(), "w1", hooks, never);
+    const ending = bench.engine.execute(bench.order(), `w1-${process.pid}`, hooks, never);
     await until(() => sleeping(bench)().length > 0);
     process.kill(hooks.workers[0]!.pid, "SIGKILL");
     const report = await ending;
@@ -83,7 +88,7 @@ describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 },
     expect(report.costUsd).toBeCloseTo(bench.server.costUsd(), 10);
     expect(ofAttempt(bench)()).toEqual([]);
     bench.server.setReply(() => ({ text: "ok" }));
-    const next = await bench.engine.execute(bench.order({ attempt: 2 }), "w2", recordHooks(), never);
+    const next = await bench.engine.execute(bench.order({ attempt: 2 }), `w2-${process.pid}`, recordHooks(), never);
     expect(next.outcome).toBe("completed");
   });
 
@@ -94,7 +99,7 @@ describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 },
         { text: "ok" },
       ),
     );
-    const report = await bench.engine.execute(bench.order(), "w1", recordHooks(), never);
+    const report = await bench.engine.execute(bench.order(), `w1-${process.pid}`, recordHooks(), never);
     expect(report.outcome).toBe("completed");
     expect(ofAttempt(bench)()).toEqual([]);
   });
@@ -113,7 +118,7 @@ describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 },
         fileURLToPath(new URL("owner.ts", import.meta.url)),
         JSON.stringify(options),
         JSON.stringify(order),
-        "w7",
+        `w7-${process.pid}`,
       ],
       { env: bench.folder.env, stdio: ["ignore", "pipe", "inherit"] },
     );
@@ -124,12 +129,12 @@ describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 },
     await bench.server.waitForRequest(({ end }) => end === "answered");
     owner.kill("SIGKILL");
     const hooks = recordHooks();
-    const report = await bench.engine.execute(order, "w8", hooks, never);
-    expect(hooks.workers).toEqual([{ workerId: "w7", pid: worker.pid, adopted: true }]);
+    const report = await bench.engine.execute(order, `w8-${process.pid}`, hooks, never);
+    expect(hooks.workers).toEqual([{ workerId: `w7-${process.pid}`, pid: worker.pid, adopted: true }]);
     expect(report).toMatchObject({ outcome: "completed", summary: "Slept well.", tokens: { input: 200, output: 20 } });
     expect(bench.server.requests).toHaveLength(2);
     await expectGone(() => processesWithEnvironment("FOREMAN_TEST_TAG", bench.folder.tag), 2000);
-    const again = await bench.engine.execute(order, "w9", hooks, never);
+    const again = await bench.engine.execute(order, `w9-${process.pid}`, hooks, never);
     expect(again).toEqual(report);
     expect(bench.server.requests).toHaveLength(2);
   });
@@ -137,7 +142,7 @@ describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 },
   it("is cancelled by the new owner of an adopted worker", async () => {
     await using bench = await openBench(stuck);
     const order = bench.order();
-    const first = bench.engine.execute(order, "w1", recordHooks(), never);
+    const first = bench.engine.execute(order, `w1-${process.pid}`, recordHooks(), never);
     first.catch(() => undefined);
     await until(() => sleeping(bench)().length > 0);
     await bench.engine.dispose();
@@ -145,7 +150,7 @@ describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 },
     expect(sleeping(bench)()).not.toEqual([]);
     const second = createLocalEngine(bench.options);
     const abort = new AbortController();
-    const ending = second.execute(order, "w2", recordHooks(), abort.signal);
+    const ending = second.execute(order, `w2-${process.pid}`, recordHooks(), abort.signal);
     setTimeout(() => abort.abort(), 100);
     expect(await ending).toMatchObject({ outcome: "cancelled", tokens: { input: 500 } });
     await expectGone(() => processesWithEnvironment("FOREMAN_TEST_TAG", bench.folder.tag), 500);

@@ -23,14 +23,19 @@ describe.skipIf(!processesVisible)("an attempt that meets with a mishap", { time
       () => (++tries < 3 ? { status: 503, error: "overloaded" } : { text: "at last" }),
       { folder },
     );
-    const report = await bench.engine.execute(bench.order(), "w1", recordHooks(), never);
+    const report = await bench.engine.execute(bench.order(), `w1-${process.pid}`, recordHooks(), never);
     expect(report).toMatchObject({ outcome: "completed", summary: "at last", tokens: { input: 100, output: 10 } });
     expect(tries).toBe(3);
   });
 
   it("ends by its time limit while the model says nothing", async () => {
     await using bench = await openBench(() => ({ text: "Hm", stall: true }));
-    const report = await bench.engine.execute(bench.order({ task: { timeoutSec: 1 } }), "w1", recordHooks(), never);
+    const report = await bench.engine.execute(
+      bench.order({ task: { timeoutSec: 1 } }),
+      `w1-${process.pid}`,
+      recordHooks(),
+      never,
+    );
     expect(report).toMatchObject({ outcome: "failed", exitCode: 124, failureKind: "transient" });
   });
 
@@ -41,10 +46,15 @@ describe.skipIf(!processesVisible)("an attempt that meets with a mishap", { time
       `pi.registerTool({ name: "forever", label: "f", description: "f", parameters: { type: "object", properties: {} }, execute: () => new Promise(() => undefined) });`,
     );
     const hooks = recordHooks();
-    const report = await bench.engine.execute(bench.order({ task: { timeoutSec: 5 } }), "w1", hooks, never);
+    const report = await bench.engine.execute(
+      bench.order({ task: { timeoutSec: 5 } }),
+      `w1-${process.pid}`,
+      hooks,
+      never,
+    );
     expect(report).toMatchObject({ outcome: "failed", exitCode: 124, tokens: { input: 100 } });
     bench.server.setReply(() => ({ text: "ok" }));
-    expect(await bench.engine.execute(bench.order({ attempt: 2 }), "w2", hooks, never)).toMatchObject({
+    expect(await bench.engine.execute(bench.order({ attempt: 2 }), `w2-${process.pid}`, hooks, never)).toMatchObject({
       outcome: "completed",
     });
     expect(hooks.workers[1]?.pid).not.toBe(hooks.workers[0]?.pid);
@@ -54,7 +64,7 @@ describe.skipIf(!processesVisible)("an attempt that meets with a mishap", { time
     await using bench = await openBench(inTurn({ tools: [{ name: "bash", args: { command: "sleep 1000" } }] }));
     extension(bench, `pi.on("tool_execution_start", () => void setTimeout(() => { throw new Error("boom"); }, 50));`);
     const order = bench.order();
-    const report = await bench.engine.execute(order, "w1", recordHooks(), never);
+    const report = await bench.engine.execute(order, `w1-${process.pid}`, recordHooks(), never);
     expect(report).toMatchObject({
       outcome: "failed",
       failureKind: "transient",
@@ -69,7 +79,7 @@ describe.skipIf(!processesVisible)("an attempt that meets with a mishap", { time
     await using bench = await openBench(inTurn({ tools: [{ name: "bash", args: { command: "sleep 1000" } }] }));
     const hooks = recordHooks();
     const order = bench.order();
-    const ending = bench.engine.execute(order, "w1", hooks, never);
+    const ending = bench.engine.execute(order, `w1-${process.pid}`, hooks, never);
     await bench.server.waitForRequest(({ end }) => end === "answered");
     process.kill(hooks.workers[0]!.pid, "SIGTERM");
     expect(await ending).toMatchObject({ outcome: "cancelled", failureKind: "cancelled" });
@@ -82,8 +92,8 @@ describe.skipIf(!processesVisible)("an attempt that meets with a mishap", { time
     const other = createLocalEngine(bench.options);
     const order = bench.order();
     const [one, two] = await Promise.all([
-      bench.engine.execute(order, "w1", recordHooks(), never),
-      other.execute(order, "w2", recordHooks(), never),
+      bench.engine.execute(order, `w1-${process.pid}`, recordHooks(), never),
+      other.execute(order, `w2-${process.pid}`, recordHooks(), never),
     ]);
     expect(one).toEqual(two);
     expect(one).toMatchObject({ outcome: "completed", summary: "once" });
@@ -93,7 +103,7 @@ describe.skipIf(!processesVisible)("an attempt that meets with a mishap", { time
 
   it("leaves the attempt's wait to the provider in the message", async () => {
     await using bench = await openBench(() => ({ status: 429, error: "slow down", headers: { "retry-after": "17" } }));
-    const report = await bench.engine.execute(bench.order(), "w1", recordHooks(), never);
+    const report = await bench.engine.execute(bench.order(), `w1-${process.pid}`, recordHooks(), never);
     const message = expect.stringMatching(/^429.*slow down.*\(Retry-After: 17\)$/);
     expect(report).toMatchObject({ outcome: "failed", failureKind: "transient", error: { message } });
   });
@@ -102,7 +112,15 @@ describe.skipIf(!processesVisible)("an attempt that meets with a mishap", { time
     await using bench = await openBench(() => ({ text: "ok" }));
     const { world: _world, ...options } = bench.options;
     const script = fileURLToPath(new URL("owner.ts", import.meta.url));
-    const args = ["--import", "tsx", script, JSON.stringify(options), JSON.stringify(bench.order()), "w1", "leave"];
+    const args = [
+      "--import",
+      "tsx",
+      script,
+      JSON.stringify(options),
+      JSON.stringify(bench.order()),
+      `w1-${process.pid}`,
+      "leave",
+    ];
     const owner = spawn(process.execPath, args, { env: bench.folder.env, stdio: "inherit" });
     expect(await new Promise((resolve) => owner.on("exit", resolve))).toBe(0);
     await expectGone(() => processesWithEnvironment("FOREMAN_TEST_TAG", bench.folder.tag), 10_000);

@@ -9,10 +9,10 @@ describe("a warm worker", { timeout: 30_000 }, () => {
   it("does two attempts in one process, each with a session of its own", async () => {
     await using bench = await openBench(() => ({ text: "ok" }));
     const hooks = recordHooks();
-    await bench.engine.execute(bench.order({ prompt: "First task." }), "w1", hooks, never);
+    await bench.engine.execute(bench.order({ prompt: "First task." }), `w1-${process.pid}`, hooks, never);
     await bench.engine.execute(
       bench.order({ prompt: "Second task.", taskId: "other", agent: { prompt: "Another agent." } }),
-      "w2",
+      `w2-${process.pid}`,
       hooks,
       never,
     );
@@ -26,20 +26,20 @@ describe("a warm worker", { timeout: 30_000 }, () => {
 
   it("works where it is told, with that folder's own context", async () => {
     await using bench = await openBench(() => ({ text: "ok" }));
-    await bench.engine.execute(bench.order(), "w1", recordHooks(), never);
+    await bench.engine.execute(bench.order(), `w1-${process.pid}`, recordHooks(), never);
     const elsewhere = await makeFolder(join(bench.folder.home, "elsewhere"));
     writeFileSync(join(elsewhere, "AGENTS.md"), "The elephant is grey.");
-    await bench.engine.execute(bench.order({ attempt: 2, cwd: elsewhere }), "w2", recordHooks(), never);
+    await bench.engine.execute(bench.order({ attempt: 2, cwd: elsewhere }), `w2-${process.pid}`, recordHooks(), never);
     expect(bench.server.requests[1]?.request.system).toContain("The elephant is grey.");
     expect(bench.server.requests[0]?.request.system).not.toContain("The elephant is grey.");
   });
 
   it("sees settings changed while it was idle", async () => {
     await using bench = await openBench(() => ({ text: "ok" }));
-    await bench.engine.execute(bench.order(), "w1", recordHooks(), never);
+    await bench.engine.execute(bench.order(), `w1-${process.pid}`, recordHooks(), never);
     await new Promise((resolve) => setTimeout(resolve, 300)); // until the next services are made
     await bench.folder.changeSettings({ defaultModel: "mock-2" });
-    const report = await bench.engine.execute(bench.order({ attempt: 2 }), "w2", recordHooks(), never);
+    const report = await bench.engine.execute(bench.order({ attempt: 2 }), `w2-${process.pid}`, recordHooks(), never);
     expect(report.model).toBe("mock/mock-2");
   });
 
@@ -57,7 +57,7 @@ describe("a warm worker", { timeout: 30_000 }, () => {
     await using bench = await openBench(() => ({ text: "ok" }));
     bench.engine.prepare(2);
     bench.engine.prepare(2);
-    await bench.engine.execute(bench.order(), "w1", recordHooks(), never);
+    await bench.engine.execute(bench.order(), `w1-${process.pid}`, recordHooks(), never);
     expect(processesWithEnvironment("FOREMAN_TEST_TAG", bench.folder.tag)).toHaveLength(2);
   });
 
@@ -88,7 +88,7 @@ describe("what an agent asks for", { timeout: 30_000 }, () => {
       disallowedTools: ["write"],
       maxTurns: 2,
     };
-    const report = await bench.engine.execute(bench.order({ agent }), "w1", recordHooks(), never);
+    const report = await bench.engine.execute(bench.order({ agent }), `w1-${process.pid}`, recordHooks(), never);
     expect(report).toMatchObject({
       outcome: "failed",
       failureKind: "permanent",
@@ -103,7 +103,7 @@ describe("what an agent asks for", { timeout: 30_000 }, () => {
     await using bench = await openBench(() => ({ text: "ok" }));
     await bench.engine.execute(
       bench.order({ agent: { disallowedTools: ["write", "edit"] } }),
-      "w1",
+      `w1-${process.pid}`,
       recordHooks(),
       never,
     );
@@ -114,7 +114,7 @@ describe("what an agent asks for", { timeout: 30_000 }, () => {
     await using bench = await openBench(() => ({ text: "ok" }));
     const report = await bench.engine.execute(
       bench.order({ agent: { models: ["gpt-99"] } }),
-      "w1",
+      `w1-${process.pid}`,
       recordHooks(),
       never,
     );
@@ -126,7 +126,8 @@ describe("what an agent asks for", { timeout: 30_000 }, () => {
 
   it("fails by its own verdict, and by the provider's", async () => {
     await using bench = await openBench(() => ({ text: "I looked.\n\nVERDICT: FAIL two tests are red" }));
-    const run = (attempt: number) => bench.engine.execute(bench.order({ attempt }), "w1", recordHooks(), never);
+    const run = (attempt: number) =>
+      bench.engine.execute(bench.order({ attempt }), `w1-${process.pid}`, recordHooks(), never);
     expect(await run(1)).toMatchObject({
       outcome: "failed",
       failureKind: "permanent",
@@ -157,7 +158,7 @@ describe("what an agent asks for", { timeout: 30_000 }, () => {
       };`,
     );
     const order = bench.order();
-    await bench.engine.execute(order, "w1", recordHooks(), never);
+    await bench.engine.execute(order, `w1-${process.pid}`, recordHooks(), never);
     expect(bench.server.requests[0]?.request.tools).toContain("hello");
     const stderr = await bench.world.files.readText(join(order.folder, "stderr.log"));
     expect(stderr).toContain("hello from the extension");
@@ -171,7 +172,7 @@ describe("an engine that can't start workers", { timeout: 30_000 }, () => {
     const report = async (change: Partial<typeof bench.options>, attempt: number) => {
       const engine = createLocalEngine({ ...bench.options, ...change });
       engine.prepare(1);
-      const result = await engine.execute(bench.order({ attempt }), "w1", recordHooks(), never);
+      const result = await engine.execute(bench.order({ attempt }), `w1-${process.pid}`, recordHooks(), never);
       await engine.dispose();
       return result;
     };

@@ -22,7 +22,7 @@ describe("an attempt in the local engine", { timeout: 30_000 }, () => {
     );
     const hooks = recordHooks();
     const order = bench.order();
-    const report = await bench.engine.execute(order, "w1", hooks, never);
+    const report = await bench.engine.execute(order, `w1-${process.pid}`, hooks, never);
     expect(bench.server.errors).toEqual([]);
     expect(report).toMatchObject({
       outcome: "completed",
@@ -36,7 +36,7 @@ describe("an attempt in the local engine", { timeout: 30_000 }, () => {
     expect(report.tokens).toEqual(totals);
     expect(report.costUsd).toBeCloseTo(bench.server.costUsd(), 10);
     expect(hooks.workers).toHaveLength(1);
-    expect(hooks.workers[0]).toMatchObject({ workerId: "w1", adopted: false });
+    expect(hooks.workers[0]).toMatchObject({ workerId: `w1-${process.pid}`, adopted: false });
     expect(hooks.told.length).toBeGreaterThan(0);
 
     const tool = bench.server.requests[1]?.request.lastToolText ?? "";
@@ -61,7 +61,7 @@ describe("an attempt in the local engine", { timeout: 30_000 }, () => {
     expect(types[0]).toBe("session");
     expect(types).not.toContain("message_update");
     expect(JSON.parse(await read("heartbeat.json"))).toMatchObject({
-      workerId: "w1",
+      workerId: `w1-${process.pid}`,
       alive: true,
       pid: hooks.workers[0]?.pid,
       counter: 1,

@@ -2,7 +2,7 @@ import { crc32 as zlibCrc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
-import { crc32, decodeEventLine, encodeEventLine } from "../../src/events/event-line.ts";
+import { crc32, decodeEventLine, encodeEventLine, openSealedLine, sealedLine } from "../../src/events/event-line.ts";
 import { anyEvent } from "./any-event.ts";
 
 const event = anyEvent(["a", "b"]);
@@ -116,6 +116,11 @@ describe("an event as a line", () => {
     fc.assert(fc.property(fc.string({ unit: "binary" }), (line) => decodeEventLine(line).kind === "bad"));
     for (const line of ["", "null", "[]", "1", '{"v":1}', '{"crc":0}', ',"crc":0}', lineOf([1]), lineOf("x")])
       expect(decodeEventLine(line), line).toEqual({ kind: "bad" });
+  });
+
+  it("minds only the checksum at its end", () => {
+    const value = { a: 1, inner: { b: 1, crc: 5 }, list: [{ x: 1, crc: 6 }] };
+    expect(openSealedLine(sealedLine(value).slice(0, -1))).toEqual(value);
   });
 
   it("knows what it does not know", () => {

@@ -84,7 +84,9 @@ describe("npm run demo", () => {
     const output = demo.output();
     expect(exitCode, output).toBe(1);
     expect(output).toContain("✗ the sample's test still fails: a short meeting within a long one leaves no gap");
-    expect(output).toContain('verify says "fail", review says "changes-needed"');
+    expect(output).toContain("The team's run is failed");
+    expect(output).toMatch(/✗ verify +failed/);
+    expect(output).toContain("VERDICT: changes-needed");
     expect(runFolder(output)).not.toBe("");
     expect(existsSync(dirname(runFolder(output)))).toBe(false);
   });

@@ -283,6 +283,17 @@ describe("owning a log", () => {
     }
   });
 
+  it("does not tell a writer its own events again", async () => {
+    const path = join(await tempFolder(), "events.jsonl");
+    const { seen, claim, append } = await openLog(path);
+    append({ type: "crew.run.started", team: "t", workflow: "w" });
+    await claim("first");
+    append(progress("x"));
+    append({ type: "crew.run.released", reason: "quit" });
+    await claim("again");
+    expect(seen).toEqual((await readAll(path)).events);
+  });
+
   it("is lost to whoever claimed since one looked, also when they have gone on", async () => {
     const path = await someLog();
     const slow = await openLog(path);
