@@ -1,0 +1,163 @@
+import type { HeartbeatLevel } from "../events/crew-event.ts";
+import { type HeartbeatThresholds, levelOfSilence, type WorkerHeartbeatState } from "./heartbeat.ts";
+
+/**
+ * What one look at the live workers means. Pure. Spec section 6, rules H1–H3 of research/reliability.md:
+ * - silence is counted on the watcher's own monotonic clock since it last saw the heartbeat change, and no two clocks
+ *   are ever compared, so that a wall clock that was set neither kills nor saves anyone;
+ * - time in which the watcher could not look (a suspended machine, a stalled loop) is nobody's silence;
+ * - silence alone never makes lost a worker whose process is provably alive.
+ */
+
+export interface Place {
+  runId: string;
+  taskId: string;
+  /** Numbered from 1. */
+  attempt: number;
+  workerId: string;
+}
+
+/** A live task of an owned run, as seen at a tick. */
+export interface LiveTask extends Place {
+  /** `unchanged` when its file is the one seen before; null when there is none or it can't be understood. */
+  heartbeat: WorkerHeartbeatState | null | "unchanged";
+  /** By pid, start time and boot. */
+  processAlive: "alive" | "dead" | "unknown";
+}
+
+/** When a look was taken. Milliseconds, on both clocks. */
+export interface Moment {
+  wallMs: number;
+  monotonicMs: number;
+}
+
+export interface WatchSettings {
+  intervalMs: number;
+  thresholds: HeartbeatThresholds;
+}
+
+export type Finding = Place & { silenceMs: number } & (
+    | { kind: "level"; level: HeartbeatLevel; previousLevel: HeartbeatLevel }
+    /** For the first time in this attempt. */
+    | { kind: "dead" }
+    /** Silent, but its process is there: to be shown. Once per silence. */
+    | { kind: "stuck" }
+    /** Silent, and its process can't be proved to be there: its attempt has to be ended. Once. */
+    | { kind: "lost" }
+  );
+
+/** What is remembered of a live task. */
+export interface Watch extends Place {
+  /** The heartbeat last seen; empty before the first. */
+  sign: string;
+  left: boolean;
+  silenceMs: number;
+  level: HeartbeatLevel;
+  deadTicks: number;
+  toldDead: boolean;
+  verdict: "stuck" | "lost" | null;
+}
+
+export interface WatchState {
+  settings: WatchSettings;
+  lastTick: Moment | null;
+  /** Ticks for which nobody is judged worse than before. */
+  freshTicks: number;
+  watches: ReadonlyMap<string, Watch>;
+}
+
+/** Ticks in a row, dead, after which a worker is given up; also the length of a fresh window. */
+const ticksToJudge = 3;
+/** A longer time between two ticks, in intervals, is one in which nobody was watched. */
+const gapIntervalsMax = 2.5;
+const severity: Readonly<Record<HeartbeatLevel, number>> = { healthy: 0, warn: 1, stale: 2, dead: 3 };
+
+export function startWatch(settings: WatchSettings): WatchState {
+  return { settings, lastTick: null, freshTicks: 0, watches: new Map() };
+}
+
+/** The state after a look, and what has changed. A task that is no longer observed is forgotten. */
+export function judgeTick(
+  previous: WatchState,
+  observation: readonly LiveTask[],
+  now: Moment,
+): { state: WatchState; findings: Finding[] } {
+  const { settings } = previous;
+  const gap = gapSince(previous.lastTick, now);
+  const gapMax = settings.intervalMs * gapIntervalsMax;
+  const wasAway = gap.wallMs > gapMax || gap.monotonicMs > gapMax;
+  const freshTicks = wasAway ? ticksToJudge : Math.max(0, previous.freshTicks - 1);
+  // where the monotonic clock stands still in a suspend, what it shows is time awake, and counts
+  const watchedMs = gap.monotonicMs > gapMax ? 0 : gap.monotonicMs;
+  const watches = new Map<string, Watch>();
+  const findings: Finding[] = [];
+  for (const task of observation) {
+    const key = JSON.stringify([task.runId, task.taskId, task.attempt, task.workerId]);
+    const before = previous.watches.get(key) ?? newWatch(task);
+    const heard = listen(before, task.heartbeat, previous.watches.has(key) ? watchedMs : 0);
+    const judged = judge(heard, task.processAlive, settings.thresholds, freshTicks > 0);
+    watches.set(key, judged);
+    findings.push(...changesOf(before, judged));
+  }
+  return { state: { settings, lastTick: now, freshTicks, watches }, findings };
+}
+
+function gapSince(last: Moment | null, now: Moment): Moment {
+  if (last === null) return { wallMs: 0, monotonicMs: 0 };
+  return { wallMs: now.wallMs - last.wallMs, monotonicMs: now.monotonicMs - last.monotonicMs };
+}
+
+function newWatch({ runId, taskId, attempt, workerId }: Place): Watch {
+  return {
+    ...{ runId, taskId, attempt, workerId },
+    sign: "",
+    left: false,
+    silenceMs: 0,
+    level: "healthy",
+    deadTicks: 0,
+    toldDead: false,
+    verdict: null,
+  };
+}
+
+/** A heartbeat that can't be read is no sign of death: silence goes on as before. */
+function listen(watch: Watch, heartbeat: LiveTask["heartbeat"], watchedMs: number): Watch {
+  const sign = heartbeat === null || heartbeat === "unchanged" ? watch.sign : signOf(heartbeat);
+  const left = heartbeat === null || heartbeat === "unchanged" ? watch.left : heartbeat.alive === false;
+  return { ...watch, sign, left, silenceMs: sign === watch.sign ? watch.silenceMs + watchedMs : 0 };
+}
+
+function signOf({ workerId, counter, lastSeenAt }: WorkerHeartbeatState): string {
+  return JSON.stringify([workerId, counter ?? lastSeenAt]);
+}
+
+function judge(
+  watch: Watch,
+  processAlive: LiveTask["processAlive"],
+  thresholds: HeartbeatThresholds,
+  fresh: boolean,
+): Watch {
+  const found = watch.left ? "dead" : levelOfSilence(watch.silenceMs, thresholds);
+  const level = fresh && severity[found] > severity[watch.level] ? watch.level : found;
+  if (level !== "dead") return { ...watch, level, deadTicks: 0, verdict: watch.verdict === "lost" ? "lost" : null };
+  const deadTicks = fresh ? 0 : watch.deadTicks + 1;
+  return { ...watch, level, deadTicks, toldDead: true, verdict: verdictOf(watch, deadTicks, processAlive) };
+}
+
+function verdictOf(watch: Watch, deadTicks: number, processAlive: LiveTask["processAlive"]): Watch["verdict"] {
+  if (watch.verdict === "lost" || deadTicks < ticksToJudge) return watch.verdict;
+  if (processAlive === "alive") return "stuck";
+  // proved alive in this very silence: a look that proves nothing does not take that back
+  return watch.verdict === "stuck" && processAlive === "unknown" ? "stuck" : "lost";
+}
+
+function changesOf(before: Watch, after: Watch): Finding[] {
+  const { runId, taskId, attempt, workerId, silenceMs } = after;
+  const common = { runId, taskId, attempt, workerId, silenceMs };
+  const findings: Finding[] = [];
+  if (after.level !== before.level)
+    findings.push({ ...common, kind: "level", level: after.level, previousLevel: before.level });
+  if (after.toldDead && !before.toldDead) findings.push({ ...common, kind: "dead" });
+  if (after.verdict !== null && after.verdict !== before.verdict) findings.push({ ...common, kind: after.verdict });
+  return findings;
+}

@@ -1,0 +1,130 @@
+import type { RunOwner } from "../events/crew-event.ts";
+import { isTerminal, type RunState, type TaskState } from "../runs/run-state.ts";
+import { HEARTBEAT_THRESHOLDS, isWorkerHeartbeatStale, type WorkerHeartbeatState } from "./heartbeat.ts";
+
+/** Which runs were left behind by their owner, and what would become of their tasks. Pure. Spec section 6. */
+
+export type Liveness = "alive" | "dead" | "unknown";
+
+/** The worker of a task's attempt under way, from the attempt's folder. */
+export interface WorkerFacts {
+  taskId: string;
+  attempt: number;
+  /** By host, boot, pid namespace, pid and start time; `unknown` too where the attempt names no process. */
+  process: Liveness;
+  /** Its end is written, though nobody was there to put it into the run's log. */
+  ended: boolean;
+  heartbeat: WorkerHeartbeatState | null;
+}
+
+export interface RunFacts {
+  state: RunState;
+  lastEventSeq: number;
+  /** Wall clock of the log's last event; milliseconds. */
+  lastEventAt: number;
+  /** The owner's process; `unknown` when there is no owner. */
+  owner: Liveness;
+  workers: readonly WorkerFacts[];
+}
+
+export interface RecoveryPlan {
+  runId: string;
+  /** Not ended, and nobody is at work on them: done on, or again, from a new attempt. */
+  resumableTasks: string[];
+  /** Ended: nothing of them is done again. */
+  preservedTasks: string[];
+  /** Their worker is at work, or its result lies there: followed, never started beside it. */
+  adoptableTasks: string[];
+  /** Attempts without a live worker; they end as lost and don't count as a try. */
+  interruptedAttempts: { taskId: string; attempt: number }[];
+  lastEventSeq: number;
+}
+
+export interface InterruptedRun {
+  plan: RecoveryPlan;
+  /**
+   * `owner-gone`: proved. `silence`: the owner may be on another machine or in another container, and nothing of it has
+   * been heard for `deadMs`; such a run is never taken over without asking (rule L2).
+   */
+  proof: "owner-gone" | "silence";
+}
+
+/**
+ * The interrupted ones among the project's runs: `running`, with an owner that is provably gone, or, where that can't
+ * be proved, that has given no sign of life for `deadMs`. A worker that is alive does not hold up the recovery of a
+ * run whose owner is provably gone. A run without an owner was let go of, and is nobody's loss. `nowMs`: wall clock.
+ */
+export function detectInterruptedRuns(
+  facts: readonly RunFacts[],
+  nowMs: number,
+  deadMs = HEARTBEAT_THRESHOLDS.deadMs,
+): InterruptedRun[] {
+  return facts.flatMap((run): InterruptedRun[] => {
+    const { status, owner } = run.state;
+    if (status !== "running" || owner === null || run.owner === "alive") return [];
+    if (run.owner === "dead") return [{ plan: planRecovery(run, nowMs, deadMs), proof: "owner-gone" }];
+    // an owner that waits for a slot is heard of through its other runs
+    const owned = facts.filter(({ state }) => state.owner !== null && isSameProcess(state.owner, owner));
+    return owned.every((it) => isSilent(it, nowMs, deadMs))
+      ? [{ plan: planRecovery(run, nowMs, deadMs), proof: "silence" }]
+      : [];
+  });
+}
+
+/** What a new owner would do. The three lists of tasks together are the run's tasks, each once, in their order. */
+export function planRecovery(
+  { state, lastEventSeq, workers }: RunFacts,
+  nowMs: number,
+  deadMs = HEARTBEAT_THRESHOLDS.deadMs,
+): RecoveryPlan {
+  const isAdoptable = (it: WorkerFacts) => it.ended || !isGone(it, nowMs, deadMs);
+  const plan: RecoveryPlan = {
+    runId: state.runId,
+    resumableTasks: [],
+    preservedTasks: [],
+    adoptableTasks: [],
+    interruptedAttempts: [],
+    lastEventSeq,
+  };
+  for (const task of state.tasks) {
+    const { taskId } = task;
+    const attempt = attemptUnderWay(task);
+    if (isTerminal(task.status)) {
+      plan.preservedTasks.push(taskId);
+    } else if (workers.some((it) => it.taskId === taskId && it.attempt === attempt && isAdoptable(it))) {
+      plan.adoptableTasks.push(taskId);
+    } else {
+      plan.resumableTasks.push(taskId);
+      if (attempt !== null) plan.interruptedAttempts.push({ taskId, attempt });
+    }
+  }
+  return plan;
+}
+
+/** The nonce differs from run to run. */
+function isSameProcess(a: RunOwner, b: RunOwner): boolean {
+  return (
+    a.hostId === b.hostId &&
+    a.bootId === b.bootId &&
+    a.pidNs === b.pidNs &&
+    a.pid === b.pid &&
+    a.processStart === b.processStart
+  );
+}
+
+/** Times to come (a clock was set back) are signs of life. */
+function isSilent({ lastEventAt, workers }: RunFacts, nowMs: number, deadMs: number): boolean {
+  return (
+    nowMs - lastEventAt >= deadMs && workers.every(({ heartbeat }) => isWorkerHeartbeatStale(heartbeat, deadMs, nowMs))
+  );
+}
+
+function attemptUnderWay(task: TaskState): number | null {
+  const last = task.attempts.at(-1);
+  return task.status === "running" && last?.status === "running" ? last.attempt : null;
+}
+
+/** Beside a worker that may be alive no other is started: what can't be proved is decided by its heartbeat. */
+function isGone({ process, heartbeat }: WorkerFacts, nowMs: number, deadMs: number): boolean {
+  return process === "dead" || (process === "unknown" && isWorkerHeartbeatStale(heartbeat, deadMs, nowMs));
+}

@@ -1,0 +1,114 @@
+import type { FailureKind } from "../events/crew-event.ts";
+import type { AttemptRecord } from "../runs/run-state.ts";
+import type { Random } from "../system/world.ts";
+import { type Failure, INTERRUPTED, matchesError } from "./failure-kind.ts";
+
+/** Whether and when a failed attempt is followed by another. Pure. Spec section 6. */
+
+export interface RetryPolicy {
+  /** All attempts, the first one included. */
+  maxAttempts: number;
+  /** Before the second attempt; grows by `exponentialFactor` from then on. Milliseconds. */
+  backoffMs: number;
+  /** 0.3: the delay is spread over 70 % to 130 %. */
+  jitterRatio: number;
+  exponentialFactor: number;
+  /** The longest delay, a provider's Retry-After included; never more than a day. Milliseconds. */
+  maxDelayMs: number;
+  /**
+   * Globs. When there are any, they alone tell which errors of a failed attempt are retried, whatever the worker
+   * thought of them. A lost worker is no error of the attempt's and is retried all the same; a blocked or cancelled
+   * attempt never is.
+   */
+  retryableErrors: readonly string[];
+}
+
+export const DEFAULT_RETRY_POLICY: RetryPolicy = Object.freeze({
+  maxAttempts: 3,
+  backoffMs: 1000,
+  jitterRatio: 0.3,
+  exponentialFactor: 2,
+  maxDelayMs: 300_000,
+  retryableErrors: Object.freeze([]),
+});
+
+/** Why no other attempt is made. `max-retries` only where retry is on: then the task is a dead letter. */
+export type GiveUpReason = "max-retries" | "retry-off" | "permanent" | "cancelled";
+
+export type NextMove =
+  /** Milliseconds until the next attempt. `kind` is what the failure counts as under the policy. */
+  { again: number; kind: FailureKind } | { giveUp: GiveUpReason; kind: FailureKind };
+
+/** Largest power that is ever computed: 5^64 is far beyond any `maxDelayMs` and still a number. */
+const exponentMax = 64;
+/** The system's timers fire at once when set for longer than 24 days; nobody waits for a day. */
+const delayMsMax = 86_400_000;
+
+/** `backoffMs · factor^(attempt-1)`, at most `maxDelayMs`; `attempt` is the one that failed, from 1. Before jitter. */
+export function backoffDelayMs(attempt: number, policy: RetryPolicy): number {
+  const exponent = Math.min(Math.max(0, attempt - 1), exponentMax);
+  return Math.min(capOf(policy), policy.backoffMs * policy.exponentialFactor ** exponent);
+}
+
+function capOf({ maxDelayMs }: RetryPolicy): number {
+  return Math.min(maxDelayMs, delayMsMax);
+}
+
+/** Whole milliseconds in [0, maxDelayMs], after the failed `attempt`; a provider's Retry-After is the least. */
+export function nextDelayMs(
+  attempt: number,
+  policy: RetryPolicy,
+  random: Pick<Random, "next">,
+  retryAfterMs: number | null = null,
+): number {
+  const spread = 1 + policy.jitterRatio * (2 * random.next() - 1);
+  const asked = retryAfterMs !== null && retryAfterMs > 0 ? retryAfterMs : 0;
+  const delay = Math.max(asked, backoffDelayMs(attempt, policy) * spread);
+  return Math.min(capOf(policy), Math.ceil(delay));
+}
+
+/** `attemptsMade` includes the failed one; `policy` is null where retry is off. Only transient and lost retry. */
+export function decideNext(
+  failure: Failure,
+  attemptsMade: number,
+  policy: RetryPolicy | null,
+  random: Pick<Random, "next">,
+): NextMove {
+  const kind = kindUnder(policy, failure);
+  if (kind === "cancelled" || kind === "permanent") return { giveUp: kind, kind };
+  if (policy === null) return { giveUp: "retry-off", kind };
+  if (attemptsMade >= policy.maxAttempts) return { giveUp: "max-retries", kind };
+  return { again: nextDelayMs(attemptsMade, policy, random, failure.retryAfterMs), kind };
+}
+
+function kindUnder(policy: RetryPolicy | null, failure: Failure): FailureKind {
+  const { kind, reason, error } = failure;
+  const isError = (kind === "transient" || kind === "permanent") && reason !== "blocked";
+  if (!isError || policy === null || policy.retryableErrors.length === 0) return kind;
+  return matchesError(policy.retryableErrors, error) ? "transient" : "permanent";
+}
+
+/**
+ * The policy of one step: null where retry is off. A step that names its attempts opts in by itself; with one attempt
+ * it opts out.
+ */
+export function policyOf(
+  step: { maxAttempts: number } | null,
+  configured: { autoRetry: boolean; retryPolicy: RetryPolicy },
+): RetryPolicy | null {
+  if (step === null) return configured.autoRetry ? configured.retryPolicy : null;
+  return step.maxAttempts > 1 ? { ...configured.retryPolicy, maxAttempts: step.maxAttempts } : null;
+}
+
+/** Ended attempts that count against `maxAttempts`: those that went down with the run's owner do not. */
+export function countedAttempts(attempts: readonly AttemptRecord[]): number {
+  return attempts.filter((it) => it.status === "ended" && it.error?.kind !== INTERRUPTED).length;
+}
+
+/**
+ * What is left of a delay that a former owner told at `toldAt`; never more than the delay itself and never negative,
+ * whatever became of the wall clock. Milliseconds.
+ */
+export function remainingDelayMs(told: { toldAt: number; delayMs: number }, nowMs: number): number {
+  return Math.min(told.delayMs, Math.max(0, told.toldAt + told.delayMs - nowMs));
+}
