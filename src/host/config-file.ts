@@ -1,64 +1,88 @@
 import { Value } from "@sinclair/typebox/value";
 import type { ConfigProblem } from "./config.ts";
 import { CONFIG_SCHEMA, type Config } from "./config-schema.ts";
+import { NOTIFICATIONS_USER_ONLY } from "./notification-config.ts";
 
 const VALUE_CHARS_MAX = 60;
 
-interface FieldSchema {
-  type: string;
+/** What runs a program or sends data out: a file that comes with a project can't set it. */
+const USER_ONLY: ReadonlySet<string> = new Set(NOTIFICATIONS_USER_ONLY.map((key) => `notifications.${key}`));
+
+interface Schema {
+  type?: string;
+  properties?: Record<string, Schema>;
   minimum?: number;
   maximum?: number;
+  anyOf?: { const: unknown }[];
+  description?: string;
 }
 
-const SECTIONS = CONFIG_SCHEMA.properties as unknown as Record<string, { properties: Record<string, FieldSchema> }>;
+export interface ConfigFile {
+  path: string;
+  /** Whose it is: the user's own, or one that came with the project. */
+  origin: "user" | "project";
+}
 
 /** `base` with the values of one file over it. Each value that can't be used is named in `problems`. */
-export function applyConfigFile(base: Config, value: unknown, file: string, problems: ConfigProblem[]): Config {
-  const report = (path: string, given: unknown, why: string) => {
+export function applyConfigFile(base: Config, value: unknown, file: ConfigFile, problems: ConfigProblem[]): Config {
+  const result = structuredClone(base);
+  const report: Report = (path, given, why) => {
     const shown = (JSON.stringify(given) ?? "undefined").slice(0, VALUE_CHARS_MAX);
-    problems.push({ file, path, message: `${path} = ${shown} in ${file} ${why}.` });
+    problems.push({ file: file.path, path, message: `${path} = ${shown} in ${file.path} ${why}.` });
   };
-  if (!isObject(value)) {
-    problems.push({ file, path: "", message: `${file} must hold a JSON object; the defaults are used.` });
-    return base;
-  }
-  const result = structuredClone(base) as unknown as Record<string, Record<string, unknown>>;
-  for (const [section, fields] of Object.entries(value)) {
-    const schema = own(SECTIONS, section);
-    const target = result[section];
-    if (!schema || !target) report(section, fields, `is not a section; there are ${names(SECTIONS)}`);
-    else if (!isObject(fields)) report(section, fields, "must be an object");
-    else applySection(section, schema.properties, target, fields, report);
-  }
-  return result as unknown as Config;
+  if (isObject(value)) applySection("", CONFIG_SCHEMA as Schema, result, value, file, report);
+  else
+    problems.push({
+      file: file.path,
+      path: "",
+      message: `${file.path} must hold a JSON object; the defaults are used.`,
+    });
+  return result;
 }
+
+type Report = (path: string, given: unknown, why: string) => void;
 
 function applySection(
-  section: string,
-  schemas: Record<string, FieldSchema>,
+  prefix: string,
+  section: Schema,
   target: Record<string, unknown>,
   given: Record<string, unknown>,
-  report: (path: string, given: unknown, why: string) => void,
+  file: ConfigFile,
+  report: Report,
 ): void {
-  for (const [field, value] of Object.entries(given)) {
-    const schema = own(schemas, field);
-    const path = `${section}.${field}`;
-    if (!schema) report(path, value, `is not known; there are ${names(schemas)}`);
-    else if (Value.Check(schema as never, value)) target[field] = value;
-    else report(path, value, `can't be used: it must be ${describe(schema)}; ${JSON.stringify(target[field])} is used`);
+  const schemas = section.properties ?? {};
+  for (const [key, value] of Object.entries(given)) {
+    const path = `${prefix}${key}`;
+    const schema = Object.hasOwn(schemas, key) ? schemas[key] : undefined;
+    if (!schema) report(path, value, `is not known; there are ${Object.keys(schemas).join(", ")}`);
+    else if (!schema.properties) applyValue(path, schema, target, value, file, report);
+    else if (isObject(value))
+      applySection(`${path}.`, schema, target[key] as Record<string, unknown>, value, file, report);
+    else report(path, value, "must be an object");
   }
 }
 
-function own<T>(record: Record<string, T>, key: string): T | undefined {
-  return Object.hasOwn(record, key) ? record[key] : undefined;
+function applyValue(
+  path: string,
+  schema: Schema,
+  target: Record<string, unknown>,
+  value: unknown,
+  file: ConfigFile,
+  report: Report,
+): void {
+  const key = path.slice(path.lastIndexOf(".") + 1);
+  if (USER_ONLY.has(path) && file.origin === "project")
+    report(path, value, "is ignored: a project can't set it, only your own crew.json");
+  else if (Value.Check(schema as never, value)) target[key] = value;
+  else report(path, value, `can't be used: it must be ${describe(schema)}; ${JSON.stringify(target[key])} is used`);
 }
 
-function names(record: Record<string, unknown>): string {
-  return Object.keys(record).join(", ");
-}
-
-function describe({ type, minimum, maximum }: FieldSchema): string {
-  return minimum === undefined ? `a ${type}` : `a whole number from ${minimum} to ${maximum}`;
+function describe({ type, minimum, maximum, anyOf, description }: Schema): string {
+  if (anyOf) return `one of ${anyOf.map((option) => JSON.stringify(option.const)).join(", ")}`;
+  if (minimum !== undefined)
+    return `${type === "integer" ? "a whole number" : "a number"} from ${minimum} to ${maximum}`;
+  const kind = type === "array" ? "a list of texts" : type === "string" ? "a text" : `a ${type}`;
+  return type === "string" && description ? `${kind} (${description})` : kind;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

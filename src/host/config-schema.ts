@@ -1,9 +1,28 @@
 import { type Static, Type } from "@sinclair/typebox";
+import { NOTIFICATIONS_SCHEMA } from "./notification-config.ts";
 
-/** The configuration file's form: two levels, all optional to write, all present once read. Spec section 11. */
+const RETRY_POLICY_SCHEMA = Type.Object({
+  maxAttempts: Type.Integer({ default: 3, minimum: 1, maximum: 10, description: "Attempts, the first included." }),
+  backoffMs: Type.Integer({ default: 1000, minimum: 100, maximum: 60_000, description: "Before the second attempt." }),
+  jitterRatio: Type.Number({ default: 0.3, minimum: 0, maximum: 1, description: "Random part of a delay." }),
+  exponentialFactor: Type.Number({ default: 2, minimum: 1, maximum: 5, description: "Growth of the delay." }),
+  maxDelayMs: Type.Integer({ default: 300_000, minimum: 100, maximum: 86_400_000, description: "The longest delay." }),
+  retryableErrors: Type.Array(Type.String(), {
+    default: [],
+    description: "Globs over an error's kind and message that are retried whatever else is said of them.",
+  }),
+});
+
+/** The configuration file's form: all optional to write, all present once read. Spec section 11. */
 export const CONFIG_SCHEMA = Type.Object({
   observability: Type.Object({
     enabled: Type.Boolean({ default: true, description: "Count what happens in this session." }),
+    pollIntervalMs: Type.Integer({
+      default: 5000,
+      minimum: 1000,
+      maximum: 60_000,
+      description: "How often workers' heartbeats are looked at.",
+    }),
   }),
   limits: Type.Object({
     maxParallelAttempts: Type.Integer({
@@ -18,7 +37,22 @@ export const CONFIG_SCHEMA = Type.Object({
       maximum: 86_400,
       description: "Seconds an attempt may take when its step sets no limit of its own.",
     }),
+    maxCostUsd: Type.Number({ default: 0, minimum: 0, maximum: 1_000_000, description: "Per run; 0 means no limit." }),
+    maxTokens: Type.Integer({ default: 0, minimum: 0, maximum: 1e12, description: "Per run; 0 means no limit." }),
+    maxDurationMs: Type.Integer({ default: 0, minimum: 0, maximum: 1e10, description: "Per run; 0 means no limit." }),
   }),
+  reliability: Type.Object({
+    autoRetry: Type.Boolean({ default: false, description: "Try a failed attempt again when it may help." }),
+    retryPolicy: RETRY_POLICY_SCHEMA,
+    autoRecover: Type.Boolean({ default: false, description: "Ask at start whether interrupted runs shall go on." }),
+    deadletterThreshold: Type.Integer({
+      default: 3,
+      minimum: 1,
+      maximum: 1000,
+      description: "More dead letters than this in an hour raise an alert.",
+    }),
+  }),
+  notifications: NOTIFICATIONS_SCHEMA,
 });
 
 export type Config = Static<typeof CONFIG_SCHEMA>;

@@ -2,6 +2,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { messageOf } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
+import type { ConfigFile } from "./config-file.ts";
 import type { Config } from "./config-schema.ts";
 
 /** The one place that reads the environment. */
@@ -12,8 +13,30 @@ export const ENV: NodeJS.ProcessEnv = process.env;
 export const DEPTH_VARIABLE = "PI_FOREMAN_DEPTH";
 
 export const DEFAULT_CONFIG: Config = {
-  observability: { enabled: true },
-  limits: { maxParallelAttempts: 4, attemptTimeoutSec: 1800 },
+  observability: { enabled: true, pollIntervalMs: 5000 },
+  limits: { maxParallelAttempts: 4, attemptTimeoutSec: 1800, maxCostUsd: 0, maxTokens: 0, maxDurationMs: 0 },
+  reliability: {
+    autoRetry: false,
+    retryPolicy: {
+      maxAttempts: 3,
+      backoffMs: 1000,
+      jitterRatio: 0.3,
+      exponentialFactor: 2,
+      maxDelayMs: 300_000,
+      retryableErrors: [],
+    },
+    autoRecover: false,
+    deadletterThreshold: 3,
+  },
+  notifications: {
+    minSeverity: "info",
+    dedupMs: 30_000,
+    quietHours: "",
+    burstMax: 5,
+    file: true,
+    command: [],
+    webhookUrl: "",
+  },
 };
 
 /** A value that was not used; the default was. */
@@ -50,8 +73,12 @@ export function teamDepth(env: NodeJS.ProcessEnv = ENV): number {
 export async function loadConfig(files: Files, agentDir: string, projectFolder: string): Promise<LoadedConfig> {
   const problems: ConfigProblem[] = [];
   let config = DEFAULT_CONFIG;
-  for (const file of [join(agentDir, "crew.json"), join(projectFolder, ".crew", "config.json")]) {
-    const value = await readJson(files, file, problems);
+  const sources: ConfigFile[] = [
+    { path: join(agentDir, "crew.json"), origin: "user" },
+    { path: join(projectFolder, ".crew", "config.json"), origin: "project" },
+  ];
+  for (const file of sources) {
+    const value = await readJson(files, file.path, problems);
     if (value === null) continue;
     // the schema's machinery is loaded only when there is something to judge
     const { applyConfigFile } = await import("./config-file.ts");

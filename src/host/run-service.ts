@@ -3,7 +3,7 @@ import type { RunOwner } from "../events/crew-event.ts";
 import type { EventBus } from "../events/publisher.ts";
 import type { TaskEngine } from "../runs/execute.ts";
 import type { RunManifest } from "../runs/manifest.ts";
-import { RunLoop, type RunLoopEnd } from "../runs/run-loop.ts";
+import { RunLoop, type RunLoopEnd, type RunLoopParts } from "../runs/run-loop.ts";
 import { isTerminal } from "../runs/run-state.ts";
 import type { Slots } from "../runs/slots.ts";
 import { attemptFolder } from "../store/layout.ts";
@@ -27,6 +27,7 @@ export class RunService {
   readonly #bus: EventBus;
   readonly #engine: TaskEngine;
   readonly #slots: Slots;
+  readonly #afterFailure: RunLoopParts["afterFailure"];
   readonly #redact: (text: string) => string;
   readonly #correlation: Correlation;
   readonly #active = new Map<string, ActiveRun>();
@@ -39,6 +40,7 @@ export class RunService {
     engine: TaskEngine;
     slots: Slots;
     redact: (text: string) => string;
+    afterFailure: RunLoopParts["afterFailure"];
     correlation: Correlation;
   }) {
     this.#world = parts.world;
@@ -47,6 +49,7 @@ export class RunService {
     this.#engine = parts.engine;
     this.#slots = parts.slots;
     this.#redact = parts.redact;
+    this.#afterFailure = parts.afterFailure;
     this.#correlation = parts.correlation;
   }
 
@@ -124,6 +127,7 @@ export class RunService {
       attemptFolder: (taskId, attempt) => attemptFolder(this.store.crewRoot, runId, taskId, attempt),
       newWorkerId: () => `w-${this.#world.random.hex(6)}`,
       redact: this.#redact,
+      afterFailure: this.#afterFailure,
       correlation: this.#correlation,
     });
     const active: ActiveRun = { run, loop, done: this.#driveToEnd(run, loop) };

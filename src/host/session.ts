@@ -116,15 +116,23 @@ export class Session {
   }
 
   async #openRuns(): Promise<RunService> {
-    const [{ prepareCrewRoot }, { RunStore }, { createLocalEngine }, { RunService: Service }, { Slots }, redaction] =
-      await Promise.all([
-        import("../store/layout.ts"),
-        import("../store/run-store.ts"),
-        import("../engines/local.ts"),
-        import("./run-service.ts"),
-        import("../runs/slots.ts"),
-        import("../system/redaction.ts"),
-      ]);
+    const [
+      { prepareCrewRoot },
+      { RunStore },
+      { createLocalEngine },
+      { RunService: Service },
+      { Slots },
+      redaction,
+      { afterFailureUnder },
+    ] = await Promise.all([
+      import("../store/layout.ts"),
+      import("../store/run-store.ts"),
+      import("../engines/local.ts"),
+      import("./run-service.ts"),
+      import("../runs/slots.ts"),
+      import("../system/redaction.ts"),
+      import("./after-failure.ts"),
+    ]);
     const crewRoot = await prepareCrewRoot(this.world.files, this.cwd, this.agentDir);
     const { config } = await this.config();
     const host = readHostArguments(process.argv, this.cwd);
@@ -148,6 +156,7 @@ export class Session {
       engine,
       slots: new Slots(config.limits.maxParallelAttempts),
       redact: (text) => redactor.text(text),
+      afterFailure: afterFailureUnder(config.reliability, this.world),
       correlation: this.#correlation,
     });
     this.#disposer.defer(() => service.release("session ended"));

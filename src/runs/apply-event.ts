@@ -21,7 +21,10 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
   "crew.task.started": { task: startTask },
   "crew.task.attempt_started": { task: startAttempt },
   "crew.task.attempt_finished": { task: finishAttempt },
-  "crew.task.retry_attempt": null,
+  "crew.task.retry_attempt": {
+    task: (task, { nextAttempt, delayMs, ts }) =>
+      task.status === "running" ? { ...task, retry: { nextAttempt, toldAt: ts, delayMs } } : task,
+  },
   "crew.task.completed": { task: completeTask },
   "crew.task.failed": { task: endTask },
   "crew.task.cancelled": { task: endTask },
@@ -31,7 +34,9 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
     task: (task, event) => (task.status === "running" ? { ...task, level: event.level } : task),
   },
   "crew.task.heartbeat_dead": null,
-  "crew.task.deadletter": null,
+  "crew.task.deadletter": {
+    task: (task) => (task.status === "running" ? { ...task, deadLettered: true } : task),
+  },
   "crew.task.redriven": null,
   "crew.task.checkpoint": null,
   "crew.subagent.spawned": { task: (task, event) => withPid(task, event.attempt, event.pid) },
@@ -80,6 +85,8 @@ function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskSt
     startedAt: event.ts,
     activity: null,
     level: "healthy",
+    retry: null,
+    deadLettered: false,
   };
 }
 
@@ -87,7 +94,8 @@ function startAttempt(task: TaskState, event: EventOf<"crew.task.attempt_started
   const { attempt = task.attempts.length + 1, workerId, workerKind, ts } = event;
   if (task.attempts.some((known) => known.attempt === attempt)) return task;
   const started: AttemptRecord = { status: "running", attempt, startedAt: ts, workerId, workerKind, pid: null };
-  return { ...task, attempts: [...task.attempts, started] };
+  const attempts = [...task.attempts, started];
+  return task.status === "running" ? { ...task, attempts, retry: null, level: "healthy" } : { ...task, attempts };
 }
 
 /** All four kinds together: what a provider counts as the tokens of a reply. */

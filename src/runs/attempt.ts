@@ -3,7 +3,7 @@ import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
 import type { AttemptProgress, AttemptReport } from "./execute.ts";
 import type { TaskSpec } from "./manifest.ts";
 import type { RunLoopParts } from "./run-loop.ts";
-import { taskOf } from "./run-state.ts";
+import type { AttemptRecord } from "./run-state.ts";
 import { renderTaskPrompt } from "./task-prompt.ts";
 
 const ERROR_CHARS_MAX = 2000;
@@ -12,24 +12,22 @@ const PROGRESS_CHARS_MAX = 500;
 const TOOL_CHARS_MAX = 200;
 
 /**
- * One attempt of a task, told in events: the one that a former owner left under way when there is such, else the
- * next. A former owner may also have told the attempt's end but not the task's: then that end is the answer and
- * nothing is run. Null when the task is not running.
+ * The next attempt of a running task, told in events; the one under way when a former owner left it so. Resolves when
+ * its end is in the log.
  */
 export async function runAttempt(
   parts: RunLoopParts,
   spec: TaskSpec,
+  attempts: readonly AttemptRecord[],
   signal: AbortSignal,
-): Promise<Pick<AttemptReport, "outcome" | "error"> | null> {
+): Promise<void> {
   const { run, engine } = parts;
-  const task = taskOf(run.state, spec.taskId);
-  if (task?.status !== "running") return null;
-  const last = task.attempts.at(-1);
-  if (last?.status === "ended") return last;
-  const attempt = last?.attempt ?? 1;
-  const workerId = last?.workerId ?? parts.newWorkerId();
+  const last = attempts.at(-1);
+  const open = last?.status === "running" ? last : null;
+  const attempt = open?.attempt ?? attempts.length + 1;
+  const workerId = open?.workerId ?? parts.newWorkerId();
   const place = { taskId: spec.taskId, attempt };
-  if (!last)
+  if (!open)
     await run.publisher.publish({ type: "crew.task.attempt_started", ...place, workerId, workerKind: spec.kind });
   const order = {
     manifest: run.manifest,
@@ -47,7 +45,6 @@ export async function runAttempt(
   await tell.told();
   await run.publisher.publish({ type: "crew.subagent.completed", ...place, workerId, ...endOf(report) });
   await run.publisher.publish({ type: "crew.task.attempt_finished", ...place, ...finished(report) });
-  return report;
 }
 
 function endOf(report: AttemptReport) {

@@ -2,12 +2,13 @@ import type { Correlation } from "../events/correlation.ts";
 import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
 import type { Publisher } from "../events/publisher.ts";
 import type { Clock } from "../system/world.ts";
-import { runAttempt } from "./attempt.ts";
 import type { TaskEngine } from "./execute.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
 import { type NextSteps, nextSteps } from "./next-steps.ts";
-import { isTerminal, type RunState, type RunStatus, type TaskState, taskOf } from "./run-state.ts";
+import { type AttemptRecord, isTerminal, type RunState, type RunStatus, taskOf } from "./run-state.ts";
 import type { Slots } from "./slots.ts";
+import { type TaskEnding, taskEndEvent } from "./task-end.ts";
+import { type AfterFailure, runTask } from "./task-run.ts";
 
 /** The run this loop drives; its owner's view of log and state. */
 export interface DrivenRun {
@@ -26,6 +27,8 @@ export interface RunLoopParts {
   newWorkerId(): string;
   correlation: Correlation;
   redact(text: string): string;
+  /** Judges a failed attempt, the last of `attempts`. */
+  afterFailure(spec: TaskSpec, attempts: readonly AttemptRecord[]): AfterFailure;
 }
 
 export type RunLoopEnd = Extract<RunStatus, "completed" | "failed" | "cancelled"> | "released";
@@ -108,11 +111,11 @@ export class RunLoop {
     for (;;) {
       const steps = nextSteps(run.manifest, run.state, slots.free);
       for (const { task, because } of steps.skip)
-        await this.#endTask(
-          task,
-          { type: "crew.task.skipped", status: "skipped" },
-          { kind: "dependency", message: because },
-        );
+        await this.#endTask(task, {
+          type: "crew.task.skipped",
+          status: "skipped",
+          error: { kind: "dependency", message: because },
+        });
       if (steps.skip.length > 0) continue;
       for (const task of steps.ready)
         await this.#publish({ type: "crew.task.ready", taskId: task.taskId, ...this.#place(task) });
@@ -158,52 +161,23 @@ export class RunLoop {
   }
 
   async #runTask(spec: TaskSpec, signal: AbortSignal): Promise<void> {
-    const report = await runAttempt(this.#parts, spec, signal);
-    if (report === null) return;
-    if (report.outcome === "completed") {
-      await this.#endTask(spec, { type: "crew.task.completed", status: "completed" }, null);
-    } else if (report.outcome === "cancelled" && this.#stop) {
-      await this.#endTask(spec, { type: "crew.task.cancelled", status: "cancelled" }, report.error);
-    } else {
-      await this.#endTask(spec, { type: "crew.task.failed", status: "failed" }, report.error);
-    }
+    const ending = await runTask(this.#parts, spec, signal, () => this.#stop?.kind ?? null);
+    if (ending) await this.#endTask(spec, ending);
   }
 
   async #cancelUnstarted(): Promise<void> {
     for (const spec of this.#parts.run.manifest.tasks) {
       const status = taskOf(this.#parts.run.state, spec.taskId)?.status;
       if (status === "waiting" || status === "ready")
-        await this.#endTask(spec, { type: "crew.task.cancelled", status: "cancelled" }, null);
+        await this.#endTask(spec, { type: "crew.task.cancelled", status: "cancelled", error: null });
     }
   }
 
-  async #endTask(
-    spec: TaskSpec,
-    end:
-      | { type: "crew.task.completed"; status: "completed" }
-      | { type: "crew.task.failed"; status: "failed" }
-      | { type: "crew.task.cancelled"; status: "cancelled" }
-      | { type: "crew.task.skipped"; status: "skipped" },
-    error: { kind: string; message: string } | null,
-  ): Promise<void> {
-    const task = taskOf(this.#parts.run.state, spec.taskId);
+  async #endTask(spec: TaskSpec, ending: TaskEnding): Promise<void> {
+    const { run, clock } = this.#parts;
+    const task = taskOf(run.state, spec.taskId);
     if (!task || isTerminal(task.status)) return;
-    const last = task.attempts.at(-1);
-    const ended = last?.status === "ended" ? last : null;
-    await this.#publish({
-      ...end,
-      taskId: spec.taskId,
-      team: this.#parts.run.manifest.team,
-      role: spec.role,
-      taskType: spec.taskType,
-      durationMs: this.#elapsedSince(startOf(task)),
-      attempts: task.attempts.length,
-      tokens: task.tokens,
-      costUsd: task.costUsd,
-      ...(ended?.model == null ? {} : { model: ended.model }),
-      ...(end.status === "completed" && ended ? { artifacts: [...ended.artifacts] } : {}),
-      ...(error === null ? {} : { error }),
-    });
+    await this.#publish(taskEndEvent(run.manifest, spec, task, ending, clock.now()));
   }
 
   async #endRun({ status, reason: found }: NonNullable<NextSteps["end"]>): Promise<RunLoopEnd> {
@@ -241,8 +215,4 @@ export class RunLoop {
   async #publish(event: NewEvent): Promise<void> {
     await this.#parts.run.publisher.publish(event);
   }
-}
-
-function startOf(task: TaskState): number | null {
-  return "startedAt" in task ? task.startedAt : null;
 }

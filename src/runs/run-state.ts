@@ -64,7 +64,16 @@ interface TaskEnded extends TaskCommon {
 
 export type TaskState =
   | (TaskCommon & { status: "waiting" | "ready" })
-  | (TaskCommon & { status: "running"; startedAt: number; activity: TaskActivity | null; level: HeartbeatLevel })
+  | (TaskCommon & {
+      status: "running";
+      startedAt: number;
+      activity: TaskActivity | null;
+      level: HeartbeatLevel;
+      /** Told, and not begun yet. */
+      retry: { nextAttempt: number; toldAt: number; delayMs: number } | null;
+      /** Given up on; its end is about to be told. */
+      deadLettered: boolean;
+    })
   | (TaskEnded & { status: "completed"; summary: string; artifacts: readonly ArtifactRecord[] })
   | (TaskEnded & { status: "failed" | "cancelled" | "skipped" });
 

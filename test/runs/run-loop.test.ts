@@ -64,6 +64,7 @@ async function driver(
     newWorkerId: () => `w-${owner}-${++workers}`,
     correlation: createCorrelation(),
     redact,
+    afterFailure: () => ({ giveUp: true, deadLetter: false }),
   });
   return { run, loop, told };
 }
@@ -329,6 +330,7 @@ describe("cancelling", () => {
         attemptFolder: (taskId, attempt) => attemptFolder(temp.crewRoot, "run-1", taskId, attempt),
         newWorkerId: () => "w",
         correlation: createCorrelation(),
+        afterFailure: () => ({ giveUp: true, deadLetter: false }),
         redact: (text) => text,
       });
       // the moment an event is told, and a moment later

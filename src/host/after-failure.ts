@@ -1,0 +1,22 @@
+import type { RunLoopParts } from "../runs/run-loop.ts";
+import type { AttemptRecord } from "../runs/run-state.ts";
+import { classifyFailure } from "../supervision/failure-kind.ts";
+import { countedAttempts, decideNext, policyOf } from "../supervision/retry-policy.ts";
+import type { World } from "../system/world.ts";
+import type { Config } from "./config-schema.ts";
+
+/** The run loop's question after a failed attempt, answered by the retry policy in force. */
+export function afterFailureUnder(
+  reliability: Config["reliability"],
+  { clock, random }: Pick<World, "clock" | "random">,
+): RunLoopParts["afterFailure"] {
+  return (spec, attempts) => {
+    const last: AttemptRecord | undefined = attempts.at(-1);
+    if (last?.status !== "ended") return { giveUp: true, deadLetter: false };
+    const policy = policyOf(spec.retry, reliability);
+    const failure = classifyFailure(last, clock.now());
+    const next = decideNext(failure, countedAttempts(attempts), policy, random);
+    if ("again" in next) return { again: next.again, failureKind: next.kind };
+    return { giveUp: true, deadLetter: next.giveUp === "max-retries" };
+  };
+}

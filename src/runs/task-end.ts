@@ -1,0 +1,39 @@
+import type { EventError, NewEvent } from "../events/crew-event.ts";
+import type { RunManifest, TaskSpec } from "./manifest.ts";
+import type { TaskState } from "./run-state.ts";
+
+export type TaskEnding = { error: EventError | null } & (
+  | { type: "crew.task.completed"; status: "completed" }
+  | { type: "crew.task.failed"; status: "failed" }
+  | { type: "crew.task.cancelled"; status: "cancelled" }
+  | { type: "crew.task.skipped"; status: "skipped" }
+);
+
+/** The event that tells a task's end, with all its attempts counted in. Pure. */
+export function taskEndEvent(
+  manifest: RunManifest,
+  spec: TaskSpec,
+  task: TaskState,
+  ending: TaskEnding,
+  now: number,
+): NewEvent {
+  const { type, status, error } = ending;
+  const last = task.attempts.at(-1);
+  const ended = last?.status === "ended" ? last : null;
+  const startedAt = "startedAt" in task ? task.startedAt : null;
+  return {
+    // type and status come from one member of the union; spread apart, TypeScript forgets that
+    ...({ type, status } as { type: "crew.task.failed"; status: "failed" }),
+    taskId: spec.taskId,
+    team: manifest.team,
+    role: spec.role,
+    taskType: spec.taskType,
+    durationMs: startedAt === null ? 0 : Math.max(0, now - startedAt),
+    attempts: task.attempts.length,
+    tokens: task.tokens,
+    costUsd: task.costUsd,
+    ...(ended?.model == null ? {} : { model: ended.model }),
+    ...(status === "completed" && ended ? { artifacts: [...ended.artifacts] } : {}),
+    ...(error === null ? {} : { error }),
+  };
+}
