@@ -67,7 +67,10 @@ export function nextDelayMs(
   return Math.min(capOf(policy), Math.ceil(delay));
 }
 
-/** `attemptsMade` includes the failed one; `policy` is null where retry is off. Only transient and lost retry. */
+/**
+ * `attemptsMade` includes the failed one (`countedAttempts`); `policy` is null where retry is off. Only transient and
+ * lost retry.
+ */
 export function decideNext(
   failure: Failure,
   attemptsMade: number,
@@ -75,6 +78,8 @@ export function decideNext(
   random: Pick<Random, "next">,
 ): NextMove {
   const kind = kindUnder(policy, failure);
+  // who resumed the run wants its tasks done again, retry or not
+  if (kind === "lost" && failure.error.kind === INTERRUPTED) return { again: 0, kind };
   if (kind === "cancelled" || kind === "permanent") return { giveUp: kind, kind };
   if (policy === null) return { giveUp: "retry-off", kind };
   if (attemptsMade >= policy.maxAttempts) return { giveUp: "max-retries", kind };

@@ -90,6 +90,12 @@ describe("the decision about another attempt", () => {
     expect(decideNext(failure("lost"), 1, null, steady)).toEqual({ giveUp: "retry-off", kind: "lost" });
   });
 
+  it("does again at once, retry or not, what went down with the run's owner", () => {
+    const interrupted = failure("lost", { error: { kind: INTERRUPTED, message: "" } });
+    expect(decideNext(interrupted, 0, null, steady)).toEqual({ again: 0, kind: "lost" });
+    expect(decideNext(interrupted, 3, DEFAULT_RETRY_POLICY, steady)).toEqual({ again: 0, kind: "lost" });
+  });
+
   it("leaves it to the globs, where there are any, which errors are retried", () => {
     const policy = { ...DEFAULT_RETRY_POLICY, retryableErrors: ["*ECONNRESET*", "verify"] };
     const decide = (it: Failure) => "again" in decideNext(it, 1, policy, steady);
