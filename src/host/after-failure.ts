@@ -1,5 +1,5 @@
 import type { RunLoopParts } from "../runs/run-loop.ts";
-import type { AttemptRecord } from "../runs/run-state.ts";
+import { dueDeadLetter } from "../supervision/dead-letter-decision.ts";
 import { classifyFailure } from "../supervision/failure-kind.ts";
 import { countedAttempts, decideNext, policyOf } from "../supervision/retry-policy.ts";
 import type { World } from "../system/world.ts";
@@ -10,13 +10,16 @@ export function afterFailureUnder(
   reliability: Config["reliability"],
   { clock, random }: Pick<World, "clock" | "random">,
 ): RunLoopParts["afterFailure"] {
-  return (spec, attempts) => {
-    const last: AttemptRecord | undefined = attempts.at(-1);
-    if (last?.status !== "ended") return { giveUp: true, deadLetter: false };
+  return (spec, task) => {
+    const last = task.attempts.at(-1);
+    if (last?.status !== "ended") return { giveUp: true, deadLetter: null };
     const policy = policyOf(spec.retry, reliability);
     const failure = classifyFailure(last, clock.now());
-    const next = decideNext(failure, countedAttempts(attempts), policy, random);
+    const next = decideNext(failure, countedAttempts(task.attempts), policy, random);
     if ("again" in next) return { again: next.again, failureKind: next.kind };
-    return { giveUp: true, deadLetter: next.giveUp === "max-retries" };
+    return {
+      giveUp: true,
+      deadLetter: dueDeadLetter(task, { kind: "gave-up", reason: next.giveUp }, task.deadLetters),
+    };
   };
 }

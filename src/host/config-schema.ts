@@ -9,7 +9,7 @@ const RETRY_POLICY_SCHEMA = Type.Object({
   maxDelayMs: Type.Integer({ default: 300_000, minimum: 100, maximum: 86_400_000, description: "The longest delay." }),
   retryableErrors: Type.Array(Type.String(), {
     default: [],
-    description: "Globs over an error's kind and message that are retried whatever else is said of them.",
+    description: "When given, only errors whose kind or message fits one of these globs are retried.",
   }),
 });
 

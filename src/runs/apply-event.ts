@@ -3,7 +3,8 @@ import { type AttemptRecord, isTerminal, type RunState, type TaskState } from ".
 
 type RunStep<T extends CrewEventType> = (state: RunState, event: EventOf<T>) => RunState;
 type TaskStep<T extends CrewEventType> = (task: TaskState, event: EventOf<T>) => TaskState;
-type Decision<T extends CrewEventType> = { run: RunStep<T> } | { task: TaskStep<T> } | null;
+/** `note`: something told about a task that may come after its end and changes no status. */
+type Decision<T extends CrewEventType> = { run: RunStep<T> } | { task: TaskStep<T> } | { note: TaskStep<T> } | null;
 
 /** Every event and what it changes; `null` says: nothing that is kept, on purpose. */
 const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
@@ -35,7 +36,7 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
   },
   "crew.task.heartbeat_dead": null,
   "crew.task.deadletter": {
-    task: (task) => (task.status === "running" ? { ...task, deadLettered: true } : task),
+    note: (task, { reason }) => ({ ...task, deadLetters: [...new Set([...task.deadLetters, reason])] }),
   },
   "crew.task.redriven": null,
   "crew.task.checkpoint": null,
@@ -56,9 +57,11 @@ export function applyEvent(state: RunState, event: CrewEvent): RunState {
   if (decision === null) return state;
   if ("run" in decision)
     return isTerminal(state.status) ? state : (decision.run as RunStep<never>)(state, event as never);
-  const step = decision.task as TaskStep<never>;
+  const step = ("note" in decision ? decision.note : decision.task) as TaskStep<never>;
   const tasks = state.tasks.map((task) =>
-    task.taskId === event.taskId && !isTerminal(task.status) ? step(task, event as never) : task,
+    task.taskId === event.taskId && ("note" in decision || !isTerminal(task.status))
+      ? step(task, event as never)
+      : task,
   );
   return { ...state, tasks, tokens: sum(tasks, "tokens"), costUsd: sum(tasks, "costUsd") };
 }
@@ -75,18 +78,18 @@ function endRun(
 }
 
 function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskState {
-  const { taskId, attempts, tokens, costUsd } = task;
+  const { taskId, attempts, tokens, costUsd, deadLetters } = task;
   return {
     taskId,
     attempts,
     tokens,
     costUsd,
+    deadLetters,
     status: "running",
     startedAt: event.ts,
     activity: null,
     level: "healthy",
     retry: null,
-    deadLettered: false,
   };
 }
 
@@ -154,6 +157,7 @@ function ending(
     attempts: task.attempts,
     tokens: task.tokens,
     costUsd: task.costUsd,
+    deadLetters: task.deadLetters,
     startedAt: task.status === "running" ? task.startedAt : null,
     endedAt: event.ts,
     durationMs: event.durationMs,

@@ -5,7 +5,7 @@ import type { Clock } from "../system/world.ts";
 import type { TaskEngine } from "./execute.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
 import { type NextSteps, nextSteps } from "./next-steps.ts";
-import { type AttemptRecord, isTerminal, type RunState, type RunStatus, taskOf } from "./run-state.ts";
+import { isTerminal, type RunState, type RunStatus, type TaskState, taskOf } from "./run-state.ts";
 import type { Slots } from "./slots.ts";
 import { type TaskEnding, taskEndEvent } from "./task-end.ts";
 import { type AfterFailure, runTask } from "./task-run.ts";
@@ -27,8 +27,8 @@ export interface RunLoopParts {
   newWorkerId(): string;
   correlation: Correlation;
   redact(text: string): string;
-  /** Judges a failed attempt, the last of `attempts`. */
-  afterFailure(spec: TaskSpec, attempts: readonly AttemptRecord[]): AfterFailure;
+  /** Judges the failure of a task's last attempt. */
+  afterFailure(spec: TaskSpec, task: TaskState): AfterFailure;
 }
 
 export type RunLoopEnd = Extract<RunStatus, "completed" | "failed" | "cancelled"> | "released";
@@ -42,6 +42,7 @@ export class RunLoop {
   /** One per attempt under way, by task. */
   readonly #inFlight = new Map<string, AbortController>();
   readonly #tasks: Promise<void>[] = [];
+  readonly #halt = new AbortController();
   #stop: { kind: "cancel" | "release"; reason: string } | null = null;
   #failure: { error: unknown } | null = null;
   #wake: () => void = () => undefined;
@@ -54,6 +55,7 @@ export class RunLoop {
   cancel(reason: string): void {
     if (this.#stop?.kind === "cancel") return;
     this.#stop = { kind: "cancel", reason };
+    this.#halt.abort(reason);
     for (const controller of this.#inFlight.values()) controller.abort(reason);
     this.#wake();
   }
@@ -61,6 +63,7 @@ export class RunLoop {
   /** Stops driving; attempts under way go on and wait for the next owner. */
   release(reason: string): void {
     this.#stop ??= { kind: "release", reason };
+    this.#halt.abort(reason);
     this.#wake();
   }
 
@@ -161,7 +164,8 @@ export class RunLoop {
   }
 
   async #runTask(spec: TaskSpec, signal: AbortSignal): Promise<void> {
-    const ending = await runTask(this.#parts, spec, signal, () => this.#stop?.kind ?? null);
+    const stop = { kind: () => this.#stop?.kind ?? null, cancelled: signal, halted: this.#halt.signal };
+    const ending = await runTask(this.#parts, spec, stop);
     if (ending) await this.#endTask(spec, ending);
   }
 

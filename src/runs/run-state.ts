@@ -1,6 +1,7 @@
 import type {
   ArtifactRecord,
   AttemptOutcome,
+  CrewEventFields,
   EventError,
   FailureKind,
   HeartbeatLevel,
@@ -45,7 +46,11 @@ interface TaskCommon {
   /** All attempts together. */
   tokens: number;
   costUsd: number;
+  /** Why it became a dead letter so far: at most once for each reason. */
+  deadLetters: readonly DeadLetterReason[];
 }
+
+export type DeadLetterReason = CrewEventFields["crew.task.deadletter"]["reason"];
 
 /** What a running task's worker was last seen doing; not kept across processes' deaths. */
 export interface TaskActivity {
@@ -71,8 +76,6 @@ export type TaskState =
       level: HeartbeatLevel;
       /** Told, and not begun yet. */
       retry: { nextAttempt: number; toldAt: number; delayMs: number } | null;
-      /** Given up on; its end is about to be told. */
-      deadLettered: boolean;
     })
   | (TaskEnded & { status: "completed"; summary: string; artifacts: readonly ArtifactRecord[] })
   | (TaskEnded & { status: "failed" | "cancelled" | "skipped" });
@@ -117,7 +120,14 @@ export function initialRunState(manifest: RunManifest): RunState {
     endedAt: null,
     reason: null,
     owner: null,
-    tasks: manifest.tasks.map(({ taskId }) => ({ taskId, status: "waiting", attempts: [], tokens: 0, costUsd: 0 })),
+    tasks: manifest.tasks.map(({ taskId }) => ({
+      taskId,
+      status: "waiting",
+      attempts: [],
+      tokens: 0,
+      costUsd: 0,
+      deadLetters: [],
+    })),
     tokens: 0,
     costUsd: 0,
   };

@@ -1,4 +1,4 @@
-import type { FailureKind } from "../events/crew-event.ts";
+import type { CrewEventFields, FailureKind } from "../events/crew-event.ts";
 import { runAttempt } from "./attempt.ts";
 import type { TaskSpec } from "./manifest.ts";
 import type { RunLoopParts } from "./run-loop.ts";
@@ -11,33 +11,35 @@ type RunningTask = Extract<TaskState, { status: "running" }>;
 /** What follows an attempt that did not complete: another one after a delay, or the task's end. */
 export type AfterFailure =
   /** Milliseconds. */
-  { again: number; failureKind: FailureKind } | { giveUp: true; deadLetter: boolean };
+  | { again: number; failureKind: FailureKind }
+  | { giveUp: true; deadLetter: CrewEventFields["crew.task.deadletter"] | null };
 
 /**
  * A running task through all its attempts, to the way it ends; null when the run was released meanwhile. It goes by
  * the folded state, so that it continues where a former owner stopped: within an attempt, between two, or after the
  * last.
  */
-export async function runTask(
-  parts: RunLoopParts,
-  spec: TaskSpec,
-  signal: AbortSignal,
-  stopped: () => "cancel" | "release" | null,
-): Promise<TaskEnding | null> {
+export async function runTask(parts: RunLoopParts, spec: TaskSpec, stop: TaskStop): Promise<TaskEnding | null> {
   for (;;) {
     const task = taskOf(parts.run.state, spec.taskId);
-    if (task?.status !== "running" || stopped() === "release") return null;
+    if (task?.status !== "running" || stop.kind() === "release") return null;
     const last = task.attempts.at(-1);
-    if (last?.status !== "ended") {
-      await runAttempt(parts, spec, task.attempts, signal);
-      continue;
+    if (last?.status === "running" || !last) await runAttempt(parts, spec, task.attempts, stop.cancelled);
+    else if (task.retry && stop.kind() === null) await tryAgain(parts, spec, task, task.retry, stop);
+    else {
+      const ending = await afterAttempt(parts, spec, task, last, stop);
+      if (ending) return ending;
     }
-    const ending = await afterAttempt(parts, spec, task, last, stopped);
-    if (ending) return ending;
-    if (!(await waited(parts, spec, signal))) return stopped() === "cancel" ? CANCELLED : null;
-    const waiting = taskOf(parts.run.state, spec.taskId);
-    if (waiting?.status === "running") await runAttempt(parts, spec, waiting.attempts, signal);
   }
+}
+
+/** How the run's owner ends what is under way. */
+export interface TaskStop {
+  kind(): "cancel" | "release" | null;
+  /** Ends an attempt. */
+  cancelled: AbortSignal;
+  /** Ends a wait: cancelled or released. */
+  halted: AbortSignal;
 }
 
 const CANCELLED: TaskEnding = { type: "crew.task.cancelled", status: "cancelled", error: null };
@@ -48,12 +50,11 @@ async function afterAttempt(
   spec: TaskSpec,
   task: RunningTask,
   last: EndedAttempt,
-  stopped: () => "cancel" | "release" | null,
+  stop: TaskStop,
 ): Promise<TaskEnding | null> {
   if (last.outcome === "completed") return { type: "crew.task.completed", status: "completed", error: null };
-  if (stopped() === "cancel") return { ...CANCELLED, error: last.error };
-  if (task.retry) return null;
-  const next = parts.afterFailure(spec, task.attempts);
+  if (stop.kind() === "cancel") return { ...CANCELLED, error: last.error };
+  const next = parts.afterFailure(spec, task);
   const place = { taskId: spec.taskId, attempt: last.attempt };
   if ("again" in next) {
     const { again: delayMs, failureKind } = next;
@@ -66,24 +67,21 @@ async function afterAttempt(
     });
     return null;
   }
-  if (next.deadLetter && !task.deadLettered)
-    await parts.run.publisher.publish({
-      type: "crew.task.deadletter",
-      ...place,
-      reason: "max-retries",
-      attempts: task.attempts.length,
-      ...(last.error === null ? {} : { lastError: last.error }),
-    });
+  if (next.deadLetter)
+    await parts.run.publisher.publish({ type: "crew.task.deadletter", ...place, ...next.deadLetter });
   return { type: "crew.task.failed", status: "failed", error: last.error };
 }
 
-/** False when the wait was cut short. What is left of a delay told by a former owner is what is waited for. */
-async function waited(parts: RunLoopParts, spec: TaskSpec, signal: AbortSignal): Promise<boolean> {
-  const task = taskOf(parts.run.state, spec.taskId);
-  if (task?.status !== "running" || !task.retry) return false;
-  const { toldAt, delayMs } = task.retry;
-  // the wall clock may have jumped either way since
-  const left = Math.min(delayMs, Math.max(0, toldAt + delayMs - parts.clock.now()));
-  await parts.clock.sleep(left, signal);
-  return !signal.aborted;
+/** What is left of the delay, which a former owner may have told, and then the attempt. */
+async function tryAgain(
+  parts: RunLoopParts,
+  spec: TaskSpec,
+  task: RunningTask,
+  { toldAt, delayMs }: { toldAt: number; delayMs: number },
+  stop: TaskStop,
+): Promise<void> {
+  const { clock } = parts;
+  // the wall clock may have jumped since
+  await clock.sleep(Math.min(delayMs, Math.max(0, toldAt + delayMs - clock.now())), stop.halted);
+  if (stop.kind() === null) await runAttempt(parts, spec, task.attempts, stop.cancelled);
 }

@@ -64,7 +64,7 @@ async function driver(
     newWorkerId: () => `w-${owner}-${++workers}`,
     correlation: createCorrelation(),
     redact,
-    afterFailure: () => ({ giveUp: true, deadLetter: false }),
+    afterFailure: () => ({ giveUp: true, deadLetter: null }),
   });
   return { run, loop, told };
 }
@@ -330,7 +330,7 @@ describe("cancelling", () => {
         attemptFolder: (taskId, attempt) => attemptFolder(temp.crewRoot, "run-1", taskId, attempt),
         newWorkerId: () => "w",
         correlation: createCorrelation(),
-        afterFailure: () => ({ giveUp: true, deadLetter: false }),
+        afterFailure: () => ({ giveUp: true, deadLetter: null }),
         redact: (text) => text,
       });
       // the moment an event is told, and a moment later
