@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 /**
  * Which run, task and attempt the current code works for. A run is one trace; the run, each task and each attempt are
  * spans. W3C ids are derived from the readable ones, so that every process that knows a run's id knows its trace:
- * nothing has to be handed over and nothing can be lost. Spec section 7, https://www.w3.org/TR/trace-context/
+ * nothing has to be handed over and nothing can be lost. The ids are those of https://www.w3.org/TR/trace-context/
  */
 
 export interface CorrelationContext {

@@ -1,13 +1,13 @@
 /**
  * Everything that can happen, as a closed union. A new event compiles only after the fold
  * (runs/apply-event.ts), the metric table (metrics/crew-metrics.ts) and the durability table
- * below have decided about it. Spec section 7.
+ * below have decided about it.
  */
 
-/** Why an attempt failed; decides whether another one makes sense. Spec section 6. */
+/** Why an attempt failed; decides whether another one makes sense. */
 export type FailureKind = "transient" | "permanent" | "lost" | "cancelled";
 
-/** How an attempt ended. Spec section 1. */
+/** How an attempt ended. */
 export type AttemptOutcome = "completed" | "failed" | "blocked" | "lost" | "cancelled";
 
 export type WorkerKind = "pi" | "shell" | "git" | "codex";
@@ -26,7 +26,7 @@ export interface EventError {
   message: string;
 }
 
-/** Who drives a run. All fields together prove life or death of the process (spec section 4). */
+/** Who drives a run. All fields together prove life or death of the process. */
 export interface RunOwner {
   hostId: string;
   bootId: string;
@@ -175,7 +175,7 @@ export type NewEvent<T extends CrewEventType = CrewEventType> = {
 
 /**
  * Whether an event must be on disk before anything acts on it (`sync`), or may be lost with the
- * page cache (`lazy`): progress never waits for a disk. Spec section 4.
+ * page cache (`lazy`): progress never waits for a disk.
  */
 export const EVENT_DURABILITY: { readonly [T in CrewEventType]: "sync" | "lazy" } = {
   "crew.run.created": "sync",

@@ -15,6 +15,11 @@ export interface EventLogWriter {
   sync(): Promise<void>;
 }
 
+/** The log could not take an event: nothing may be done any more that would have to be written down. */
+export class LogFailed extends Error {
+  override readonly name = "LogFailed";
+}
+
 export interface Publisher {
   /**
    * Appends to the log, waits for the disk when the event is of the durable kind, folds it into the run's state and

@@ -13,7 +13,7 @@ const RETRY_POLICY_SCHEMA = Type.Object({
   }),
 });
 
-/** The configuration file's form: all optional to write, all present once read. Spec section 11. */
+/** The configuration file's form: all optional to write, all present once read. */
 export const CONFIG_SCHEMA = Type.Object({
   observability: Type.Object({
     enabled: Type.Boolean({ default: true, description: "Count what happens in this session." }),

@@ -1,6 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 
-/** The section `notifications` of the configuration file. Spec sections 6 and 11. */
+/** The section `notifications` of the configuration file. */
 export const NOTIFICATIONS_SCHEMA = Type.Object({
   minSeverity: Type.Union([Type.Literal("info"), Type.Literal("warning"), Type.Literal("error")], {
     default: "info",

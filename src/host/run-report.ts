@@ -1,6 +1,6 @@
 import { displayPath } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
-import { safeText } from "../system/safe-text.ts";
+import { keepEnds, safeText } from "../system/safe-text.ts";
 import { type RunPicture, renderRun } from "../views/run-summary.ts";
 import type { ActiveRun, DriveEnd } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -23,8 +23,9 @@ export function outputsOf({ manifest, state, folder }: RunView): string[] {
   return last.flatMap((task) => {
     const attempt = task.attempts.at(-1);
     const text = attempt?.status === "ended" ? safeText(attempt.summary, { multiline: true }).trim() : "";
-    const rest = text.length > share ? `\n[… the whole text: ${folder}/tasks/${task.taskId}/]` : "";
-    return text === "" ? [] : ["", `--- ${task.taskId} (${task.status}) ---`, text.slice(0, share) + rest];
+    if (text === "") return [];
+    const whole = text.length > share ? `\n[the whole text: ${folder}/tasks/${task.taskId}/]` : "";
+    return ["", `--- ${task.taskId} (${task.status}) ---`, keepEnds(text, share) + whole];
   });
 }
 

@@ -1,4 +1,4 @@
-/** Spec section 8. Without a unit of their own; in milliseconds good for what takes up to ten seconds. */
+/** Without a unit of their own; in milliseconds good for what takes up to ten seconds. */
 export const DEFAULT_BOUNDS: readonly number[] = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000];
 
 /** Runs, tasks, turns and waits between attempts: 100 ms to 8 h. Unit: milliseconds. */
@@ -61,7 +61,7 @@ export class Buckets {
   }
 }
 
-/** Exact for positive integer bounds, where a value and its ceiling share a bucket (research/metrics.md 1.3). */
+/** Exact for positive integer bounds, where a value and its ceiling share a bucket. */
 function tableOf(bounds: readonly number[]): Uint8Array | null {
   const last = bounds.at(-1) ?? 0;
   if (last > TABLE_BOUND_MAX || !bounds.every((bound) => Number.isInteger(bound) && bound > 0)) return null;

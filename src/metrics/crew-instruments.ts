@@ -4,7 +4,7 @@ import { registerUsage } from "./usage-metrics.ts";
 
 export type CrewInstruments = ReturnType<typeof registerCrewInstruments>;
 
-/** Every metric about teams (spec section 8); crew-metrics.ts says which event moves which. */
+/** Every metric about teams; crew-metrics.ts says which event moves which. */
 export function registerCrewInstruments(registry: MetricRegistry) {
   return { ...registerRunInstruments(registry), ...registerTaskInstruments(registry), ...registerSigns(registry) };
 }

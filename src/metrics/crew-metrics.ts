@@ -6,7 +6,7 @@ import { type EventSource, type MetricTable, subscribeMetricTable } from "./metr
 import type { MetricRegistry } from "./registry.ts";
 import { UNKNOWN_MODEL } from "./usage-metrics.ts";
 
-/** The reason a run carries when its recovery was declined, by the user or by the configuration. Spec section 6. */
+/** The reason a run carries when its recovery was declined, by the user or by the configuration. */
 export const DECLINED_REASON = "interrupted-not-resumed";
 
 type RunEnded = EventOf<"crew.run.completed" | "crew.run.failed" | "crew.run.cancelled">;

@@ -6,7 +6,7 @@ import { type Collect, type Gauge, LabelledGauge } from "./gauge.ts";
 import { type Histogram, LabelledHistogram } from "./histogram.ts";
 import type { MetricsSnapshot, MetricUnit } from "./snapshot.ts";
 
-/** Series per metric before the overflow series. Spec section 8. */
+/** Series per metric before the overflow series. */
 export const SERIES_MAX = 1000;
 
 const NAME = /^crew\.[a-z]+\.[a-z][a-z_]*$/;

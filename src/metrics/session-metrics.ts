@@ -18,7 +18,7 @@ export interface SessionMetrics {
   providerError(fact: { status: number | "network" }): void;
 }
 
-/** Registers the `crew.session.*` metrics of spec section 8. */
+/** Registers the `crew.session.*` metrics. */
 export function registerSessionMetrics(registry: MetricRegistry): SessionMetrics {
   const turns = registry.registerHistogram("crew.session.turn_duration_ms", "How long turns of the session took", {
     unit: "ms",

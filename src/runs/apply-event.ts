@@ -9,8 +9,8 @@ type Decision<T extends CrewEventType> = { run: RunStep<T> } | { task: TaskStep<
 /** Every event and what it changes; `null` says: nothing that is kept, on purpose. */
 const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
   "crew.run.created": null,
-  "crew.run.claimed": { run: (state, event) => ({ ...state, owner: event.owner }) },
-  "crew.run.released": { run: (state) => ({ ...state, owner: null }) },
+  "crew.run.claimed": { run: (state, event) => ({ ...state, owner: event.owner, releasedBy: null }) },
+  "crew.run.released": { run: (state) => ({ ...state, owner: null, releasedBy: state.owner }) },
   "crew.run.started": { run: (state, event) => ({ ...state, status: "running", startedAt: event.ts }) },
   "crew.run.completed": { run: endRun },
   "crew.run.failed": { run: endRun },
@@ -49,7 +49,7 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
 
 /**
  * The state after an event. Pure; live state and replay use this same function. Terminal states are final: what comes
- * after is ignored. Spec section 4.
+ * after is ignored.
  */
 export function applyEvent(state: RunState, event: CrewEvent): RunState {
   // the table's key and the event's type are the same by construction; TypeScript can't follow that

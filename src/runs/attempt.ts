@@ -1,5 +1,6 @@
 import { traceparentOf } from "../events/correlation.ts";
 import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
+import { keepEnds } from "../system/safe-text.ts";
 import type { AttemptProgress, AttemptReport } from "./execute.ts";
 import type { TaskSpec } from "./manifest.ts";
 import type { RunLoopParts } from "./run-loop.ts";
@@ -43,7 +44,9 @@ export async function runAttempt(
   );
   const report = redacted(await executed, parts.redact);
   await tell.told();
-  await run.publisher.publish({ type: "crew.subagent.completed", ...place, workerId, ...endOf(report) });
+  // an attempt that no worker took has none to tell of
+  if (tell.spawnedOnce())
+    await run.publisher.publish({ type: "crew.subagent.completed", ...place, workerId, ...endOf(report) });
   await run.publisher.publish({ type: "crew.task.attempt_finished", ...place, ...finished(report) });
 }
 
@@ -55,6 +58,7 @@ function endOf(report: AttemptReport) {
 function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: number) {
   const place = { taskId: spec.taskId, attempt };
   let pending: Promise<unknown> = Promise.resolve();
+  let spawned = false;
   function tell(event: NewEvent): void {
     pending = Promise.all([pending, run.publisher.publish(event)]);
     // heard again at the attempt's end; until then nobody awaits it, and an unheard rejection would end Pi
@@ -62,6 +66,7 @@ function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: numbe
   }
   return {
     spawned({ workerId, pid, adopted }: { workerId: string; pid: number; adopted: boolean }): void {
+      spawned = true;
       const type = adopted ? ("crew.subagent.adopted" as const) : ("crew.subagent.spawned" as const);
       tell({ type, ...place, workerId, pid, workerKind: spec.kind });
     },
@@ -71,6 +76,7 @@ function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: numbe
       const tool = progress.tool === undefined ? {} : { tool: redact(progress.tool).slice(0, TOOL_CHARS_MAX) };
       tell({ type: "crew.task.progress", ...place, ...progress, ...text, ...tool });
     },
+    spawnedOnce: () => spawned,
     told: async (): Promise<void> => {
       await pending;
     },
@@ -80,7 +86,7 @@ function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: numbe
 function redacted(report: AttemptReport, redact: (text: string) => string): AttemptReport {
   return {
     ...report,
-    summary: redact(report.summary).slice(0, SUMMARY_CHARS_MAX),
+    summary: keepEnds(redact(report.summary), SUMMARY_CHARS_MAX),
     error: report.error && {
       kind: report.error.kind,
       message: redact(report.error.message).slice(0, ERROR_CHARS_MAX),

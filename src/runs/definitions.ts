@@ -1,6 +1,6 @@
 import type { WorkerKind } from "../events/crew-event.ts";
 
-/** Definitions as they are after parsing: complete, frozen, nothing running. Spec section 3. */
+/** Definitions as they are after parsing: complete, frozen, nothing running. */
 
 /** Where a definition file was found; a later origin wins by name. */
 export type Origin = "package" | "user" | "project";

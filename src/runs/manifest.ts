@@ -35,7 +35,7 @@ export interface TaskSpec {
   agent: TaskAgent | null;
 }
 
-/** What was asked, written once when a run is made (`manifest.json`). Spec sections 2 and 4. */
+/** What was asked, written once when a run is made (`manifest.json`). */
 export interface RunManifest {
   schemaVersion: 1;
   runId: string;

@@ -1,6 +1,7 @@
 import type { Correlation } from "../events/correlation.ts";
 import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
-import type { Publisher } from "../events/publisher.ts";
+import { LogFailed, type Publisher } from "../events/publisher.ts";
+import { messageOf } from "../system/errors.ts";
 import type { Clock } from "../system/world.ts";
 import type { TaskEngine } from "./execute.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
@@ -9,6 +10,8 @@ import { isTerminal, type RunState, type RunStatus, type TaskState, taskOf } fro
 import type { Slots } from "./slots.ts";
 import { type TaskEnding, taskEndEvent } from "./task-end.ts";
 import { type AfterFailure, runTask } from "./task-run.ts";
+
+const FAULT_CHARS_MAX = 2000;
 
 /** The run this loop drives; its owner's view of log and state. */
 export interface DrivenRun {
@@ -39,8 +42,8 @@ export type RunLoopEnd = Extract<RunStatus, "completed" | "failed" | "cancelled"
  */
 export class RunLoop {
   readonly #parts: RunLoopParts;
-  /** One per attempt under way, by task. */
-  readonly #inFlight = new Map<string, AbortController>();
+  /** Of the attempt under way, by task. */
+  readonly #attempts = new Map<string, AbortController>();
   readonly #tasks: Promise<void>[] = [];
   readonly #halt = new AbortController();
   #stop: { kind: "cancel" | "release"; reason: string } | null = null;
@@ -56,8 +59,13 @@ export class RunLoop {
     if (this.#stop?.kind === "cancel") return;
     this.#stop = { kind: "cancel", reason };
     this.#halt.abort(reason);
-    for (const controller of this.#inFlight.values()) controller.abort(reason);
+    this.#abortAttempts(reason);
     this.#wake();
+  }
+
+  /** Ends a task's attempt because its worker is given up; what follows is decided as after any failure. */
+  loseAttempt(taskId: string): void {
+    this.#attempts.get(taskId)?.abort("lost");
   }
 
   /** Stops driving; attempts under way go on and wait for the next owner. */
@@ -73,7 +81,7 @@ export class RunLoop {
     try {
       return await this.#loop();
     } catch (error) {
-      for (const controller of this.#inFlight.values()) controller.abort("the run's log failed");
+      this.#abortAttempts("the run's log failed");
       await Promise.allSettled(this.#tasks);
       throw error;
     } finally {
@@ -148,25 +156,44 @@ export class RunLoop {
 
   /** Has a slot, and gives it back. */
   #launch(spec: TaskSpec): void {
-    const controller = new AbortController();
-    if (this.#stop?.kind === "cancel") controller.abort(this.#stop.reason);
-    this.#inFlight.set(spec.taskId, controller);
-    const work = this.#runTask(spec, controller.signal)
+    const work = this.#runTask(spec)
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
       .finally(() => {
-        this.#inFlight.delete(spec.taskId);
+        this.#attempts.delete(spec.taskId);
         this.#parts.slots.give();
         this.#wake();
       });
     this.#tasks.push(work);
   }
 
-  async #runTask(spec: TaskSpec, signal: AbortSignal): Promise<void> {
-    const stop = { kind: () => this.#stop?.kind ?? null, cancelled: signal, halted: this.#halt.signal };
-    const ending = await runTask(this.#parts, spec, stop);
-    if (ending) await this.#endTask(spec, ending);
+  async #runTask(spec: TaskSpec): Promise<void> {
+    const stop = {
+      kind: () => this.#stop?.kind ?? null,
+      halted: this.#halt.signal,
+      beginAttempt: () => this.#beginAttempt(spec.taskId),
+    };
+    try {
+      const ending = await runTask(this.#parts, spec, stop);
+      if (ending) await this.#endTask(spec, ending);
+    } catch (error) {
+      if (error instanceof LogFailed || this.#stop?.kind === "release") throw error;
+      // a fault of ours costs this task, and neither the others nor the run's end
+      const fault = { kind: "internal", message: this.#parts.redact(messageOf(error)).slice(0, FAULT_CHARS_MAX) };
+      await this.#endTask(spec, { type: "crew.task.failed", status: "failed", error: fault });
+    }
+  }
+
+  #beginAttempt(taskId: string): AbortSignal {
+    const controller = new AbortController();
+    if (this.#stop?.kind === "cancel") controller.abort(this.#stop.reason);
+    this.#attempts.set(taskId, controller);
+    return controller.signal;
+  }
+
+  #abortAttempts(reason: string): void {
+    for (const controller of this.#attempts.values()) controller.abort(reason);
   }
 
   async #cancelUnstarted(): Promise<void> {

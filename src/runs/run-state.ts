@@ -95,6 +95,8 @@ export interface RunState {
   reason: string | null;
   /** Null when nobody drives the run. */
   owner: RunOwner | null;
+  /** Who let go of it and has not been followed by another. */
+  releasedBy: RunOwner | null;
   /** In the manifest's order. */
   tasks: readonly TaskState[];
   tokens: number;
@@ -120,6 +122,7 @@ export function initialRunState(manifest: RunManifest): RunState {
     endedAt: null,
     reason: null,
     owner: null,
+    releasedBy: null,
     tasks: manifest.tasks.map(({ taskId }) => ({
       taskId,
       status: "waiting",

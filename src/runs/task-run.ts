@@ -24,7 +24,7 @@ export async function runTask(parts: RunLoopParts, spec: TaskSpec, stop: TaskSto
     const task = taskOf(parts.run.state, spec.taskId);
     if (task?.status !== "running" || stop.kind() === "release") return null;
     const last = task.attempts.at(-1);
-    if (last?.status === "running" || !last) await runAttempt(parts, spec, task.attempts, stop.cancelled);
+    if (last?.status === "running" || !last) await runAttempt(parts, spec, task.attempts, stop.beginAttempt());
     else if (task.retry && stop.kind() === null) await tryAgain(parts, spec, task, task.retry, stop);
     else {
       const ending = await afterAttempt(parts, spec, task, last, stop);
@@ -36,8 +36,8 @@ export async function runTask(parts: RunLoopParts, spec: TaskSpec, stop: TaskSto
 /** How the run's owner ends what is under way. */
 export interface TaskStop {
   kind(): "cancel" | "release" | null;
-  /** Ends an attempt. */
-  cancelled: AbortSignal;
+  /** What ends the attempt that begins now: a cancel, or `lost` when its worker is given up. */
+  beginAttempt(): AbortSignal;
   /** Ends a wait: cancelled or released. */
   halted: AbortSignal;
 }
@@ -83,5 +83,5 @@ async function tryAgain(
   const { clock } = parts;
   // the wall clock may have jumped since
   await clock.sleep(Math.min(delayMs, Math.max(0, toldAt + delayMs - clock.now())), stop.halted);
-  if (stop.kind() === null) await runAttempt(parts, spec, task.attempts, stop.cancelled);
+  if (stop.kind() === null) await runAttempt(parts, spec, task.attempts, stop.beginAttempt());
 }

@@ -3,7 +3,7 @@ import { openSealedLine } from "../events/event-line.ts";
 
 export type DeadLetterReason = CrewEventFields["crew.task.deadletter"]["reason"];
 
-/** A task given up on. Spec section 6. */
+/** A task given up on. */
 export interface DeadLetterEntry {
   id: string;
   runId: string;

@@ -1,4 +1,4 @@
-/** What another process may ask of a run's owner. Closed: an owner has an answer to every kind. Spec section 4. */
+/** What another process may ask of a run's owner. Closed: an owner has an answer to every kind. */
 export type InboxRequest =
   | { kind: "cancel"; reason: string }
   /** Tells a running worker something. */

@@ -2,7 +2,7 @@ import { basename, join, resolve, sep } from "node:path";
 import { UserError } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
 
-/** Where everything lies. Spec section 2. */
+/** Where everything lies. */
 
 const SEGMENT = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 /** Names Windows keeps for devices, whatever follows them. */

@@ -1,7 +1,7 @@
 import { spanIdsOf } from "../events/correlation.ts";
 import type { CrewEvent, EventEnvelope, NewEvent, RunOwner } from "../events/crew-event.ts";
 import { encodeEventLine } from "../events/event-line.ts";
-import type { EventLogWriter } from "../events/publisher.ts";
+import { type EventLogWriter, LogFailed } from "../events/publisher.ts";
 import { invariant, messageOf } from "../system/errors.ts";
 import type { AppendHandle, Clock, Files } from "../system/world.ts";
 import type { LogPosition, RunLogReader } from "./run-log-reader.ts";
@@ -22,7 +22,7 @@ export class RunLog implements EventLogWriter {
   #position: LogPosition;
   /** The log is new, or our claim was accepted and we have not released the run since. */
   #owns: boolean;
-  #poison: unknown = null;
+  #poison: LogFailed | null = null;
 
   private constructor(clock: Clock, runId: string, reader: RunLogReader, handle: AppendHandle) {
     this.#clock = clock;
@@ -54,7 +54,7 @@ export class RunLog implements EventLogWriter {
   /** Only for the run's owner; what anyone else wrote would count as the owner's. */
   append(event: NewEvent): CrewEvent {
     if (this.#poison) throw this.#poison;
-    invariant(this.#owns, "only a run's owner writes to its log");
+    if (!this.#owns) throw new LogFailed("only a run's owner writes to its log");
     const seq = this.#position.seq + 1;
     const placed = this.#place(event, seq, this.#position.epoch);
     this.#write(encodeEventLine(placed));
@@ -69,8 +69,8 @@ export class RunLog implements EventLogWriter {
       await this.#handle.sync();
     } catch (error) {
       // after a failed fdatasync the kernel may have dropped the pages: nothing that follows could be vouched for
-      this.#poison ??= error;
-      throw error;
+      this.#poison ??= new LogFailed(`the run's log can't be put on disk: ${messageOf(error)}`, { cause: error });
+      throw this.#poison;
     }
   }
 
@@ -129,7 +129,7 @@ export class RunLog implements EventLogWriter {
       this.#handle.write(lead + line);
       this.#position = { ...this.#position, torn: false };
     } catch (error) {
-      this.#poison = new Error(`the run's log can't be written: ${messageOf(error)}`, { cause: error });
+      this.#poison = new LogFailed(`the run's log can't be written: ${messageOf(error)}`, { cause: error });
       throw this.#poison;
     }
   }

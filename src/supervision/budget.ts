@@ -1,6 +1,6 @@
 import type { CrewEventFields } from "../events/crew-event.ts";
 
-/** What a run may use up before it is cancelled. Pure. Spec section 4. */
+/** What a run may use up before it is cancelled. Pure. */
 
 /** Null means no limit. US dollars, tokens of all kinds, milliseconds. */
 export interface RunLimits {

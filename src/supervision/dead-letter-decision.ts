@@ -3,7 +3,7 @@ import type { TaskState } from "../runs/run-state.ts";
 import { HEARTBEAT_DEAD } from "./failure-kind.ts";
 import type { GiveUpReason } from "./retry-policy.ts";
 
-/** When a task becomes a dead letter, and when there are too many. Pure. Spec section 6. */
+/** When a task becomes a dead letter, and when there are too many. Pure. */
 
 export type DeadLetterTrigger = CrewEventFields["crew.task.deadletter"]["reason"];
 

@@ -3,7 +3,7 @@ import { UserError } from "../system/errors.ts";
 import { matchesGlob } from "../system/glob.ts";
 import { findRetryAfterMs } from "./retry-after.ts";
 
-/** Why an attempt failed, and whether another one makes sense. Spec section 6. */
+/** Why an attempt failed, and whether another one makes sense. */
 
 /** Finer than the kind; for people and for the length of a wait. */
 export type FailureReason =

@@ -2,7 +2,7 @@ import type { HeartbeatLevel } from "../events/crew-event.ts";
 import { type HeartbeatThresholds, levelOfSilence, type WorkerHeartbeatState } from "./heartbeat.ts";
 
 /**
- * What one look at the live workers means. Pure. Spec section 6, rules H1–H3 of research/reliability.md:
+ * What one look at the live workers means. Pure:
  * - silence is counted on the watcher's own monotonic clock since it last saw the heartbeat change, and no two clocks
  *   are ever compared, so that a wall clock that was set neither kills nor saves anyone;
  * - time in which the watcher could not look (a suspended machine, a stalled loop) is nobody's silence;

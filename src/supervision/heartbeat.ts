@@ -1,6 +1,6 @@
 import type { HeartbeatLevel } from "../events/crew-event.ts";
 
-/** What a worker's sign of life says. Pure. Spec section 6. */
+/** What a worker's sign of life says. Pure. */
 
 export interface WorkerHeartbeatState {
   workerId: string;

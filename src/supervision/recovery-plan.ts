@@ -1,8 +1,8 @@
-import type { RunOwner } from "../events/crew-event.ts";
 import { isTerminal, type RunState, type TaskState } from "../runs/run-state.ts";
+import { isSameProcess } from "../system/same-process.ts";
 import { HEARTBEAT_THRESHOLDS, isWorkerHeartbeatStale, type WorkerHeartbeatState } from "./heartbeat.ts";
 
-/** Which runs were left behind by their owner, and what would become of their tasks. Pure. Spec section 6. */
+/** Which runs were left behind by their owner, and what would become of their tasks. Pure. */
 
 export type Liveness = "alive" | "dead" | "unknown";
 
@@ -99,17 +99,6 @@ export function planRecovery(
     }
   }
   return plan;
-}
-
-/** The nonce differs from run to run. */
-function isSameProcess(a: RunOwner, b: RunOwner): boolean {
-  return (
-    a.hostId === b.hostId &&
-    a.bootId === b.bootId &&
-    a.pidNs === b.pidNs &&
-    a.pid === b.pid &&
-    a.processStart === b.processStart
-  );
 }
 
 /** Times to come (a clock was set back) are signs of life. */

@@ -3,7 +3,7 @@ import type { AttemptRecord } from "../runs/run-state.ts";
 import type { Random } from "../system/world.ts";
 import { type Failure, INTERRUPTED, matchesError } from "./failure-kind.ts";
 
-/** Whether and when a failed attempt is followed by another. Pure. Spec section 6. */
+/** Whether and when a failed attempt is followed by another. Pure. */
 
 export interface RetryPolicy {
   /** All attempts, the first one included. */

@@ -1,7 +1,6 @@
 /**
- * What looks like a secret: by the words of a name, or by the shape of a value. The rules and their measured recall:
- * research/reliability.md section 4. Every pattern begins at a boundary or a literal, and its loops are bounded or
- * can't fail after they have matched: hostile text costs linear time.
+ * What looks like a secret: by the words of a name, or by the shape of a value. Every pattern begins at a boundary or
+ * a literal, and its loops are bounded or can't fail after they have matched: hostile text costs linear time.
  */
 
 /** Told once per masked place, with its kind. */
@@ -42,8 +41,8 @@ const QUALIFIERS = wordSet(
 const QUESTIONS = wordSet("has is needs requires missing");
 
 /**
- * True when a name says that its value is a secret. `session id` is left out against the research: `sessionId` in
- * `crew.run.created` is Pi's, and no credential.
+ * True when a name says that its value is a secret. `session id` is no such name: `sessionId` in `crew.run.created` is
+ * Pi's, and no credential.
  */
 export function isSecretName(name: string): boolean {
   if (!MAY_BE_SECRET.test(name)) return false;

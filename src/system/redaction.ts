@@ -1,7 +1,7 @@
 import { maskAssignments } from "./redaction-assignments.ts";
 import { isPlaceholder, isSecretName, maskShapes, type TellMasked } from "./redaction-rules.ts";
 
-/** What a secret key's value becomes. Spec section 10. */
+/** What a secret key's value becomes. */
 const MASKED_VALUE = "***";
 const SECRET_CHARS_MIN = 8;
 const SECRET_LINE_CHARS_MIN = 16;

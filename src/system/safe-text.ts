@@ -1,6 +1,6 @@
 /**
- * Text of strangers (models, commands, files) for a terminal. No published sanitizer passed all 30 payloads:
- * research/reliability.md section 3.2.
+ * Text of strangers (models, commands, files) for a terminal: the control functions of ECMA-48 (escape, control and
+ * string sequences) and what Unicode draws invisibly or backwards (https://www.unicode.org/reports/tr36/).
  */
 
 const ST = String.raw`(?:\u0007|\u001b\\|\u009c)`;
@@ -42,4 +42,15 @@ export function cutText(text: string, max: number): string {
     count++;
   }
   return text;
+}
+
+/**
+ * At most `max` characters: the first quarter and the end, which is where a report's conclusion stands, with a note of
+ * what was left out between.
+ */
+export function keepEnds(text: string, max: number): string {
+  if (text.length <= max) return text;
+  const note = `\n[… ${text.length - max} characters left out …]\n`;
+  const head = Math.floor(max / 4);
+  return text.slice(0, head) + note + text.slice(text.length - (max - head - note.length));
 }

@@ -1,6 +1,6 @@
 /**
  * Our instruments beside prom-client's, hot in one process: `npx tsx test/bench/metrics.bench.ts`. Trust the ratios of
- * one run, not the nanoseconds of two. Goals: research/metrics.md 1.5; a missed one is printed, no more.
+ * one run, not the nanoseconds of two. A missed goal is printed, no more.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { collectSecretValues, createRedactor } from "../../src/system/redaction.ts";
 
 /**
- * The corpus of research/reliability.md section 4.3. Values are made at run time from seeds, and prefixes from
+ * Secrets of the common services, by name and by shape. Values are made at run time from seeds, and prefixes from
  * pieces, so that no scanner takes this file for a leak.
  */
 const SEEDS = 12;

@@ -6,7 +6,7 @@ const BEL = "\u0007";
 const ST = `${ESC}\\`;
 const point = String.fromCodePoint;
 
-/** The 30 payload classes of research/reliability.md section 3.2, row 30: name, payload, what remains between `a` and `b`. */
+/** What has been used against terminals: name, payload, what remains between `a` and `b`. */
 const PAYLOADS: [name: string, payload: string, left: string][] = [
   ["OSC 52 clipboard, BEL", `${ESC}]52;c;cm0gLXJm${BEL}`, ""],
   ["OSC 52 clipboard, ST", `${ESC}]52;c;cm0gLXJm${ST}`, ""],
