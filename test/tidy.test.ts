@@ -112,11 +112,69 @@ function historyFaults(source: Source): string[] {
   return told ? [`src/${source.path}: a comment tells history: ${told[0].trim()}`] : [];
 }
 
+/** Told apart from text in quotes by its place: at the begin of a line, or after a blank. */
+const COMMENT = /(?:^|\s)\/\/.*$|^\s*\/?\*.*$/gm;
+const ELSEWHERE = /\bspec sections?\b|\bresearch\/|\bthe research\b|\bbriefs?\b/i;
+
+/** Readers have this folder and what is public, nothing else. */
+function citationFaults(source: Source): string[] {
+  return (source.text.match(COMMENT) ?? [])
+    .filter((comment) => ELSEWHERE.test(comment))
+    .map((comment) => `${source.path}: say the fact itself, or cite what is public: ${comment.trim()}`);
+}
+
+const HOME_PATH = /(?<![\w~.-])\/(?:home|root|Users|work)\/[\w.-]+/;
+
+/** A path of the machine it was written on means nothing on another. In tests, only comments are looked at. */
+function homePathFaults(source: Source): string[] {
+  const text = source.path.startsWith("test/") ? (source.text.match(COMMENT) ?? []).join("\n") : source.text;
+  const found = HOME_PATH.exec(text);
+  return found ? [`${source.path}: ${found[0]} is a path of somebody's machine; write it relative`] : [];
+}
+
+const TEXT_RULES = [citationFaults, homePathFaults];
+
+/** What is published and what proves it, as text. */
+function texts(): Source[] {
+  const folders = ["src", "test", "docs", "skills", "agents", "teams", "workflows"];
+  const found = folders.flatMap((name) => textFiles(join(ROOT, name), name));
+  return [...found, ...["README.md", "CHANGELOG.md", "package.json"].map((name) => textOf(join(ROOT, name), name))];
+}
+
+function textFiles(folder: string, below: string): Source[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const [full, path] = [join(folder, entry.name), `${below}/${entry.name}`];
+    if (entry.isDirectory()) return textFiles(full, path);
+    return /\.(ts|mjs|md|json)$/.test(entry.name) ? [textOf(full, path)] : [];
+  });
+}
+
+function textOf(full: string, path: string): Source {
+  return { path, room: "", text: readFileSync(full, "utf8") };
+}
+
 const RULES = [importFaults, bannedFaults, lengthFaults, nameFaults, depthFaults, historyFaults];
 
 describe("the house", () => {
   it("keeps its rules", () => {
     expect(sources().flatMap((source) => RULES.flatMap((rule) => rule(source)))).toEqual([]);
+  });
+
+  it("speaks of itself alone", () => {
+    expect(texts().flatMap((source) => TEXT_RULES.flatMap((rule) => rule(source)))).toEqual([]);
+  });
+
+  it("would see what speaks of something else", () => {
+    const cited = ["Spec section", "re" + "search/metrics.md", "the re" + "search", "the br" + "ief"];
+    const comments = cited.flatMap((words) => [`// as ${words} 4 says`, `x(); // ${words}`, ` * See ${words}.`]);
+    const homes = ["home/me", "work/main", "Users/me", "root/x"].map((path) => `const at = "/${path}/file";`);
+    for (const text of [...comments, ...homes]) {
+      const planted: Source = { path: "src/runs/a.ts", room: "runs", text };
+      expect(
+        TEXT_RULES.flatMap((rule) => rule(planted)),
+        text,
+      ).not.toEqual([]);
+    }
   });
 
   it("has no room that nobody named, and nothing strange at the top", () => {

@@ -185,5 +185,5 @@ async function readDefinition(
     about.error(1, `The file has ${facts.bytes} bytes, more than ${fileBytesMax}: shorten it.`);
     return null;
   }
-  return files.read(real);
+  return files.read(real, fileBytesMax);
 }

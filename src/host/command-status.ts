@@ -27,7 +27,9 @@ export const cancelCommand: Command = async ({ session, args, width }) => {
   const runs = await session.runs();
   const only = runs.active.length === 1 ? runs.active[0]?.run.manifest.runId : undefined;
   const runId = args === "" && only ? only : await runs.store.find(args);
-  await runs.cancel(runId, "cancelled by the user");
+  const how = await runs.cancel(runId, "cancelled by the user");
+  if (how === "asked")
+    return `Another Pi drives run ${runId}; it was asked to cancel it. /team-status ${runId} shows when it has.`;
   const view = await runs.view(runId);
   return renderRun(pictureOf(view, session.cwd), session.world.clock.now(), width).join("\n");
 };

@@ -39,6 +39,9 @@ export const DEFAULT_CONFIG: Config = {
   },
 };
 
+/** Of one configuration file. */
+const FILE_BYTES_MAX = 1024 * 1024;
+
 /** A value that was not used; the default was. */
 export interface ConfigProblem {
   file: string;
@@ -89,7 +92,7 @@ export async function loadConfig(files: Files, agentDir: string, projectFolder: 
 
 async function readJson(files: Files, file: string, problems: ConfigProblem[]): Promise<unknown> {
   try {
-    const text = await files.readText(file);
+    const text = await files.readText(file, FILE_BYTES_MAX);
     return text === null ? null : JSON.parse(text);
   } catch (error) {
     problems.push({ file, path: "", message: `${file} can't be read (${messageOf(error)}); the defaults are used.` });

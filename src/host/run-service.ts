@@ -6,9 +6,12 @@ import type { RunManifest } from "../runs/manifest.ts";
 import { RunLoop, type RunLoopEnd, type RunLoopParts } from "../runs/run-loop.ts";
 import { isTerminal } from "../runs/run-state.ts";
 import type { Slots } from "../runs/slots.ts";
+import { Inbox, postRequest } from "../store/inbox.ts";
+import type { PostedRequest } from "../store/inbox-request.ts";
 import { attemptFolder } from "../store/layout.ts";
 import type { OpenRun, RunStore, RunView } from "../store/run-store.ts";
-import { UserError } from "../system/errors.ts";
+import { messageOf, UserError } from "../system/errors.ts";
+import { isSameProcess } from "../system/same-process.ts";
 import type { World } from "../system/world.ts";
 
 /** How driving a run ended; `lost` when its log could not be written any more. */
@@ -21,36 +24,39 @@ export interface ActiveRun {
   readonly done: Promise<DriveEnd>;
 }
 
+/** What a new owner does between its claim and driving on. */
+export interface TakeOver {
+  prepare?: (run: OpenRun) => Promise<void>;
+  /** Takes it only to end it. */
+  cancelReason?: string;
+}
+
+export interface RunServiceParts {
+  world: World;
+  bus: EventBus;
+  store: RunStore;
+  engine: TaskEngine;
+  slots: Slots;
+  sessionId: string;
+  redact: (text: string) => string;
+  afterFailure: RunLoopParts["afterFailure"];
+  correlation: Correlation;
+}
+
 /** The runs this process drives, and the reading of all others of the project. */
 export class RunService {
-  readonly #world: World;
-  readonly #bus: EventBus;
-  readonly #engine: TaskEngine;
-  readonly #slots: Slots;
-  readonly #afterFailure: RunLoopParts["afterFailure"];
-  readonly #redact: (text: string) => string;
-  readonly #correlation: Correlation;
+  readonly #parts: RunServiceParts;
   readonly #active = new Map<string, ActiveRun>();
-  readonly store: RunStore;
+  /** Runs on their way to being driven; a release waits for them. */
+  readonly #opening = new Set<Promise<unknown>>();
+  #released: string | null = null;
 
-  constructor(parts: {
-    world: World;
-    bus: EventBus;
-    store: RunStore;
-    engine: TaskEngine;
-    slots: Slots;
-    redact: (text: string) => string;
-    afterFailure: RunLoopParts["afterFailure"];
-    correlation: Correlation;
-  }) {
-    this.#world = parts.world;
-    this.#bus = parts.bus;
-    this.store = parts.store;
-    this.#engine = parts.engine;
-    this.#slots = parts.slots;
-    this.#redact = parts.redact;
-    this.#afterFailure = parts.afterFailure;
-    this.#correlation = parts.correlation;
+  constructor(parts: RunServiceParts) {
+    this.#parts = parts;
+  }
+
+  get store(): RunStore {
+    return this.#parts.store;
   }
 
   get active(): readonly ActiveRun[] {
@@ -58,19 +64,25 @@ export class RunService {
   }
 
   /** Makes the run, becomes its owner and drives it. Resolves when it is under way. */
-  async start(manifest: RunManifest): Promise<ActiveRun> {
-    return this.#drive(await this.store.create(manifest, this.#bus));
+  start(manifest: RunManifest): Promise<ActiveRun> {
+    return this.#open(async () => this.#drive(await this.store.create(manifest, this.#parts.bus), {}));
   }
 
-  /** Goes on with a run nobody drives; null when another process was faster. */
-  async takeOver(runId: string): Promise<ActiveRun | null> {
-    const run = await this.store.open(runId, this.#bus);
-    try {
-      return await this.#drive(run);
-    } catch (error) {
-      if (error instanceof UserError && error.code === "claimed-elsewhere") return null;
-      throw error;
-    }
+  /** Goes on with a run whose owner let go of it or is gone; null when another process has it, or was faster. */
+  takeOver(runId: string, how: TakeOver = {}): Promise<ActiveRun | null> {
+    return this.#open(async () => {
+      const run = await this.store.open(runId, this.#parts.bus);
+      if (this.#active.has(runId) || !this.#mayTake(run.state.owner)) {
+        run.close();
+        return null;
+      }
+      try {
+        return await this.#drive(run, how);
+      } catch (error) {
+        if (error instanceof UserError && error.code === "claimed-elsewhere") return null;
+        throw error;
+      }
+    });
   }
 
   /** A live run as it is in memory, any other from its files. */
@@ -90,63 +102,114 @@ export class RunService {
     return views;
   }
 
-  /** Ends a run this process drives and resolves when nothing of it is left running. */
-  async cancel(runId: string, reason: string): Promise<void> {
+  /**
+   * Ends a run and resolves when nothing of it is left running. A run nobody drives any more is taken over for that;
+   * the living owner of another process is asked, and `asked` says so: its workers end within seconds.
+   */
+  async cancel(runId: string, reason: string): Promise<"ended" | "asked"> {
     const live = this.#active.get(runId);
     if (live) {
       live.loop.cancel(reason);
       await live.done;
-      return;
+      return "ended";
     }
-    const { state } = await this.view(runId);
+    const { state, folder } = await this.view(runId);
     if (isTerminal(state.status)) throw new UserError("run-ended", `Run ${runId} has already ended: ${state.status}.`);
-    const owner = state.owner ? `process ${state.owner.pid} drives it; cancel it there` : "no process drives it";
-    throw new UserError("not-ours", `Run ${runId} can't be cancelled from here: ${owner}.`);
+    const taken = await this.takeOver(runId, { cancelReason: reason });
+    if (taken) {
+      await taken.done;
+      return "ended";
+    }
+    await postRequest(this.#parts.world, folder, { kind: "cancel", reason }, this.#parts.sessionId);
+    return "asked";
   }
 
   /** Stops driving: attempts under way go on, and the next owner follows them. */
   async release(reason: string): Promise<void> {
+    this.#released = reason;
+    await Promise.allSettled(this.#opening);
     const active = this.active;
     for (const { loop } of active) loop.release(reason);
     await Promise.all(active.map(({ done }) => done));
-    await this.#engine.dispose();
+    await this.#parts.engine.dispose();
   }
 
-  async #drive(run: OpenRun): Promise<ActiveRun> {
-    const { runId } = run.manifest;
-    const owner: RunOwner = { ...this.#world.processes.self(), nonce: this.#world.random.hex(8) };
-    if (!(await run.claim(owner))) {
-      run.close();
-      throw new UserError("claimed-elsewhere", `Run ${runId} was just taken by another process.`);
+  /** Nobody has it, or its owner is provably gone, or was we ourselves and lost it with its log. */
+  #mayTake(owner: RunOwner | null): boolean {
+    const { processes } = this.#parts.world;
+    return owner === null || isSameProcess(owner, processes.self()) || processes.alive(owner) === "dead";
+  }
+
+  async #open<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#released !== null)
+      throw new UserError("session-ended", "The session has ended; nothing new is started in it.");
+    const opening = work();
+    this.#opening.add(opening);
+    try {
+      return await opening;
+    } finally {
+      this.#opening.delete(opening);
     }
-    const loop = new RunLoop({
-      run,
-      engine: this.#engine,
-      slots: this.#slots,
-      clock: this.#world.clock,
-      attemptFolder: (taskId, attempt) => attemptFolder(this.store.crewRoot, runId, taskId, attempt),
-      newWorkerId: () => `w-${this.#world.random.hex(6)}`,
-      redact: this.#redact,
-      afterFailure: this.#afterFailure,
-      correlation: this.#correlation,
-    });
+  }
+
+  async #drive(run: OpenRun, { prepare, cancelReason }: TakeOver): Promise<ActiveRun> {
+    const { world } = this.#parts;
+    const { runId } = run.manifest;
+    try {
+      const owner: RunOwner = { ...world.processes.self(), nonce: world.random.hex(8) };
+      if (!(await run.claim(owner)))
+        throw new UserError("claimed-elsewhere", `Run ${runId} was just taken by another process.`);
+      await prepare?.(run);
+    } catch (error) {
+      run.close();
+      throw error;
+    }
+    const loop = this.#loopOf(run);
+    if (cancelReason !== undefined) loop.cancel(cancelReason);
+    if (this.#released !== null) loop.release(this.#released);
     const active: ActiveRun = { run, loop, done: this.#driveToEnd(run, loop) };
     this.#active.set(runId, active);
     return active;
   }
 
+  #loopOf(run: OpenRun): RunLoop {
+    const { world, engine, slots, redact, afterFailure, correlation, store } = this.#parts;
+    return new RunLoop({
+      run,
+      engine,
+      slots,
+      clock: world.clock,
+      attemptFolder: (taskId, attempt) => attemptFolder(store.crewRoot, run.manifest.runId, taskId, attempt),
+      newWorkerId: () => `w-${world.random.hex(6)}`,
+      redact,
+      afterFailure,
+      correlation,
+    });
+  }
+
   async #driveToEnd(run: OpenRun, loop: RunLoop): Promise<DriveEnd> {
+    const { files, clock, log } = this.#parts.world;
+    const { runId } = run.manifest;
+    const handle = async (request: PostedRequest) => take(loop, request);
+    const inbox = new Inbox({ files, clock, log, runFolder: run.folder, handle }).start();
     try {
       return { kind: await loop.drive() };
     } catch (error) {
-      this.#world.log.error("a run's log failed", { runId: run.manifest.runId, error: String(error) });
+      log.error("a run's log failed", { runId, error: messageOf(error) });
       return { kind: "lost", error };
     } finally {
+      await inbox.close();
       await run.saveSnapshot().catch((error: unknown) => {
-        this.#world.log.warn("state.json was not written", { runId: run.manifest.runId, error: String(error) });
+        log.warn("state.json was not written", { runId, error: messageOf(error) });
       });
       run.close();
-      this.#active.delete(run.manifest.runId);
+      this.#active.delete(runId);
     }
   }
+}
+
+/** What another process asked of the run. */
+function take(loop: RunLoop, request: PostedRequest): void {
+  if (request.kind === "cancel") loop.cancel(request.reason);
+  else throw new UserError("unsupported-request", `A run can't take a request of kind ${request.kind} yet.`);
 }

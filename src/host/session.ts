@@ -62,9 +62,10 @@ export class Session {
 
   /** The chosen model as `provider/id`; null when none is, or none that could be used. */
   get model(): string | null {
-    const { model, modelRegistry } = this.#context;
+    // a replaced session's context throws when it is read
+    const model = this.context?.model;
     // without a choice the host's agent carries a placeholder of provider "unknown"
-    if (this.closed || !model || !modelRegistry.hasConfiguredAuth(model)) return null;
+    if (!model || !this.#context.modelRegistry.hasConfiguredAuth(model)) return null;
     return `${model.provider}/${model.id}`;
   }
 
@@ -155,6 +156,7 @@ export class Session {
       store: new RunStore(this.world, crewRoot),
       engine,
       slots: new Slots(config.limits.maxParallelAttempts),
+      sessionId: this.id,
       redact: (text) => redactor.text(text),
       afterFailure: afterFailureUnder(config.reliability, this.world),
       correlation: this.#correlation,

@@ -12,6 +12,7 @@ export async function startRun(pi: ExtensionAPI, session: Session, request: RunR
     session.config(),
     import("./build-manifest.ts"),
   ]);
+  if (session.closed) throw new UserError("session-ended", "The session ended before the run began; start it again.");
   const { clock, random } = session.world;
   const createdAt = new Date(clock.now()).toISOString();
   const manifest = buildManifest(catalog, request, {
@@ -23,6 +24,5 @@ export async function startRun(pi: ExtensionAPI, session: Session, request: RunR
     thinking: pi.getThinkingLevel(),
     attemptTimeoutSec: config.limits.attemptTimeoutSec,
   });
-  if (session.closed) throw new UserError("session-ended", "The session ended before the run began; start it again.");
   return runs.start(manifest);
 }

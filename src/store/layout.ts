@@ -1,8 +1,12 @@
+import { createHash } from "node:crypto";
 import { basename, join, resolve, sep } from "node:path";
 import { UserError } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
 
 /** Where everything lies. */
+
+/** What runs leave behind. Definitions and configuration are the project's, to be committed. */
+const IGNORED = [".gitignore", "state/", "metrics/", ""].join("\n");
 
 const SEGMENT = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 /** Names Windows keeps for devices, whatever follows them. */
@@ -76,7 +80,7 @@ export async function prepareCrewRoot(files: Files, projectFolder: string, agent
   try {
     await files.makeFolder(runsFolder(root));
     const ignore = join(root, ".gitignore");
-    if (mayWrite && (await files.facts(ignore)) === null) await files.writeAtomic(ignore, "*\n");
+    if (mayWrite && (await files.facts(ignore)) === null) await files.writeAtomic(ignore, IGNORED);
   } catch (error) {
     throw new UserError(
       "crew-root",
@@ -112,13 +116,12 @@ async function isOurs(files: Files, root: string): Promise<boolean> {
   return true;
 }
 
-/** Readable and unique: the folder's name and its whole path as digits. */
+/** Readable and unique: the folder's name, and 12 hex digits of the SHA-256 of its whole path. */
 function projectName(projectFolder: string): string {
   const path = resolve(projectFolder);
-  let hash = 5381;
-  for (const char of path) hash = (Math.imul(hash, 33) ^ char.charCodeAt(0)) >>> 0;
+  const hash = createHash("sha256").update(path).digest("hex").slice(0, 12);
   const name = basename(path).replaceAll(/[^A-Za-z0-9_-]+/g, "-") || "root";
-  return `${name.slice(0, 40)}-${hash.toString(16)}`;
+  return `${name.slice(0, 40)}-${hash}`;
 }
 
 /** A path as the user would write it: relative when it lies below the folder they work in. */

@@ -13,7 +13,9 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { codeOf } from "./errors.ts";
-import type { AppendHandle, FileFacts, Files } from "./world.ts";
+import { type AppendHandle, FILE_BYTES_MAX, type FileFacts, type Files } from "./world.ts";
+
+const READ_STEP_BYTES = 64 * 1024;
 
 // opening a planted pipe would otherwise wait for its other end, for ever; regular files don't mind
 const AT_ONCE = constants.O_NONBLOCK ?? 0;
@@ -24,8 +26,8 @@ const APPEND = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | (co
 /** The real files. Errors carry the system's code (`ENOSPC`, `EACCES`, …). */
 export function nodeFiles(): Files {
   return {
-    read: (path) => orNull(fs.readFile(path, { flag: READ })),
-    readText: (path) => orNull(fs.readFile(path, { encoding: "utf8", flag: READ })),
+    read: readWhole,
+    readText: async (path, bytesMax) => (await readWhole(path, bytesMax))?.toString("utf8") ?? null,
     readRange,
     writeAtomic: (path, data) => writeThrough(path, data, (temp) => fs.rename(temp, path)),
     // link(2) refuses an existing name, which rename(2) would replace
@@ -70,6 +72,33 @@ function factsOf(stats: Stats): FileFacts {
   else if (stats.isDirectory()) kind = "directory";
   else if (stats.isSymbolicLink()) kind = "symlink";
   return { kind, bytes: stats.size, modifiedMs: stats.mtimeMs, links: stats.nlink, inode: stats.ino };
+}
+
+/** Never trusts the size told before: a file may grow meanwhile, and some have none to tell. */
+async function readWhole(path: string, bytesMax = FILE_BYTES_MAX): Promise<Buffer | null> {
+  const file = await orNull(fs.open(path, READ));
+  if (!file) return null;
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile()) throw failure("ENOTREG", `${path} is not a regular file`);
+    const parts: Buffer[] = [];
+    let total = 0;
+    for (let room = stats.size + 1; ; room = READ_STEP_BYTES) {
+      if (stats.size > bytesMax || total > bytesMax)
+        throw failure("EFBIG", `${path} has more than ${bytesMax} bytes, which is the most that is read`);
+      const part = Buffer.allocUnsafe(room);
+      const { bytesRead } = await file.read(part, 0, room, total);
+      if (bytesRead === 0) return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts, total);
+      parts.push(part.subarray(0, bytesRead));
+      total += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+function failure(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
 }
 
 async function readRange(path: string, offset: number, bytesMax: number): Promise<Uint8Array | null> {
@@ -140,23 +169,21 @@ class NodeAppendHandle implements AppendHandle {
     const stats = fstatSync(this.#fd);
     if (!stats.isFile() || stats.nlink !== 1) {
       closeSync(this.#fd);
-      throw Object.assign(new Error(`${path} is not a regular file with one name`), { code: "EINVAL" });
+      throw failure("EINVAL", `${path} is not a regular file with one name`);
     }
   }
 
   write(data: Uint8Array | string): void {
     // the number may belong to another file by now
-    if (this.#closed) throw Object.assign(new Error(`${this.#path} is closed`), { code: "EBADF" });
+    if (this.#closed) throw failure("EBADF", `${this.#path} is closed`);
     const bytes = typeof data === "string" ? Buffer.from(data) : data;
     const written = writeSync(this.#fd, bytes);
     if (written !== bytes.byteLength)
-      throw Object.assign(new Error(`short write to ${this.#path}: ${written} of ${bytes.byteLength} bytes`), {
-        code: "ESHORT",
-      });
+      throw failure("ESHORT", `short write to ${this.#path}: ${written} of ${bytes.byteLength} bytes`);
   }
 
   sync(): Promise<void> {
-    if (this.#closed) return Promise.reject(Object.assign(new Error(`${this.#path} is closed`), { code: "EBADF" }));
+    if (this.#closed) return Promise.reject(failure("EBADF", `${this.#path} is closed`));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
       if (!this.#syncing) this.#syncWaiting();

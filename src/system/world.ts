@@ -37,10 +37,16 @@ export interface AppendHandle {
   close(): void;
 }
 
+/** What `read` and `readText` take at most when nobody says: more than any whole file of ours may have. */
+export const FILE_BYTES_MAX = 64 * 1024 * 1024;
+
 export interface Files {
-  /** The whole file; null when there is none. */
-  read(path: string): Promise<Uint8Array | null>;
-  readText(path: string): Promise<string | null>;
+  /**
+   * The whole file; null when there is none. Throws with code `EFBIG` when it has more than `bytesMax` bytes, and with
+   * `ENOTREG` when it is neither a regular file nor a link to one: a device has no end.
+   */
+  read(path: string, bytesMax?: number): Promise<Uint8Array | null>;
+  readText(path: string, bytesMax?: number): Promise<string | null>;
   /** Up to `bytesMax` bytes from `offset`; fewer at the end. Null when there is no file. */
   readRange(path: string, offset: number, bytesMax: number): Promise<Uint8Array | null>;
   /** Temp file, fsync, rename, fsync of the folder; never follows a symlink at the target. Mode 0600. */

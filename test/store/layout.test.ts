@@ -92,7 +92,8 @@ describe("the crew root", () => {
     const { project, agent } = await folders();
     const root = await prepareCrewRoot(files, project, agent);
     expect(root).toBe(join(project, ".crew"));
-    expect(readFileSync(join(root, ".gitignore"), "utf8")).toBe("*\n");
+    // what is the project's own (agents, teams, workflows, config.json) is not hidden
+    expect(readFileSync(join(root, ".gitignore"), "utf8")).toBe(".gitignore\nstate/\nmetrics/\n");
     expect(await readdir(join(root, "state"))).toEqual(["runs"]);
     // and again, leaving what the user wrote
     writeFileSync(join(root, ".gitignore"), "state\n");
@@ -104,7 +105,7 @@ describe("the crew root", () => {
   it("is in the agent folder when the project can't be written, one for each project", async () => {
     const { root, project, agent } = await folders();
     const found = await prepareCrewRoot(unwritable(project), project, agent);
-    expect(found).toMatch(/\/agent\/crew\/projects\/My-Project--[0-9a-f]+$/);
+    expect(found).toMatch(/\/agent\/crew\/projects\/My-Project--[0-9a-f]{12}$/);
     expect((await files.facts(join(found, "state", "runs")))?.kind).toBe("directory");
     expect(await readdir(project)).toEqual([]);
     const twin = join(root, "deeper", "My Project!");

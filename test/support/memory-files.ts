@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import type { AppendHandle, FileFacts, Files } from "../../src/system/world.ts";
+import { type AppendHandle, FILE_BYTES_MAX, type FileFacts, type Files } from "../../src/system/world.ts";
 
 /** Files in a map, folders implied by the paths in it. Absolute POSIX paths. */
 export class MemoryFiles implements Files {
@@ -13,13 +13,15 @@ export class MemoryFiles implements Files {
     for (const [path, data] of Object.entries(texts)) this.contents.set(path, bytesOf(data));
   }
 
-  async read(path: string): Promise<Uint8Array | null> {
+  async read(path: string, bytesMax = FILE_BYTES_MAX): Promise<Uint8Array | null> {
     this.#failIfBroken(path);
-    return this.contents.get(this.#real(path)) ?? null;
+    const bytes = this.contents.get(this.#real(path)) ?? null;
+    if (bytes && bytes.length > bytesMax) throw systemError("EFBIG", path);
+    return bytes;
   }
 
-  async readText(path: string): Promise<string | null> {
-    const bytes = await this.read(path);
+  async readText(path: string, bytesMax?: number): Promise<string | null> {
+    const bytes = await this.read(path, bytesMax);
     return bytes && new TextDecoder().decode(bytes);
   }
 

@@ -9,6 +9,7 @@ import {
   readFileSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -275,7 +276,33 @@ describe("reading", () => {
   it("does not wait for a pipe to speak", async () => {
     execFileSync("mkfifo", [at("pipe")]);
     expect(await files.readRange(at("pipe"), 0, 10)).toEqual(Buffer.alloc(0));
-    expect(await files.readText(at("pipe"))).toBe("");
+    await expect(files.readText(at("pipe"))).rejects.toMatchObject({ code: "ENOTREG" });
+  });
+
+  it("refuses what has no end, and what is longer than wanted", async () => {
+    symlinkSync("/dev/zero", at("zero"));
+    for (const path of [at("zero"), folder]) {
+      await expect(files.read(path)).rejects.toMatchObject({ code: "ENOTREG" });
+      await expect(files.readText(path)).rejects.toThrow(`${path} is not a regular file`);
+    }
+    writeFileSync(at("file"), "12345");
+    await expect(files.read(at("file"), 4)).rejects.toMatchObject({ code: "EFBIG" });
+    await expect(files.readText(at("file"), 4)).rejects.toThrow("has more than 4 bytes");
+    expect(await files.readText(at("file"), 5)).toBe("12345");
+    // sparse: nothing is on the disk, but all of it would come
+    truncateSync(at("file"), 5 * 1024 ** 3);
+    await expect(files.readText(at("file"))).rejects.toMatchObject({ code: "EFBIG" });
+  });
+
+  it("reads whole files, also those that do not tell their size", async () => {
+    const text = "ä€🚀\n".repeat(50_000);
+    writeFileSync(at("file"), text);
+    writeFileSync(at("empty"), "");
+    symlinkSync(at("file"), at("link"));
+    expect(await files.readText(at("link"))).toBe(text);
+    expect(await files.readText(at("empty"))).toBe("");
+    expect(await files.read(at("empty"))).toHaveLength(0);
+    if (process.platform === "linux") expect(await files.readText("/proc/self/status")).toContain("Pid:");
   });
 
   it("says what a path itself is", async () => {
