@@ -1,12 +1,11 @@
-import type { AttemptOutcome, TokenCounts } from "../events/crew-event.ts";
+import type { AttemptOutcome } from "../events/crew-event.ts";
 import type { AttemptOrder, AttemptReport } from "../runs/execute.ts";
-import type { PiTally } from "../workers/pi-events.ts";
+import { emptyTally, type PiTally, usageByModel } from "../workers/pi-events.ts";
 import type { StepRequest, StepResult } from "../workers/step-contract.ts";
 
 /** Between what a run orders and hears, and the step contract. Pure. */
 
 const summaryCharsMax = 200;
-const noTokens: TokenCounts = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
 
 export function requestOf(order: AttemptOrder, createdAt: string): StepRequest {
   const { manifest, task } = order;
@@ -47,6 +46,8 @@ export function reportOfResult(result: StepResult): AttemptReport {
     model: result.metadata.model,
     tokens: result.metrics.tokens,
     costUsd: result.metrics.costUsd,
+    usage: result.metrics.usage,
+    hostRetries: result.metrics.hostRetries,
     exitCode: result.metadata.exitCode,
     failureKind: result.failureKind,
     error: result.error,
@@ -54,25 +55,36 @@ export function reportOfResult(result: StepResult): AttemptReport {
   };
 }
 
+/** Why an attempt was ended from outside; `heartbeat-dead` and `worker-start` are lost, as is `worker-died`. */
+export type EndCause =
+  | "cancelled"
+  | "heartbeat-dead"
+  | "timeout"
+  | "worker-start"
+  | "worker-died"
+  | "attempt-unreadable";
+
 /** Of a worker that wrote no end: what it had used up is known from its output. */
-export function reportOfRemains(
-  outcome: "lost" | "cancelled",
-  tally: PiTally,
-  durationMs: number,
-  message: string,
-): AttemptReport {
+export function reportOfRemains(cause: EndCause, tally: PiTally, durationMs: number, message: string): AttemptReport {
   return {
-    outcome,
+    ...fatesOf(cause),
     durationMs,
     summary: tally.lastText,
     model: tally.lastModel,
     tokens: tally.tokens,
     costUsd: tally.costUsd,
-    exitCode: null,
-    failureKind: outcome,
-    error: { kind: outcome === "lost" ? "worker-died" : "cancelled", message },
+    usage: usageByModel(tally),
+    hostRetries: tally.hostRetries,
+    error: { kind: cause, message },
     artifacts: [],
   };
+}
+
+function fatesOf(cause: EndCause): Pick<AttemptReport, "outcome" | "failureKind" | "exitCode"> {
+  if (cause === "cancelled") return { outcome: "cancelled", failureKind: "cancelled", exitCode: null };
+  // the exit code of timeout(1)
+  if (cause === "timeout") return { outcome: "failed", failureKind: "transient", exitCode: 124 };
+  return { outcome: "lost", failureKind: "lost", exitCode: null };
 }
 
 /** Of an attempt that no worker has begun. */
@@ -80,13 +92,16 @@ export function unstartedReport(outcome: AttemptOutcome, kind: string, message: 
   let failureKind: AttemptReport["failureKind"] = "permanent";
   if (outcome === "cancelled") failureKind = "cancelled";
   else if (outcome === "failed") failureKind = "transient";
+  const { tokens, costUsd, hostRetries } = emptyTally;
   return {
     outcome,
     durationMs: 0,
     summary: "",
     model: null,
-    tokens: noTokens,
-    costUsd: 0,
+    tokens,
+    costUsd,
+    usage: [],
+    hostRetries,
     exitCode: null,
     failureKind,
     error: { kind, message },

@@ -1,17 +1,30 @@
 import type { AttemptHooks, AttemptOrder, AttemptReport } from "../runs/execute.ts";
 import type { World } from "../system/world.ts";
-import { attemptTags } from "../workers/attempt-folder.ts";
-import { type AttemptEnd, AttemptFollower } from "../workers/attempt-follower.ts";
+import { attemptTags, readAttemptState } from "../workers/attempt-folder.ts";
+import { type AttemptEnd, AttemptFollower, type SeenWorker } from "../workers/attempt-follower.ts";
 import { endTagged } from "../workers/attempt-processes.ts";
 import type { AttemptState } from "../workers/step-contract.ts";
-import { reportOfRemains, reportOfResult, requestOf, unstartedReport } from "./attempt-report.ts";
-import type { Wrapper, WrapperPool } from "./wrapper-pool.ts";
+import { stopGraceMs } from "../workers/wrapper-messages.ts";
+import { type EndCause, reportOfRemains, reportOfResult, requestOf, unstartedReport } from "./attempt-report.ts";
+import type { Wrapper } from "./wrapper.ts";
+import type { WrapperPool } from "./wrapper-pool.ts";
 
 /** Steps of a cancellation; all together, with the sweep, under three seconds. */
 const cancelMs = 1500;
 const terminateMs = 500;
 const killMs = 400;
 const sweepMaxMs = 400;
+const timerMsMax = 2 ** 31 - 1;
+
+/** How long a worker may take for what it does by itself, before its owner does it. */
+export interface AttemptLimits {
+  /** Until it has taken the attempt that it was given; a cold start lies within. Milliseconds. */
+  claimMs: number;
+  /** Beyond the attempt's time limit and the grace after it: for sweeping and recording. Milliseconds. */
+  marginMs: number;
+}
+
+export const attemptLimits: AttemptLimits = { claimMs: 60_000, marginMs: 5000 };
 
 /** The engine was let go of: the attempt goes on without us. */
 export class EngineDisposed extends Error {
@@ -25,19 +38,29 @@ export class EngineDisposed extends Error {
 /** A worker for the attempt, or the state in which a former owner's worker has it. */
 export type WorkerSource = { state: AttemptState } | { pool: WrapperPool; wrapper: Wrapper };
 
-/** One attempt from the owner's side: handed over or adopted, followed, cancelled, reported. */
+/**
+ * Whom we may signal. `held`: our own child while it is at this attempt. `given-back`: it was ours, and may be at
+ * another run's attempt by now. `adopted`: somebody else's, who must be proved to be at it.
+ */
+type Hold = { kind: "held"; wrapper: Wrapper } | { kind: "given-back" } | { kind: "adopted" };
+
+/** One attempt from the owner's side: handed over or adopted, followed, ended when it must be, reported. */
 export class LocalAttempt {
   readonly #world: World;
   readonly #order: AttemptOrder;
   readonly #hooks: AttemptHooks;
   readonly #signal: AbortSignal;
+  readonly #limits: AttemptLimits;
   readonly #source: WorkerSource;
   readonly #follower: AttemptFollower;
   readonly #workerId: string;
   readonly #startedMs: number;
   readonly #over = new AbortController();
+  readonly #timers: Disposable[] = [];
+  #hold: Hold;
   #letGo = false;
   #refused: string | null = null;
+  #ending: EndCause | null = null;
 
   constructor(
     world: World,
@@ -46,15 +69,22 @@ export class LocalAttempt {
     hooks: AttemptHooks,
     signal: AbortSignal,
     source: WorkerSource,
+    limits: AttemptLimits,
   ) {
     this.#world = world;
     this.#order = order;
     this.#hooks = hooks;
     this.#signal = signal;
+    this.#limits = limits;
     this.#source = source;
+    this.#hold = "wrapper" in source ? { kind: "held", wrapper: source.wrapper } : { kind: "adopted" };
     this.#workerId = "state" in source && source.state.status === "running" ? source.state.workerId : workerId;
     this.#startedMs = world.clock.monotonicMs();
-    this.#follower = new AttemptFollower(world, order.folder, (progress) => hooks.progress(progress));
+    this.#follower = new AttemptFollower(world, order.folder, {
+      worker: (worker, startedAt) => this.#seen(worker, startedAt),
+      progress: (progress) => hooks.progress(progress),
+      isOurs: (worker) => this.#isOurs(worker),
+    });
   }
 
   /** The worker goes on without us; `run` rejects. */
@@ -64,92 +94,125 @@ export class LocalAttempt {
   }
 
   async run(): Promise<AttemptReport> {
-    if ("wrapper" in this.#source) this.#hand(this.#source.wrapper, this.#source.pool);
-    else if (this.#source.state.status === "running")
-      this.#hooks.spawned({ workerId: this.#workerId, pid: this.#source.state.pid, adopted: true });
-    const cancel = () => void this.#cancel();
-    if (this.#signal.aborted) cancel();
-    else this.#signal.addEventListener("abort", cancel, { once: true });
+    const aborted = () => void this.#end(this.#signal.reason === "lost" ? "heartbeat-dead" : "cancelled");
     try {
+      if ("wrapper" in this.#source) this.#hand(this.#source.wrapper, this.#source.pool);
+      if (this.#signal.aborted) aborted();
+      else this.#signal.addEventListener("abort", aborted, { once: true });
       const end = await this.#follower.follow();
       if (this.#letGo) throw new EngineDisposed();
       return await this.#report(end);
     } finally {
       this.#over.abort();
-      this.#signal.removeEventListener("abort", cancel);
+      for (const timer of this.#timers) timer[Symbol.dispose]();
+      this.#signal.removeEventListener("abort", aborted);
+      if (this.#hold.kind === "held") this.#hold.wrapper.listen(null);
     }
   }
 
   #hand(wrapper: Wrapper, pool: WrapperPool): void {
-    const { child } = wrapper;
     wrapper.listen({
       changed: () => this.#follower.poke(),
       ended: (refused) => {
+        this.#hold = { kind: "given-back" };
         this.#refused = refused;
         if (refused === null) this.#follower.poke();
         else this.#follower.childGone();
         pool.giveBack(wrapper);
       },
-    });
-    void child.exited.then(() => {
-      wrapper.listen(null);
-      this.#follower.childGone();
+      gone: () => this.#follower.childGone(),
     });
     const request = requestOf(this.#order, new Date(this.#world.clock.now()).toISOString());
-    wrapper.send({ type: "attempt", request, workerId: this.#workerId });
-    if (child.pid > 0) this.#hooks.spawned({ workerId: this.#workerId, pid: child.pid, adopted: false });
+    // without a channel it hears of nothing, and nobody hears of it
+    if (!wrapper.send({ type: "attempt", request, workerId: this.#workerId })) wrapper.kill();
+    this.#endAfter(this.#limits.claimMs, "worker-start");
   }
 
-  /** Asks, then tells, then kills; each step only while the attempt is not over. */
-  async #cancel(): Promise<void> {
-    if ("wrapper" in this.#source) {
-      this.#source.wrapper.send({ type: "cancel", reason: "cancelled" });
-      await this.#wait(cancelMs);
-      this.#signalWorker("SIGTERM");
-      await this.#wait(terminateMs);
-    } else {
-      this.#signalWorker("SIGTERM");
-      await this.#wait(cancelMs + terminateMs);
+  #seen(worker: SeenWorker, startedAt: string | null): void {
+    const adopted = !this.#isOurs(worker);
+    for (const timer of this.#timers.splice(0)) timer[Symbol.dispose]();
+    const { timeoutSec } = this.#order.task;
+    if (startedAt !== null && timeoutSec !== null) {
+      const already = adopted ? Math.max(0, this.#world.clock.now() - Date.parse(startedAt)) || 0 : 0;
+      this.#endAfter(timeoutSec * 1000 - already + stopGraceMs + this.#limits.marginMs, "timeout");
     }
-    this.#signalWorker("SIGKILL");
+    this.#hooks.spawned({ workerId: worker.workerId, pid: worker.pid, adopted });
+  }
+
+  #isOurs({ workerId, pid }: SeenWorker): boolean {
+    const { child } = "wrapper" in this.#source ? this.#source.wrapper : { child: null };
+    return child !== null && child.pid === pid && workerId === this.#workerId;
+  }
+
+  #endAfter(ms: number, cause: EndCause): void {
+    const fire = () => void this.#end(cause);
+    this.#timers.push(this.#world.clock.after(Math.min(Math.max(0, ms), timerMsMax), fire));
+  }
+
+  /** Each step only while the attempt is not over. The first cause counts. */
+  async #end(cause: EndCause): Promise<void> {
+    if (this.#ending !== null || this.#over.signal.aborted) return;
+    this.#ending = cause;
+    if (cause === "cancelled") await this.#ask();
+    await this.#signalWorker("SIGKILL");
     await this.#wait(killMs);
     // who can't be proved dead (another machine's, another container's) is not ours to end
     if (!this.#over.signal.aborted) this.#follower.stop();
+  }
+
+  async #ask(): Promise<void> {
+    if (this.#hold.kind === "held") {
+      this.#hold.wrapper.send({ type: "cancel", reason: "cancelled" });
+      await this.#wait(cancelMs);
+      await this.#signalWorker("SIGTERM");
+      await this.#wait(terminateMs);
+    } else {
+      await this.#signalWorker("SIGTERM");
+      await this.#wait(cancelMs + terminateMs);
+    }
   }
 
   #wait(ms: number): Promise<void> {
     return this.#world.clock.sleep(ms, this.#over.signal);
   }
 
-  /** Only to a process that is proved to be the attempt's worker: our own child, or by its start time. */
-  #signalWorker(signal: "SIGTERM" | "SIGKILL"): void {
+  /** Only a process that is proved to be at this attempt: our own child that holds it, or by a record read just now. */
+  async #signalWorker(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     if (this.#over.signal.aborted) return;
-    const { processes } = this.#world;
-    const worker = this.#follower.worker;
-    if (worker && processes.alive(worker) === "alive") processes.killGroup(worker.pid, signal);
-    else if ("wrapper" in this.#source && !this.#source.wrapper.exited)
-      processes.killGroup(this.#source.wrapper.child.pid, signal);
-    this.#follower.poke();
+    const { processes, files } = this.#world;
+    const state = await readAttemptState(files, this.#order.folder).catch(() => null);
+    if (state?.status === "running" && !this.#isOurs(state)) {
+      if (processes.alive(state) === "alive") processes.killGroup(state.pid, signal);
+    } else if (this.#hold.kind === "held" && !this.#hold.wrapper.exited) {
+      processes.killGroup(this.#hold.wrapper.child.pid, signal);
+    }
+    this.#follower.hurry();
   }
 
   async #report(end: AttemptEnd): Promise<AttemptReport> {
     if (end.kind === "ended") return reportOfResult(end.result);
-    await endTagged(this.#world, attemptTags({ ...this.#order, ...this.#ids() }, this.#workerId), sweepMaxMs);
-    const durationMs = this.#durationOf(end.startedAt);
-    if (this.#signal.aborted) return reportOfRemains("cancelled", end.tally, durationMs, "The attempt was cancelled.");
-    if (end.startedAt === null && this.#refused !== null)
+    const { manifest, task, attempt } = this.#order;
+    const tags = attemptTags({ runId: manifest.runId, taskId: task.taskId, attempt }, this.#workerId);
+    await endTagged(this.#world, tags, sweepMaxMs);
+    if (this.#ending === null && end.startedAt === null && this.#refused !== null)
       return unstartedReport("failed", "worker-refused", `The worker refused: ${this.#refused}.`);
-    return reportOfRemains("lost", end.tally, durationMs, await this.#epitaph());
-  }
-
-  #ids(): { runId: string; taskId: string } {
-    return { runId: this.#order.manifest.runId, taskId: this.#order.task.taskId };
+    const cause = this.#ending ?? "worker-died";
+    return reportOfRemains(cause, end.tally, this.#durationOf(end.startedAt), await this.#sentence(cause));
   }
 
   #durationOf(startedAt: string | null): number {
     if (startedAt !== null && "state" in this.#source)
       return Math.max(0, this.#world.clock.now() - Date.parse(startedAt));
     return Math.round(this.#world.clock.monotonicMs() - this.#startedMs);
+  }
+
+  #sentence(cause: EndCause): string | Promise<string> {
+    if (cause === "cancelled") return "The attempt was cancelled.";
+    if (cause === "heartbeat-dead") return "The worker showed no sign of life any more and was ended.";
+    if (cause === "timeout")
+      return `No end within timeoutSec ${this.#order.task.timeoutSec ?? 0}; the worker did not end it and was ended.`;
+    if (cause === "worker-start") return `The worker did not take the attempt within ${this.#limits.claimMs} ms.`;
+    return this.#epitaph();
   }
 
   async #epitaph(): Promise<string> {

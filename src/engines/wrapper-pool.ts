@@ -1,11 +1,13 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../system/errors.ts";
-import type { ChildProcess, World } from "../system/world.ts";
-import { isWrapperMessage, type OwnerMessage, type WrapperOptions } from "../workers/wrapper-messages.ts";
+import type { World } from "../system/world.ts";
+import type { WrapperOptions } from "../workers/wrapper-messages.ts";
+import { openOutputFolder } from "./output-folder.ts";
+import { Wrapper } from "./wrapper.ts";
 
-const endMs = 1000;
-const outputTailBytes = 4000;
+/** The next one is started ahead after so many milliseconds even if the one before is not ready. */
+const startMaxMs = 20_000;
 const startScript = fileURLToPath(new URL("../workers/start.mjs", import.meta.url));
 
 export interface WrapperPoolOptions {
@@ -24,147 +26,165 @@ export interface WrapperPoolOptions {
   warmIdleMs: number;
   /** So many wrappers stay after their attempt. */
   idleMax: number;
-}
-
-/** What an attempt hears from its wrapper. */
-export interface WrapperListener {
-  changed(): void;
-  /** `refused` says why the attempt was not begun. */
-  ended(refused: string | null): void;
-}
-
-/** A wrapper process of ours. */
-export class Wrapper {
-  readonly child: ChildProcess;
-  readonly #world: World;
-  readonly #outputFile: string;
-  #listener: WrapperListener | null = null;
-  #exited = false;
-  #leaving = false;
-  ready = false;
-  idleTimer: Disposable | null = null;
-
-  constructor(world: World, child: ChildProcess, outputFile: string) {
-    this.#world = world;
-    this.child = child;
-    this.#outputFile = outputFile;
-    child.keepAlive(false);
-    child.onMessage((message) => {
-      if (!isWrapperMessage(message)) return;
-      if (message.type === "ready") this.ready = true;
-      else if (message.type === "changed") this.#listener?.changed();
-      else {
-        this.#leaving = message.leaving;
-        this.#listener?.ended(message.refused);
-      }
-    });
-    void child.exited.then(() => {
-      this.#exited = true;
-    });
-  }
-
-  get exited(): boolean {
-    return this.#exited;
-  }
-
-  /** Whether it can be given another attempt. */
-  get usable(): boolean {
-    return !this.#exited && !this.#leaving;
-  }
-
-  /** While set, the process of the owner stays alive for this wrapper. */
-  listen(listener: WrapperListener | null): void {
-    this.#listener = listener;
-    this.child.keepAlive(listener !== null);
-  }
-
-  send(message: OwnerMessage): boolean {
-    return this.child.send(message);
-  }
-
-  /** Ends an idle wrapper; resolves when it is gone. One that is not ready has nothing to put in order. */
-  async end(): Promise<void> {
-    const { clock, processes, files } = this.#world;
-    const gone = new AbortController();
-    // or this process could end before it has seen the end of that one
-    this.child.keepAlive(true);
-    if (this.ready) this.send({ type: "end" });
-    const killed = clock.sleep(this.ready ? endMs : 0, gone.signal).then(() => {
-      if (!this.#exited) processes.killGroup(this.child.pid, "SIGKILL");
-    });
-    await this.child.exited;
-    gone.abort();
-    await killed;
-    await files.remove(this.#outputFile);
-  }
-
-  /** The last words of a wrapper that has exited; its output is removed. */
-  async lastWords(): Promise<string> {
-    const { files } = this.#world;
-    try {
-      const facts = await files.facts(this.#outputFile);
-      const from = Math.max(0, (facts?.bytes ?? 0) - outputTailBytes);
-      const bytes = await files.readRange(this.#outputFile, from, outputTailBytes);
-      await files.remove(this.#outputFile);
-      return bytes ? Buffer.from(bytes).toString("utf8").trim() : "";
-    } catch (error) {
-      return messageOf(error);
-    }
-  }
+  /** Never more wrappers than this at once, unlimited unless given; who wants another one waits. */
+  processesMax?: number;
 }
 
 /** Wrapper processes started ahead and kept warm between attempts. */
 export class WrapperPool {
   readonly #options: WrapperPoolOptions;
+  readonly #processesMax: number;
   readonly #idle: Wrapper[] = [];
   readonly #lent = new Set<Wrapper>();
   readonly #ending = new Set<Promise<void>>();
-  #starting: Promise<unknown> = Promise.resolve();
+  readonly #taking = new Set<Promise<Wrapper>>();
+  /** Who waits until there is room. */
+  readonly #waiting = new Set<() => void>();
+  readonly #over = new AbortController();
+  /** Still to be started ahead. */
+  #ahead = 0;
+  #starter: Promise<void> | null = null;
+  /** Begins with the one being started ahead; demanded ones don't overtake it. */
+  #startingAhead: Promise<unknown> | null = null;
+  /** All whose process has not ended, and those being started. */
+  readonly #live = new Set<Wrapper>();
+  #unborn = 0;
+  #folder: Promise<string> | null = null;
 
   constructor(options: WrapperPoolOptions) {
     this.#options = options;
+    this.#processesMax = options.processesMax ?? Number.POSITIVE_INFINITY;
   }
 
-  /** Never rejects: a wrapper that can't be started shows when it is needed. */
-  async prepare(count: number): Promise<void> {
-    this.#starting = this.#starting.then(async () => {
-      try {
-        while (this.#idle.length < count) this.#rest(await this.#fork());
-      } catch (error) {
-        this.#options.world.log.warn("worker not started ahead", { error: messageOf(error) });
-      }
+  /**
+   * Up to `count` in all, one at a time: cold starts of several at once would delay the first attempt. Never throws: a
+   * wrapper that can't be started shows when it is needed.
+   */
+  prepare(count: number): void {
+    if (this.#over.signal.aborted) return;
+    this.#ahead = Math.max(this.#ahead, count - this.#idle.length);
+    this.#starter ??= this.#startAhead().finally(() => {
+      this.#starter = null;
     });
-    await this.#starting;
   }
 
-  /** A ready one if there is, else one that is starting, else a new one. Throws when none can be started. */
-  async take(): Promise<Wrapper> {
-    // those being started ahead are for us
-    await this.#starting;
-    const found = this.#idle.find((wrapper) => wrapper.ready) ?? this.#idle[0];
-    if (found) this.#forget(found);
-    const wrapper = found ?? (await this.#fork());
-    this.#lent.add(wrapper);
-    void wrapper.child.exited.then(() => this.#lent.delete(wrapper));
-    return wrapper;
+  /**
+   * A ready one if there is, else one that is starting, else a new one. Rejects when none can be started, when the
+   * signal aborts while there is no room, and once disposed of.
+   */
+  async take(signal: AbortSignal): Promise<Wrapper> {
+    const taking = this.#take(signal);
+    this.#taking.add(taking);
+    try {
+      return await taking;
+    } finally {
+      this.#taking.delete(taking);
+    }
   }
 
   /** After its attempt: kept warm, or ended when enough others are. */
   giveBack(wrapper: Wrapper): void {
     wrapper.listen(null);
     wrapper.ready = false;
-    if (!this.#lent.delete(wrapper) || !wrapper.usable) return;
-    this.#rest(wrapper);
+    if (!this.#lent.delete(wrapper)) return;
+    if (wrapper.usable) this.#rest(wrapper);
     while (this.#idle.length > this.#options.idleMax) this.#endOldest();
+    this.#tellRoom();
+  }
+
+  /** Of one that was taken and given nothing to do. */
+  discard(wrapper: Wrapper): void {
+    this.#lent.delete(wrapper);
+    this.#end(wrapper);
   }
 
   /** Ends the idle ones. The others hear that their owner is gone, and leave when their attempt is over. */
   async dispose(): Promise<void> {
-    await this.#starting;
+    this.#over.abort();
+    this.#tellRoom();
+    await Promise.allSettled([this.#starter, ...this.#taking]);
     for (const wrapper of this.#lent) wrapper.child.detach();
     this.#lent.clear();
     while (this.#idle.length > 0) this.#endOldest();
     await Promise.all(this.#ending);
+  }
+
+  async #startAhead(): Promise<void> {
+    try {
+      while (this.#ahead > 0 && this.#hasRoom() && !this.#over.signal.aborted) {
+        this.#ahead -= 1;
+        const starting = this.#fork();
+        this.#startingAhead = starting.catch(() => undefined);
+        const wrapper = await starting;
+        this.#rest(wrapper);
+        this.#startingAhead = null;
+        await this.#startOf(wrapper);
+      }
+    } catch (error) {
+      this.#options.world.log.warn("worker not started ahead", { error: messageOf(error) });
+    }
+    this.#startingAhead = null;
+    this.#ahead = 0;
+  }
+
+  /** Does not keep this process alive. */
+  async #startOf(wrapper: Wrapper): Promise<void> {
+    const { signal } = this.#over;
+    let enough: () => void = () => undefined;
+    const late = new Promise<void>((resolve) => {
+      enough = resolve;
+    });
+    using _timer = this.#options.world.clock.after(startMaxMs, enough);
+    signal.addEventListener("abort", enough, { once: true });
+    await Promise.race([wrapper.started, late]);
+    signal.removeEventListener("abort", enough);
+  }
+
+  async #take(signal: AbortSignal): Promise<Wrapper> {
+    for (;;) {
+      if (this.#idle.length === 0) await this.#startingAhead;
+      this.#requireOpen();
+      const found = this.#idle.find((wrapper) => wrapper.ready) ?? this.#idle[0];
+      if (found) {
+        this.#forget(found);
+        this.#lent.add(found);
+        return found;
+      }
+      if (this.#hasRoom()) break;
+      await this.#room(signal);
+    }
+    this.#ahead = Math.max(0, this.#ahead - 1);
+    const wrapper = await this.#fork();
+    if (this.#over.signal.aborted) this.#end(wrapper);
+    this.#requireOpen();
+    this.#lent.add(wrapper);
+    return wrapper;
+  }
+
+  #requireOpen(): void {
+    if (this.#over.signal.aborted) throw new Error("the worker pool is disposed of");
+  }
+
+  #hasRoom(): boolean {
+    return this.#live.size + this.#unborn < this.#processesMax;
+  }
+
+  async #room(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw new Error("given up while waiting for a worker");
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        this.#waiting.delete(done);
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      this.#waiting.add(done);
+      signal.addEventListener("abort", done, { once: true });
+    });
+    if (signal.aborted) throw new Error("given up while waiting for a worker");
+  }
+
+  #tellRoom(): void {
+    for (const done of [...this.#waiting]) done();
   }
 
   #endOldest(): void {
@@ -174,14 +194,17 @@ export class WrapperPool {
 
   #end(wrapper: Wrapper): void {
     this.#forget(wrapper);
-    const end = wrapper.end().finally(() => this.#ending.delete(end));
+    const end = wrapper
+      .end()
+      .catch((error: unknown) => this.#options.world.log.warn("worker not ended", { error: messageOf(error) }))
+      .finally(() => this.#ending.delete(end));
     this.#ending.add(end);
   }
 
   #rest(wrapper: Wrapper): void {
+    if (wrapper.exited) return;
     this.#idle.push(wrapper);
     wrapper.idleTimer = this.#options.world.clock.after(this.#options.warmIdleMs, () => this.#end(wrapper));
-    void wrapper.child.exited.then(() => this.#forget(wrapper));
   }
 
   #forget(wrapper: Wrapper): void {
@@ -191,14 +214,32 @@ export class WrapperPool {
     if (index >= 0) this.#idle.splice(index, 1);
   }
 
+  #exited(wrapper: Wrapper): void {
+    this.#forget(wrapper);
+    this.#lent.delete(wrapper);
+    this.#live.delete(wrapper);
+    this.#tellRoom();
+  }
+
   async #fork(): Promise<Wrapper> {
     const { world, agentDir, extensionPaths, noExtensions, hostEntry, execPath, env } = this.#options;
     const cwd = this.#options.cwd ?? process.cwd();
-    const folder = join(agentDir, "crew", "workers");
-    await world.files.makeFolder(folder);
-    const outputFile = join(folder, `${world.random.hex(8)}.log`);
-    const options: WrapperOptions = { agentDir, cwd, extensionPaths, noExtensions, outputFile };
-    const args = [startScript, hostEntry, JSON.stringify(options)];
-    return new Wrapper(world, world.processes.fork({ execPath, args, cwd, env: { ...env }, outputFile }), outputFile);
+    this.#unborn += 1;
+    try {
+      this.#folder ??= openOutputFolder(world, agentDir);
+      const folder = await this.#folder;
+      const outputFile = join(folder, `${world.random.hex(8)}.log`);
+      const options: WrapperOptions = { agentDir, cwd, extensionPaths, noExtensions, outputFile };
+      const args = [startScript, hostEntry, JSON.stringify(options)];
+      const child = world.processes.fork({ execPath, args, cwd, env: { ...env }, outputFile });
+      const wrapper = new Wrapper(world, child, outputFile, () => this.#exited(wrapper));
+      this.#live.add(wrapper);
+      return wrapper;
+    } catch (error) {
+      this.#folder = null;
+      throw error;
+    } finally {
+      this.#unborn -= 1;
+    }
   }
 }

@@ -35,6 +35,11 @@ const GOAL_CHARS_MAX = 100_000;
 export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCircumstances): RunManifest {
   const team = named(catalog, "team", catalog.teams, request.team);
   const workflow = named(catalog, "workflow", catalog.workflows, request.workflow ?? team.defaultWorkflow);
+  if (team.worktree)
+    throw new UserError(
+      "unsupported-team",
+      `Team ${team.name} (${team.source.file}) wants a git worktree for each task, which this version can't make. Remove worktree from the team: its tasks then work in the project's folder.`,
+    );
   const goal = request.goal.trim();
   if (goal === "")
     throw new UserError("no-goal", `Say what team ${team.name} should do: /team-run ${team.name} "<goal>".`);
@@ -61,6 +66,7 @@ export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCir
     cwd: now.cwd,
     maxConcurrency: team.maxConcurrency,
     tasks,
+    kept: {},
     definitionHashes: Object.fromEntries([...used].map(([name, source]) => [name, source.contentHash])),
   };
 }
@@ -88,11 +94,7 @@ function taskOf(
   used: Map<string, Source>,
 ): TaskSpec {
   const where = `step ${step.id} of workflow ${workflow.name} (${workflow.source.file})`;
-  if (step.kind !== "pi" || step.verify !== "")
-    throw new UserError(
-      "unsupported-step",
-      `${where} needs ${step.kind === "pi" ? "a verify command" : `kind ${step.kind}`}, which this version can't run. Make it a step of kind pi.`,
-    );
+  refuseUnsupported(step, where);
   const { agent, model } = agentOf(catalog, team, step, where);
   used.set(`agent:${agent.name}`, agent.source);
   const { role, taskType, kind, task, command, dependsOn, optional, retry, reads, output, verify } = step;
@@ -112,6 +114,20 @@ function taskOf(
     verify,
     agent: taskAgent(agent, model, now),
   };
+}
+
+/** What is read and checked, but not done: a run that left it out would only seem to be what was written. */
+function refuseUnsupported(step: StepDefinition, where: string): void {
+  const refuse = (what: string, remedy: string): never => {
+    throw new UserError("unsupported-step", `${where} ${what}, which this version can't run. ${remedy}`);
+  };
+  if (step.kind !== "pi") refuse(`is of kind ${step.kind}`, "Make it a step of kind pi.");
+  if (step.verify !== "") refuse("has a verify command", "Let the step's task, or a step after it, run the command.");
+  if (step.output.length > 0 || step.reads.length > 0)
+    refuse(
+      "hands over files (output, reads)",
+      "Let the step answer with the text and use {outputs.<step>} in the next task.",
+    );
 }
 
 function agentOf(catalog: Catalog, team: TeamDefinition, step: StepDefinition, where: string) {

@@ -3,6 +3,7 @@ import { prepareCrewRoot } from "../store/layout.ts";
 import { RunStore } from "../store/run-store.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { nodeWorld } from "../system/node.ts";
+import { safeText } from "../system/safe-text.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { renderTimeline } from "../views/timeline.ts";
 import { agentFolder } from "./config.ts";
@@ -62,6 +63,7 @@ async function status(cwd: string, text: string): Promise<string[]> {
   return [...renderRun(pictureOf(view, cwd), now, width), "", ...renderTimeline(view.state, now, width)];
 }
 
+/** The one way out: nothing that is printed can steer the terminal. */
 function print(lines: readonly string[], stream: 1 | 2 = 1): void {
-  writeSync(stream, `${lines.join("\n")}\n`);
+  writeSync(stream, `${safeText(lines.join("\n"), { multiline: true })}\n`);
 }

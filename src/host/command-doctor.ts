@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import type { Catalog } from "../runs/definitions.ts";
 import { messageOf } from "../system/errors.ts";
+import { safeText } from "../system/safe-text.ts";
 import type { Command, CommandCall } from "./commands.ts";
+import { loadConfig } from "./config.ts";
 import { findSdkEntry } from "./host-process.ts";
 import { PACKAGE_FOLDER, type Session } from "./session.ts";
 
@@ -13,10 +15,11 @@ export const doctorCommand: Command = async (call) => {
     `pi-foreman ${await version(session)} on Node ${process.versions.node}`,
     ...(await checks(call)),
     "",
-    ...definitions(catalog),
+    ...definitions(catalog, projectTrust(call.ctx)),
     ...(await configuration(session)),
   ];
-  return lines.join("\n");
+  // names of files may hold anything, line ends too
+  return lines.map((line) => safeText(line, { multiline: false })).join("\n");
 };
 
 async function version({ world }: Session): Promise<string> {
@@ -42,20 +45,30 @@ async function checks({ session }: CommandCall): Promise<string[]> {
   ];
 }
 
-function definitions(catalog: Catalog): string[] {
+/** Newer hosts ask the user whether they trust a project; null where the host has no such question. */
+function projectTrust(ctx: object): boolean | null {
+  const asked = ctx as { isProjectTrusted?: () => boolean };
+  return typeof asked.isProjectTrusted === "function" ? asked.isProjectTrusted() : null;
+}
+
+function definitions(catalog: Catalog, trusted: boolean | null): string[] {
   const { agents, teams, workflows, problems } = catalog;
   const project = [...agents.values(), ...teams.values(), ...workflows.values()].filter(
     (it) => it.source.origin === "project",
   );
+  const untrusted = trusted === false && project.length > 0;
+  const warning = `! you have not trusted this project in Pi, and ${project.length} definitions come from it: read them before you run them`;
   return [
     `${agents.size} agents, ${teams.size} teams, ${workflows.size} workflows`,
-    ...project.map((it) => `  from the project: ${it.source.file}`),
+    ...(untrusted ? [warning] : []),
+    ...project.map((it) => `  from the project${untrusted ? ", untrusted" : ""}: ${it.source.file}`),
     ...problems.map((it) => `${it.severity === "error" ? "✗" : "!"} ${it.file}:${it.line}: ${it.message}`),
   ];
 }
 
-async function configuration(session: Session): Promise<string[]> {
-  const { problems } = await session.config();
+/** Read anew: what the session took at its start may be mended by now. */
+async function configuration({ world, agentDir, cwd }: Session): Promise<string[]> {
+  const { problems } = await loadConfig(world.files, agentDir, cwd);
   return problems.length === 0 ? ["configuration: no problems"] : problems.map((problem) => `✗ ${problem.message}`);
 }
 

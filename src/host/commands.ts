@@ -43,6 +43,27 @@ const COMMANDS: readonly CommandEntry[] = [
     completes: runIds,
   },
   {
+    name: "team-resume",
+    description: "Go on with a run that failed or was cancelled, as a new run: /team-resume [run|latest]",
+    load: async () => (await import("./command-resume.ts")).resumeCommand,
+    completes: runIds,
+  },
+  {
+    name: "team-deadletters",
+    description: "List tasks that were given up: /team-deadletters [id | discard <id> | add <run> <task>]",
+    load: async () => (await import("./command-deadletters.ts")).deadLettersCommand,
+    completes: async (session, prefix) =>
+      prefix.startsWith("add ")
+        ? (await runIds(session)).map((id) => `add ${id} `)
+        : ["add ", "discard ", ...(await deadLetterIds(session)).flatMap((id) => [id, `discard ${id}`])],
+  },
+  {
+    name: "team-redrive",
+    description: 'Run a given-up task again: /team-redrive <id | run task> [--model provider/id] [--prompt "…"]',
+    load: async () => (await import("./command-resume.ts")).redriveCommand,
+    completes: async (session) => [...(await deadLetterIds(session)), ...(await runIds(session)).map((id) => `${id} `)],
+  },
+  {
     name: "team-metrics",
     description: "Show this session's metrics: /team-metrics [glob], e.g. crew.task.*",
     load: async () => (await import("./command-metrics.ts")).metricsCommand,
@@ -92,6 +113,11 @@ async function complete(session: Session | null, entry: CommandEntry, prefix: st
 
 async function runIds(session: Session): Promise<string[]> {
   return ["latest", ...(await (await session.runs()).store.ids()).slice(0, 20)];
+}
+
+async function deadLetterIds(session: Session): Promise<string[]> {
+  const { letters } = await (await session.runs()).deadLetters.list({ limit: 20, openOnly: true });
+  return letters.map(({ id }) => id);
 }
 
 export type { Command, CommandCall };

@@ -30,8 +30,11 @@ export function applyConfigFile(base: Config, value: unknown, file: ConfigFile, 
     const shown = (JSON.stringify(given) ?? "undefined").slice(0, VALUE_CHARS_MAX);
     problems.push({ file: file.path, path, message: `${path} = ${shown} in ${file.path} ${why}.` });
   };
-  if (isObject(value)) applySection("", CONFIG_SCHEMA as Schema, result, value, file, report);
-  else
+  if (isObject(value)) {
+    // for editors
+    const { $schema: _named, ...sections } = value;
+    applySection("", CONFIG_SCHEMA as Schema, result, sections, file, report);
+  } else
     problems.push({
       file: file.path,
       path: "",

@@ -21,7 +21,7 @@ export default function foreman(pi: ExtensionAPI): void {
     try {
       session = new Session(pi, ctx);
       registerTeamTool(pi, ctx, () => session);
-      if (event.reason !== "startup") handOver(pi, session);
+      goOn(pi, session, event.reason === "startup");
     } catch (error) {
       session = null;
       if (ctx.hasUI) ctx.ui.notify(`pi-foreman could not start: ${messageOf(error)}`, "error");
@@ -37,9 +37,19 @@ export default function foreman(pi: ExtensionAPI): void {
   registerCommands(pi, () => session);
 }
 
-/** Loaded when there may be something to take over; the session does not wait for it. */
-function handOver(pi: ExtensionAPI, session: Session): void {
-  import("./hand-over.ts")
-    .then(({ takeOverReleased }) => takeOverReleased(pi, session))
-    .catch((error: unknown) => session.world.log.error("hand-over failed", { error: messageOf(error) }));
+/**
+ * What earlier sessions left: after a replacement the runs of this very process are taken over, at a start those that
+ * were interrupted are recovered. Loaded when there are runs at all; the session does not wait for it.
+ */
+function goOn(pi: ExtensionAPI, session: Session, starting: boolean): void {
+  session
+    .hasRuns()
+    .then(async (some) => {
+      if (!some) return;
+      if (starting) await (await import("./recover-runs.ts")).recoverRuns(pi, session);
+      else await (await import("./hand-over.ts")).takeOverReleased(pi, session);
+    })
+    .catch((error: unknown) =>
+      session.world.log.error("earlier runs were not gone on with", { error: messageOf(error) }),
+    );
 }

@@ -1,5 +1,4 @@
 import type { ExtensionAPI } from "@mariozechner/pi-coding-agent";
-import { findCrewRoot } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
 import { messageOf } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
@@ -14,7 +13,6 @@ const LOOKED_AT_MAX = 50;
  * workers are still at it. A run that can't be taken is told in the log.
  */
 export async function takeOverReleased(pi: ExtensionAPI, session: Session): Promise<void> {
-  if ((await findCrewRoot(session.world.files, session.cwd, session.agentDir)) === null) return;
   const runs = await session.runs();
   for (const id of (await runs.store.ids()).slice(0, LOOKED_AT_MAX)) {
     if (session.closed) return;

@@ -1,5 +1,6 @@
 import { Writable } from "node:stream";
 import type { ExtensionAPI, ExtensionContext } from "@mariozechner/pi-coding-agent";
+import { safeText } from "../system/safe-text.ts";
 import { readHostArguments } from "./host-process.ts";
 
 export type Severity = "info" | "warning" | "error";
@@ -14,14 +15,15 @@ const UNDIMMED = "\x1b[22m\x1b[39m";
 
 /**
  * Shows a command's text where its user looks: the chat in the TUI, a notice over RPC, a custom message in JSON mode,
- * standard output in print mode. Resolves when the text is out.
+ * standard output in print mode. Resolves when the text is out. Nothing in the text can steer the terminal.
  */
 export async function say(
   pi: ExtensionAPI,
   ctx: ExtensionContext,
-  text: string,
+  given: string,
   severity: Severity = "info",
 ): Promise<void> {
+  const text = safeText(given, { multiline: true });
   const mode = modeOf(ctx);
   if (mode === "tui" && severity === "info")
     ctx.ui.notify(

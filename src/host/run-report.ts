@@ -1,3 +1,4 @@
+import { closingWords } from "../runs/run-state.ts";
 import { displayPath } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
 import { keepEnds, safeText } from "../system/safe-text.ts";
@@ -21,10 +22,10 @@ export function outputsOf({ manifest, state, folder }: RunView): string[] {
   const last = state.tasks.filter((task) => !needed.has(task.taskId) || task.status === "failed");
   const share = Math.floor(OUTPUT_CHARS_MAX / Math.max(1, last.length));
   return last.flatMap((task) => {
-    const attempt = task.attempts.at(-1);
-    const text = attempt?.status === "ended" ? safeText(attempt.summary, { multiline: true }).trim() : "";
+    const text = safeText(closingWords(task), { multiline: true }).trim();
     if (text === "") return [];
-    const whole = text.length > share ? `\n[the whole text: ${folder}/tasks/${task.taskId}/]` : "";
+    const place = manifest.kept[task.taskId] ? `${folder}/manifest.json` : `${folder}/tasks/${task.taskId}/`;
+    const whole = text.length > share ? `\n[the whole text: ${place}]` : "";
     return ["", `--- ${task.taskId} (${task.status}) ---`, keepEnds(text, share) + whole];
   });
 }

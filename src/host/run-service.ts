@@ -6,6 +6,7 @@ import type { RunManifest } from "../runs/manifest.ts";
 import { RunLoop, type RunLoopEnd, type RunLoopParts } from "../runs/run-loop.ts";
 import { isTerminal } from "../runs/run-state.ts";
 import type { Slots } from "../runs/slots.ts";
+import type { DeadLetters } from "../store/dead-letters.ts";
 import { Inbox, postRequest } from "../store/inbox.ts";
 import type { PostedRequest } from "../store/inbox-request.ts";
 import { attemptFolder } from "../store/layout.ts";
@@ -13,6 +14,7 @@ import type { OpenRun, RunStore, RunView } from "../store/run-store.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
 import type { World } from "../system/world.ts";
+import { deadLetterRecorder, type Notify } from "./record-dead-letter.ts";
 
 /** How driving a run ended; `lost` when its log could not be written any more. */
 export type DriveEnd = { kind: RunLoopEnd } | { kind: "lost"; error: unknown };
@@ -41,6 +43,8 @@ export interface RunServiceParts {
   redact: (text: string) => string;
   afterFailure: RunLoopParts["afterFailure"];
   correlation: Correlation;
+  deadLetters: DeadLetters;
+  notify: Notify;
 }
 
 /** The runs this process drives, and the reading of all others of the project. */
@@ -57,6 +61,10 @@ export class RunService {
 
   get store(): RunStore {
     return this.#parts.store;
+  }
+
+  get deadLetters(): DeadLetters {
+    return this.#parts.deadLetters;
   }
 
   get active(): readonly ActiveRun[] {
@@ -173,7 +181,7 @@ export class RunService {
   }
 
   #loopOf(run: OpenRun): RunLoop {
-    const { world, engine, slots, redact, afterFailure, correlation, store } = this.#parts;
+    const { world, engine, slots, redact, afterFailure, correlation, store, deadLetters, notify } = this.#parts;
     return new RunLoop({
       run,
       engine,
@@ -183,6 +191,7 @@ export class RunService {
       newWorkerId: () => `w-${world.random.hex(6)}`,
       redact,
       afterFailure,
+      recordDeadLetter: deadLetterRecorder(deadLetters, notify, run.manifest.runId),
       correlation,
     });
   }

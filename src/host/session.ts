@@ -14,6 +14,8 @@ import { nodeFiles } from "../system/node-files.ts";
 import type { Log, World } from "../system/world.ts";
 import { agentFolder, DEPTH_VARIABLE, ENV, type LoadedConfig, loadConfig, teamDepth } from "./config.ts";
 import { findSdkEntry, readHostArguments } from "./host-process.ts";
+import type { Notify } from "./record-dead-letter.ts";
+import { RunFeed } from "./run-feed.ts";
 import type { RunService } from "./run-service.ts";
 
 /** The package's own folder, where the shipped definitions lie. */
@@ -34,6 +36,7 @@ export class Session {
   readonly #correlation = createCorrelation();
   #context: ExtensionContext;
   #runs: Promise<RunService> | null = null;
+  #feed: RunFeed | null = null;
   #config: Promise<LoadedConfig> | null = null;
 
   constructor(pi: ExtensionAPI, context: ExtensionContext) {
@@ -100,6 +103,24 @@ export class Session {
     return this.#runs;
   }
 
+  /** Tells the user something beside the work. Never throws. */
+  readonly notify: Notify = ({ severity, source, message }) => {
+    if (severity === "error") this.world.log.error(message, { source });
+    if (this.context?.hasUI) this.context.ui.notify(message, severity);
+  };
+
+  /** Made at the first run that somebody follows. */
+  feed(): RunFeed {
+    this.#feed ??= this.#disposer.use(new RunFeed(this.bus, this.world));
+    return this.#feed;
+  }
+
+  /** Whether this project has a folder with runs; creates nothing. */
+  async hasRuns(): Promise<boolean> {
+    const { findCrewRoot } = await import("../store/layout.ts");
+    return (await findCrewRoot(this.world.files, this.cwd, this.agentDir)) !== null;
+  }
+
   /** The runs when a run was started or looked at in this session, else null. */
   openedRuns(): Promise<RunService> | null {
     return this.#runs;
@@ -125,6 +146,8 @@ export class Session {
       { Slots },
       redaction,
       { afterFailureUnder },
+      { DeadLetters },
+      { alertOnDeadLetters },
     ] = await Promise.all([
       import("../store/layout.ts"),
       import("../store/run-store.ts"),
@@ -133,6 +156,8 @@ export class Session {
       import("../runs/slots.ts"),
       import("../system/redaction.ts"),
       import("./after-failure.ts"),
+      import("../store/dead-letters.ts"),
+      import("./dead-letter-alert.ts"),
     ]);
     const crewRoot = await prepareCrewRoot(this.world.files, this.cwd, this.agentDir);
     const { config } = await this.config();
@@ -160,7 +185,10 @@ export class Session {
       redact: (text) => redactor.text(text),
       afterFailure: afterFailureUnder(config.reliability, this.world),
       correlation: this.#correlation,
+      deadLetters: new DeadLetters(this.world, crewRoot),
+      notify: this.notify,
     });
+    this.#disposer.defer(alertOnDeadLetters(this.bus, config.reliability.deadletterThreshold, this.notify));
     this.#disposer.defer(() => service.release("session ended"));
     return service;
   }

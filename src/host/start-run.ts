@@ -13,11 +13,8 @@ export async function startRun(pi: ExtensionAPI, session: Session, request: RunR
     import("./build-manifest.ts"),
   ]);
   if (session.closed) throw new UserError("session-ended", "The session ended before the run began; start it again.");
-  const { clock, random } = session.world;
-  const createdAt = new Date(clock.now()).toISOString();
   const manifest = buildManifest(catalog, request, {
-    runId: `${createdAt.slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-")}-${random.hex(4)}`,
-    createdAt,
+    ...newRunId(session),
     sessionId: session.id,
     cwd: session.cwd,
     model: session.model,
@@ -25,4 +22,11 @@ export async function startRun(pi: ExtensionAPI, session: Session, request: RunR
     attemptTimeoutSec: config.limits.attemptTimeoutSec,
   });
   return runs.start(manifest);
+}
+
+/** Ids sort by the time their runs were made. */
+export function newRunId({ world }: Session): { runId: string; createdAt: string } {
+  const createdAt = new Date(world.clock.now()).toISOString();
+  const time = createdAt.slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
+  return { runId: `${time}-${world.random.hex(4)}`, createdAt };
 }

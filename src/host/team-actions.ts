@@ -2,7 +2,7 @@ import type { AgentToolResult, ExtensionAPI } from "@mariozechner/pi-coding-agen
 import { displayPath } from "../store/layout.ts";
 import { UserError } from "../system/errors.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
-import { followRun } from "./follow-run.ts";
+import { deadLetterText } from "./command-deadletters.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
 import type { ActiveRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -42,7 +42,33 @@ export async function actOnTeam(
     }
     case "list":
       return list(session);
+    case "resume": {
+      const { resumeRun } = await import("./resume-run.ts");
+      const { active, said } = await resumeRun(session, params.runId ?? "latest");
+      return waitFor(session, active, signal, update, "cancel", [said]);
+    }
+    case "redrive":
+      return redrive(session, params, signal, update);
+    case "deadletters":
+      return { content: [{ type: "text", text: await deadLetterText(session, TEXT_COLUMNS) }], details: {} };
   }
+}
+
+async function redrive(
+  session: Session,
+  { deadLetterId, model, prompt }: TeamCall,
+  signal: AbortSignal | undefined,
+  update: (text: string) => void,
+): Promise<Result> {
+  if (!deadLetterId)
+    throw new UserError("no-dead-letter", 'Name a dead letter: {"action":"redrive","deadLetterId":"…"}.');
+  const { redriveTask } = await import("./redrive.ts");
+  const { active, said } = await redriveTask(
+    session,
+    { deadLetterId },
+    { model: model ?? null, prompt: prompt ?? null },
+  );
+  return waitFor(session, active, signal, update, "cancel", [said]);
 }
 
 async function find(session: Session, text: string | undefined): Promise<string> {
@@ -56,6 +82,7 @@ async function waitFor(
   signal: AbortSignal | undefined,
   update: (text: string) => void,
   onAbort: "cancel" | "leave",
+  notes: readonly string[] = [],
 ): Promise<Result> {
   const { runId } = active.run.manifest;
   const draw = () => {
@@ -77,10 +104,11 @@ async function waitFor(
     if (signal?.aborted) abort();
     else signal?.addEventListener("abort", abort, { once: true });
   });
-  using _following = followRun(session, runId, draw);
+  using _following = session.feed().follow(runId, draw);
   draw();
   const end = await Promise.race([active.done, aborted]);
-  return status(session, runId, end ? endNote(end) : ["Still running; this call no longer waits for it."]);
+  const note = end ? endNote(end) : ["Still running; this call no longer waits for it."];
+  return status(session, runId, [...notes, ...note]);
 }
 
 async function status(session: Session, runId: string, notes: string[] = []): Promise<Result> {

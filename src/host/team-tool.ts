@@ -3,13 +3,16 @@ import { type Static, Type } from "@sinclair/typebox";
 import { UserError } from "../system/errors.ts";
 import type { Session } from "./session.ts";
 
-type Action = "run" | "status" | "wait" | "cancel" | "list";
+const ACTIONS = ["run", "status", "wait", "cancel", "resume", "list", "deadletters", "redrive"] as const;
+type Action = (typeof ACTIONS)[number];
 
 const PARAMETERS = Type.Object({
   action: Type.Unsafe<Action>({
     type: "string",
-    enum: ["run", "status", "wait", "cancel", "list"],
-    description: "run: start a team and wait for its end; list: teams and past runs",
+    enum: [...ACTIONS],
+    description:
+      "run: start a team and wait for its end; list: teams and past runs; resume: finish a failed or cancelled run, " +
+      "keeping completed tasks; redrive: run a dead letter's task again",
   }),
   team: Type.Optional(Type.String({ description: "run: team name, e.g. fast-fix, implementation, review, research" })),
   workflow: Type.Optional(Type.String({ description: "run: another workflow than the team's default" })),
@@ -17,8 +20,11 @@ const PARAMETERS = Type.Object({
     Type.String({ description: "run: what is to be achieved, with files, constraints and how to check" }),
   ),
   runId: Type.Optional(
-    Type.String({ description: 'status, wait, cancel: a run id, a unique end of one, or "latest"' }),
+    Type.String({ description: 'status, wait, cancel, resume: a run id, a unique end of one, or "latest"' }),
   ),
+  deadLetterId: Type.Optional(Type.String({ description: "redrive: an id from deadletters" })),
+  model: Type.Optional(Type.String({ description: "redrive: provider/id instead of the agent's" })),
+  prompt: Type.Optional(Type.String({ description: "redrive: instead of the task's text" })),
 });
 
 export type TeamCall = Omit<Static<typeof PARAMETERS>, "action"> & { action: Action };

@@ -16,6 +16,15 @@ export interface AttemptOrder {
   traceparent: string;
 }
 
+/** What one model was used for within an attempt, failed replies included. */
+export interface ModelUsage {
+  /** `provider/id` */
+  model: string;
+  tokens: TokenCounts;
+  /** US dollars. */
+  costUsd: number;
+}
+
 /** How an attempt went, from the worker's own records. */
 export interface AttemptReport {
   outcome: AttemptOutcome;
@@ -26,6 +35,10 @@ export interface AttemptReport {
   model: string | null;
   tokens: TokenCounts;
   costUsd: number;
+  /** By model, in the order of first use; the sums are `tokens` and `costUsd`. */
+  usage: readonly ModelUsage[];
+  /** Tries of a model request beyond the first, by the host itself. */
+  hostRetries: number;
   exitCode: number | null;
   /** Null when the outcome is completed. */
   failureKind: FailureKind | null;
@@ -42,7 +55,7 @@ export interface AttemptProgress {
 }
 
 export interface AttemptHooks {
-  /** The worker has taken the attempt. */
+  /** The worker has taken the attempt, on disk; told once, and never of an attempt that no worker took. */
   spawned(worker: { workerId: string; pid: number; adopted: boolean }): void;
   progress(progress: AttemptProgress): void;
 }
@@ -52,7 +65,8 @@ export interface TaskEngine {
   prepare(count: number): void;
   /**
    * Runs one attempt to its end, or follows it when its folder shows that it was started before. Never rejects for
-   * what happens to the worker: that is an outcome. Abort cancels: resolves when no process of the attempt is left.
+   * what happens to the worker: that is an outcome. Abort cancels, or with the reason `lost` ends a worker that shows no
+   * life: resolves when no process of the attempt is left.
    */
   execute(order: AttemptOrder, workerId: string, hooks: AttemptHooks, signal: AbortSignal): Promise<AttemptReport>;
   /** Ends idle workers and lets go of busy ones, which finish on their own. */

@@ -1,4 +1,4 @@
-import type { WorkerKind } from "../events/crew-event.ts";
+import type { ArtifactRecord, WorkerKind } from "../events/crew-event.ts";
 
 /** What the agent of a task brings along, resolved when the run was made. */
 export interface TaskAgent {
@@ -35,6 +35,16 @@ export interface TaskSpec {
   agent: TaskAgent | null;
 }
 
+/** What a task handed over in an earlier run, which this one goes on with instead of running the task. */
+export interface KeptResult {
+  summary: string;
+  artifacts: readonly ArtifactRecord[];
+  /** Which model answered last; null when none did. */
+  model: string | null;
+  /** The run that did the work: its log holds the attempts, and the money is counted there. */
+  fromRunId: string;
+}
+
 /** What was asked, written once when a run is made (`manifest.json`). */
 export interface RunManifest {
   schemaVersion: 1;
@@ -46,11 +56,14 @@ export interface RunManifest {
   workflow: string;
   background: boolean;
   sessionId: string;
+  /** The run this one continues, or takes a failed task up from. */
   resumedFrom: string | null;
   /** The folder the work is done in. */
   cwd: string;
   maxConcurrency: number;
   tasks: readonly TaskSpec[];
+  /** By task id; empty unless the run continues another. These tasks are completed from the start. */
+  kept: Readonly<Record<string, KeptResult>>;
   /** SHA-256 of each definition file used, by its name. */
   definitionHashes: Readonly<Record<string, string>>;
 }

@@ -30,6 +30,11 @@ export function nextSteps(manifest: RunManifest, state: RunState, freeSlots: num
   };
 }
 
+/** How many workers the run can use at most, with what is left of it. */
+export function workersAtOnce(manifest: RunManifest, state: RunState): number {
+  return Math.min(manifest.maxConcurrency, state.tasks.filter(({ status }) => !isTerminal(status)).length);
+}
+
 interface Dependency {
   spec: TaskSpec;
   task: TaskState;

@@ -1,15 +1,15 @@
 import type { Correlation } from "../events/correlation.ts";
-import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
+import type { NewEvent } from "../events/crew-event.ts";
 import { LogFailed, type Publisher } from "../events/publisher.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Clock } from "../system/world.ts";
+import { runEndEvent, type TaskEnding, taskEndEvent } from "./endings.ts";
 import type { TaskEngine } from "./execute.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
-import { type NextSteps, nextSteps } from "./next-steps.ts";
+import { type NextSteps, nextSteps, workersAtOnce } from "./next-steps.ts";
 import { isTerminal, type RunState, type RunStatus, type TaskState, taskOf } from "./run-state.ts";
 import type { Slots } from "./slots.ts";
-import { type TaskEnding, taskEndEvent } from "./task-end.ts";
-import { type AfterFailure, runTask } from "./task-run.ts";
+import { type AfterFailure, type RecordDeadLetter, runTask } from "./task-run.ts";
 
 const FAULT_CHARS_MAX = 2000;
 
@@ -30,6 +30,7 @@ export interface RunLoopParts {
   newWorkerId(): string;
   correlation: Correlation;
   redact(text: string): string;
+  recordDeadLetter: RecordDeadLetter;
   /** Judges the failure of a task's last attempt. */
   afterFailure(spec: TaskSpec, task: TaskState): AfterFailure;
 }
@@ -94,7 +95,7 @@ export class RunLoop {
     const { status } = run.state;
     if (status !== "queued" && status !== "running") return status;
     if (status === "queued") await this.#publish({ type: "crew.run.started", ...this.#names() });
-    this.#parts.engine.prepare(Math.min(run.manifest.maxConcurrency, run.manifest.tasks.length));
+    this.#parts.engine.prepare(workersAtOnce(run.manifest, run.state));
     for (const spec of run.manifest.tasks) {
       if (taskOf(run.state, spec.taskId)?.status !== "running") continue;
       slots.take();
@@ -119,25 +120,33 @@ export class RunLoop {
   /** All that can be done without waiting for an attempt. */
   async #advance(): Promise<RunLoopEnd | null> {
     const { run, slots } = this.#parts;
-    for (;;) {
-      const steps = nextSteps(run.manifest, run.state, slots.free);
-      for (const { task, because } of steps.skip)
+    let steps = nextSteps(run.manifest, run.state, slots.free);
+    while (steps.skip.length > 0) {
+      for (const { task, because: message } of steps.skip)
         await this.#endTask(task, {
           type: "crew.task.skipped",
           status: "skipped",
-          error: { kind: "dependency", message: because },
+          error: { kind: "dependency", message },
         });
-      if (steps.skip.length > 0) continue;
-      for (const task of steps.ready)
-        await this.#publish({ type: "crew.task.ready", taskId: task.taskId, ...this.#place(task) });
-      if (steps.end) return this.#endRun(steps.end);
-      for (const task of steps.start) {
-        // while one start went to the disk, a stop may have come, or another run have taken the slots
-        if (this.#stop || slots.free <= 0) return null;
-        await this.#start(task);
-      }
-      return null;
+      steps = nextSteps(run.manifest, run.state, slots.free);
     }
+    for (const task of steps.ready)
+      await this.#publish({ type: "crew.task.ready", taskId: task.taskId, ...this.#place(task) });
+    if (steps.end) return this.#endRun(steps.end);
+    await this.#startAll(steps.start);
+    return null;
+  }
+
+  async #startAll(tasks: readonly TaskSpec[]): Promise<void> {
+    const { run, slots, engine } = this.#parts;
+    for (const task of tasks) {
+      // while one start went to the disk, a stop may have come, or another run have taken the slots
+      if (this.#stop || slots.free <= 0) return;
+      await this.#start(task);
+    }
+    // the workers of the next tasks come up while these are at work
+    const upcoming = run.state.tasks.filter((task) => task.status === "waiting" || task.status === "ready").length;
+    if (!this.#stop) engine.prepare(Math.min(run.manifest.maxConcurrency, upcoming));
   }
 
   async #start(spec: TaskSpec): Promise<void> {
@@ -211,26 +220,13 @@ export class RunLoop {
     await this.#publish(taskEndEvent(run.manifest, spec, task, ending, clock.now()));
   }
 
-  async #endRun({ status, reason: found }: NonNullable<NextSteps["end"]>): Promise<RunLoopEnd> {
-    const { state } = this.#parts.run;
-    const reason = status === "cancelled" ? (this.#stop?.reason ?? found) : found;
-    const fields = {
-      ...this.#names(),
-      taskCount: state.tasks.length,
-      durationMs: this.#elapsedSince(state.startedAt),
-      tokens: state.tokens,
-      costUsd: state.costUsd,
-      ...(reason == null ? {} : { reason }),
-    } satisfies Omit<CrewEventFields["crew.run.completed"], "status">;
-    if (status === "cancelled") await this.#publish({ type: "crew.run.cancelled", status, ...fields });
-    else if (status === "failed") await this.#publish({ type: "crew.run.failed", status, ...fields });
-    else await this.#publish({ type: "crew.run.completed", status, ...fields });
-    return status;
-  }
-
-  /** The wall clock may have been set back meanwhile. Milliseconds. */
-  #elapsedSince(start: number | null): number {
-    return start === null ? 0 : Math.max(0, this.#parts.clock.now() - start);
+  async #endRun({ status, reason }: NonNullable<NextSteps["end"]>): Promise<RunLoopEnd> {
+    const { run, clock } = this.#parts;
+    // a cancel that found nothing left to cancel but a failure is still what the user asked for
+    const asked = this.#stop?.kind === "cancel" && status !== "completed" ? this.#stop.reason : null;
+    const end = asked === null ? { status, reason } : { status: "cancelled" as const, reason: asked };
+    await this.#publish(runEndEvent(run.manifest, run.state, end, clock.now()));
+    return end.status;
   }
 
   #names() {

@@ -8,7 +8,7 @@ import type {
   RunOwner,
   WorkerKind,
 } from "../events/crew-event.ts";
-import type { RunManifest } from "./manifest.ts";
+import type { RunManifest, TaskSpec } from "./manifest.ts";
 
 /** Where a run stands: what folding its events gives. Plain data, so that it can be kept as JSON. */
 
@@ -123,17 +123,27 @@ export function initialRunState(manifest: RunManifest): RunState {
     reason: null,
     owner: null,
     releasedBy: null,
-    tasks: manifest.tasks.map(({ taskId }) => ({
-      taskId,
-      status: "waiting",
-      attempts: [],
-      tokens: 0,
-      costUsd: 0,
-      deadLetters: [],
-    })),
+    tasks: manifest.tasks.map((spec) => initialTask(manifest, spec)),
     tokens: 0,
     costUsd: 0,
   };
+}
+
+/** A kept task is completed before the run begins: without attempts, and for nothing. */
+function initialTask({ kept, createdAt }: RunManifest, { taskId }: TaskSpec): TaskState {
+  const common = { taskId, attempts: [], tokens: 0, costUsd: 0, deadLetters: [] };
+  const result = Object.hasOwn(kept, taskId) ? kept[taskId] : undefined;
+  if (!result) return { ...common, status: "waiting" };
+  const { summary, artifacts } = result;
+  const ended = { startedAt: null, endedAt: Date.parse(createdAt), durationMs: 0, error: null };
+  return { ...common, ...ended, status: "completed", summary, artifacts };
+}
+
+/** What the task's worker said at its end; empty when it said nothing, or has not ended an attempt yet. */
+export function closingWords(task: TaskState): string {
+  if (task.status === "completed") return task.summary;
+  const last = task.attempts.at(-1);
+  return last?.status === "ended" ? last.summary : "";
 }
 
 export function taskOf(state: RunState, taskId: string): TaskState | undefined {

@@ -1,5 +1,5 @@
 import type { RunManifest, TaskSpec } from "./manifest.ts";
-import type { RunState } from "./run-state.ts";
+import { closingWords, type RunState } from "./run-state.ts";
 
 const PLACEHOLDER = /\{(goal|outputs\.([a-z0-9_-]+))\}/g;
 
@@ -17,8 +17,7 @@ export function renderTaskPrompt(manifest: RunManifest, task: TaskSpec, state: R
 
 function outputOf(state: RunState, step: string): string {
   const task = state.tasks.find((candidate) => candidate.taskId === step);
-  const last = task?.attempts.at(-1);
-  const text = last?.status === "ended" ? last.summary.trim() : "";
+  const text = task ? closingWords(task).trim() : "";
   if (!task || text === "") return `(step ${step} handed nothing over: ${task?.status ?? "unknown"})`;
   return `<output step="${step}" status="${task.status}">\n${text.replaceAll("</output>", "<\\/output>")}\n</output>`;
 }

@@ -1,9 +1,9 @@
 import type { CrewEventFields, FailureKind } from "../events/crew-event.ts";
 import { runAttempt } from "./attempt.ts";
+import type { TaskEnding } from "./endings.ts";
 import type { TaskSpec } from "./manifest.ts";
 import type { RunLoopParts } from "./run-loop.ts";
 import { type AttemptRecord, type TaskState, taskOf } from "./run-state.ts";
-import type { TaskEnding } from "./task-end.ts";
 
 type EndedAttempt = Extract<AttemptRecord, { status: "ended" }>;
 type RunningTask = Extract<TaskState, { status: "running" }>;
@@ -13,6 +13,9 @@ export type AfterFailure =
   /** Milliseconds. */
   | { again: number; failureKind: FailureKind }
   | { giveUp: true; deadLetter: CrewEventFields["crew.task.deadletter"] | null };
+
+/** Keeps a task that is given up on. False when that was not possible; the user was told why. */
+export type RecordDeadLetter = (taskId: string, letter: CrewEventFields["crew.task.deadletter"]) => Promise<boolean>;
 
 /**
  * A running task through all its attempts, to the way it ends; null when the run was released meanwhile. It goes by
@@ -67,7 +70,8 @@ async function afterAttempt(
     });
     return null;
   }
-  if (next.deadLetter)
+  // what is told has to be on disk; an owner who died in between keeps it once more, and that changes nothing
+  if (next.deadLetter && (await parts.recordDeadLetter(spec.taskId, next.deadLetter)))
     await parts.run.publisher.publish({ type: "crew.task.deadletter", ...place, ...next.deadLetter });
   return { type: "crew.task.failed", status: "failed", error: last.error };
 }

@@ -1,7 +1,7 @@
 import type { CrewEvent, RunOwner } from "../events/crew-event.ts";
 import { createPublisher, type EventBus, type Publisher } from "../events/publisher.ts";
 import { applyEvent } from "../runs/apply-event.ts";
-import type { RunManifest, TaskSpec } from "../runs/manifest.ts";
+import type { KeptResult, RunManifest, TaskSpec } from "../runs/manifest.ts";
 import { initialRunState, type RunState } from "../runs/run-state.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import type { Clock, Files, Log } from "../system/world.ts";
@@ -17,6 +17,10 @@ export interface RunView {
   health: LogHealth;
   degraded: boolean;
   folder: string;
+  /** Of the log's last event; 0 before the first. */
+  seq: number;
+  /** When the log was last written to; wall clock, milliseconds. */
+  writtenAt: number;
 }
 
 /** A run this process may write to once it owns it. */
@@ -82,8 +86,18 @@ export class RunStore {
   async view(runId: string): Promise<RunView> {
     const manifest = await this.#manifest(runId);
     const { state, reader } = await this.#fold(manifest);
-    const health = reader.health;
-    return { manifest, state, health, degraded: isDegraded(health), folder: runPaths(this.crewRoot, runId).folder };
+    const { health, position } = reader;
+    const paths = runPaths(this.crewRoot, runId);
+    const written = await this.#world.files.facts(paths.events);
+    return {
+      manifest,
+      state,
+      health,
+      degraded: isDegraded(health),
+      folder: paths.folder,
+      seq: position.seq,
+      writtenAt: written?.modifiedMs ?? 0,
+    };
   }
 
   /** Ids of the runs that are kept, newest first. */
@@ -194,10 +208,17 @@ async function foldAll(files: Files, events: string, manifest: RunManifest) {
 function parseManifest(text: string): RunManifest | null {
   try {
     const manifest = JSON.parse(text) as RunManifest | null;
-    return Array.isArray(manifest?.tasks) && manifest.tasks.every(isTaskSpec) ? manifest : null;
+    if (!Array.isArray(manifest?.tasks) || !manifest.tasks.every(isTaskSpec)) return null;
+    const kept: unknown = manifest.kept;
+    return typeof kept === "object" && kept !== null && Object.values(kept).every(isKept) ? manifest : null;
   } catch {
     return null;
   }
+}
+
+function isKept(result: Partial<KeptResult> | null): boolean {
+  const { summary, artifacts, fromRunId } = result ?? {};
+  return typeof summary === "string" && Array.isArray(artifacts) && typeof fromRunId === "string";
 }
 
 function isTaskSpec(task: Partial<TaskSpec> | null): boolean {

@@ -95,12 +95,25 @@ function signalQuietly(pid: number, target: number, signal: "SIGTERM" | "SIGKILL
 }
 
 function withEnvironment(name: string, value: string): number[] {
+  if (process.platform === "darwin")
+    return pidsInListing(outputOf("ps", ["-axEww", "-o", "pid=,command="]), name, value).filter(
+      (pid) => pid !== process.pid,
+    );
   if (process.platform !== "linux") return [];
   const wanted = Buffer.from(`\0${name}=${value}\0`).toString("latin1");
-  return readdirSync("/proc")
+  return namesOrNone("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number)
     .filter((pid) => pid !== process.pid && `\0${readOrEmpty(`/proc/${pid}/environ`)}`.includes(wanted));
+}
+
+/** Of lines `pid command environment`, where only blanks end a word. */
+export function pidsInListing(listing: string, name: string, value: string): number[] {
+  const wanted = ` ${name}=${value} `;
+  return listing.split("\n").flatMap((line) => {
+    const pid = /^\s*(\d+) /.exec(line)?.[1];
+    return pid && `${line} `.includes(wanted) ? [Number(pid)] : [];
+  });
 }
 
 function run(command: string, args: string[], options: { cwd: string; timeoutMs: number }): Promise<CommandResult> {
@@ -188,6 +201,7 @@ function outputOf(command: string, args: string[]): string {
     return execFileSync(command, args, {
       encoding: "utf8",
       timeout: identityToolMs,
+      maxBuffer: commandOutputBytesMax,
       // the date of `ps` follows the locale
       env: { PATH: "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C" },
       stdio: ["ignore", "pipe", "ignore"],
@@ -202,6 +216,14 @@ function readOrEmpty(path: string): string {
     return readFileSync(path, "latin1");
   } catch {
     return ""; // ended, or somebody else's
+  }
+}
+
+function namesOrNone(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return []; // too many open files
   }
 }
 

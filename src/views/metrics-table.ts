@@ -8,6 +8,7 @@ import type {
   SeriesLabels,
 } from "../metrics/snapshot.ts";
 import { matchesGlob } from "../system/glob.ts";
+import { clip, columns, pad, padBefore, wrap } from "./text-width.ts";
 import { formatCount, formatDuration, formatUsd } from "./units.ts";
 
 export interface MetricsTableOptions {
@@ -97,7 +98,7 @@ function inUnit(unit: MetricUnit, value: number): string {
 /** One line where it fits; else the value stands below, so that labels which differ late stay apart. */
 function rowLines(row: Row, at: { labelWidth: number; valueWidth: number; width: number }): string[] {
   const { labelWidth, valueWidth, width } = at;
-  const value = row.long ? row.value : row.value.padStart(valueWidth);
+  const value = row.long ? row.value : padBefore(row.value, valueWidth);
   const line = `${pad(row.label, labelWidth)}${GAP}${value}`;
   if (columns(line) <= width) return [line];
   const indented = wrap(row.value, Math.max(1, width - GAP.length), GAP).map((part) => clip(`${GAP}${part}`, width));
@@ -130,46 +131,6 @@ function shared(a: string, b: string): number {
   return length;
 }
 
-/** Lines of whole words, broken only where `separator` stands; a longer word is cut. */
-function wrap(text: string, width: number, separator = " "): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(separator)) {
-    const longer = line === "" ? word : `${line}${separator}${word}`;
-    if (line !== "" && columns(longer) > width) {
-      lines.push(clip(line, width));
-      line = word;
-    } else {
-      line = longer;
-    }
-  }
-  return [...lines, clip(line, width)];
-}
-
 function printable(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "?");
-}
-
-/** Terminal columns, rather too many than too few: beyond the alphabets and plain punctuation a character counts two. */
-function columns(text: string): number {
-  let total = 0;
-  for (const character of text) {
-    const code = character.codePointAt(0) ?? 0;
-    total += code < 0x1100 || (code >= 0x2000 && code <= 0x206f) ? 1 : 2;
-  }
-  return total;
-}
-
-function clip(text: string, width: number): string {
-  if (columns(text) <= width) return text;
-  let kept = "";
-  for (const character of text) {
-    if (columns(kept + character) > width - 1) break;
-    kept += character;
-  }
-  return width > 0 ? `${kept}…` : "";
-}
-
-function pad(text: string, width: number): string {
-  return text + " ".repeat(Math.max(0, width - columns(text)));
 }

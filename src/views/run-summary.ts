@@ -1,6 +1,7 @@
 import type { RunManifest } from "../runs/manifest.ts";
 import type { AttemptRecord, RunState, TaskState } from "../runs/run-state.ts";
-import { cutText, safeText } from "../system/safe-text.ts";
+import { safeText } from "../system/safe-text.ts";
+import { clip, columns, pad, padBefore } from "./text-width.ts";
 import { formatDuration, formatTokens, formatUsd } from "./units.ts";
 
 /** What a reader of a run needs; the host fills it from the store or from a live run. */
@@ -22,17 +23,24 @@ const SIGNS: Readonly<Record<TaskState["status"], string>> = {
   skipped: "–",
 };
 
+const STATUS_COLUMNS = 9;
+
 /** One line a run, newest first as given. */
 export function renderRunList(runs: readonly RunPicture[], now: number, width: number): string[] {
   if (runs.length === 0) return ['No runs yet. Start one with /team-run <team> "<goal>".'];
-  return runs.map(({ state, degraded }) => {
-    const done = state.tasks.filter((task) => task.status === "completed").length;
-    const facts = `${state.status.padEnd(9)} ${done}/${state.tasks.length}  ${runTime(state, now).padStart(7)}  ${formatUsd(state.costUsd).padStart(8)}`;
-    return cutText(
-      `${state.runId}  ${facts}  ${state.team}: ${safeText(state.goal, { multiline: false })}${degraded ? "  (degraded)" : ""}`,
-      width,
-    );
+  const counts = runs.map(({ state }) => taskCount(state));
+  const countWidth = Math.max(...counts.map(columns));
+  return runs.map(({ state, degraded }, at) => {
+    const count = pad(counts[at] ?? "", countWidth);
+    const facts = `${pad(state.status, STATUS_COLUMNS)} ${count}  ${padBefore(runTime(state, now), 7)}  ${padBefore(formatUsd(state.costUsd), 8)}`;
+    const text = safeText(`${state.runId}  ${facts}  ${state.team}: ${state.goal}`, { multiline: false });
+    const mark = degraded ? "  (degraded)" : "";
+    return clip(`${clip(text, Math.max(1, width - columns(mark)))}${mark}`, width);
   });
+}
+
+function taskCount(state: RunState): string {
+  return `${state.tasks.filter((task) => task.status === "completed").length}/${state.tasks.length}`;
 }
 
 /** The whole of a run: head, a line for each task, why it failed, the sums, where it lies. */
@@ -43,26 +51,22 @@ export function renderRun(picture: RunPicture, now: number, width: number): stri
   if (state.reason) lines.push(`reason: ${state.reason}`);
   if (degraded) lines.push("degraded: part of this run's log is unreadable; what is shown is what could be read");
   lines.push(`goal: ${state.goal}`, "");
-  const column = Math.max(...manifest.tasks.map((task) => task.taskId.length));
+  const column = Math.max(...manifest.tasks.map((task) => columns(task.taskId)));
   state.tasks.forEach((task, at) => {
     const after = manifest.tasks[at]?.dependsOn ?? [];
     lines.push(...taskLines(task, after, column, now));
   });
   lines.push("", `tokens ${formatTokens(state.tokens)} · cost ${formatUsd(state.costUsd)} · ${folder}`);
-  return lines.map((line) => cutText(safeText(line, { multiline: false }), width));
+  return lines.map((line) => clip(safeText(line, { multiline: false }), width));
 }
 
 /** A short line for a footer: what goes on now. */
 export function renderRunBrief(state: RunState, now: number): string {
-  const done = state.tasks.filter((task) => task.status === "completed").length;
   const running = state.tasks.filter((task) => task.status === "running").map((task) => task.taskId);
   const what = running.length > 0 ? ` ${running.join(", ")}` : "";
-  return safeText(
-    `${state.team} ${done}/${state.tasks.length}${what} ${runTime(state, now)} ${formatUsd(state.costUsd)}`,
-    {
-      multiline: false,
-    },
-  );
+  return safeText(`${state.team} ${taskCount(state)}${what} ${runTime(state, now)} ${formatUsd(state.costUsd)}`, {
+    multiline: false,
+  });
 }
 
 function runTime(state: RunState, now: number): string {
@@ -70,10 +74,10 @@ function runTime(state: RunState, now: number): string {
 }
 
 function taskLines(task: TaskState, after: readonly string[], column: number, now: number): string[] {
-  const head = `${SIGNS[task.status]} ${task.taskId.padEnd(column)}  ${task.status.padEnd(9)}`;
+  const head = `${SIGNS[task.status]} ${pad(task.taskId, column)}  ${pad(task.status, STATUS_COLUMNS)}`;
   const time = timeOf(task, now);
   if (time === null) return [notBegun(head, task, after)];
-  const parts = [formatDuration(time).padStart(7)];
+  const parts = [padBefore(formatDuration(time), 7)];
   if (task.tokens > 0) parts.push(`${formatTokens(task.tokens)} tokens`, formatUsd(task.costUsd));
   if (task.attempts.length > 1) parts.push(`${task.attempts.length} attempts`);
   const model = lastModel(task.attempts);

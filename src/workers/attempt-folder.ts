@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Files } from "../system/world.ts";
 import type { AttemptState, StepRequest } from "./step-contract.ts";
 
-/** The folder of one attempt and how its files are read by others. Spec section 5. */
+/** The folder of one attempt and how its files are read by others. */
 
 export interface AttemptPaths {
   meta: string;
@@ -76,6 +76,7 @@ function isRunning(value: Record<string, unknown>): boolean {
 function isResult(value: Record<string, unknown>): boolean {
   const metrics = value["metrics"];
   if (!isObject(metrics) || !isObject(metrics["tokens"]) || typeof metrics["costUsd"] !== "number") return false;
+  if (!Array.isArray(metrics["usage"]) || typeof metrics["hostRetries"] !== "number") return false;
   const outcomes = ["completed", "failed", "blocked", "lost", "cancelled"];
   return (
     outcomes.includes(String(value["attemptOutcome"])) &&

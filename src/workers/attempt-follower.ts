@@ -7,6 +7,9 @@ import type { AttemptState, StepResult } from "./step-contract.ts";
 
 const pollMs = 250;
 const progressMs = 250;
+/** Between two looks at a process that is not our child: on some systems each starts a program. */
+const probeMs = 2000;
+const probeHurriedMs = 100;
 const chunkBytes = 1024 * 1024;
 const lineBytesMax = 32 * 1024 * 1024;
 const lineFeed = 10;
@@ -18,11 +21,21 @@ export type AttemptEnd =
   /** The follower was told to stop. */
   | { kind: "stopped"; tally: PiTally; startedAt: string | null };
 
+export type SeenWorker = { workerId: string; pid: number };
+
+export interface AttemptAudience {
+  /** Once, when the attempt's records show who does it or has done it; `startedAt` is ISO 8601 of one at work. */
+  worker(worker: SeenWorker, startedAt: string | null): void;
+  progress(progress: AttemptProgress): void;
+  /** Whether it is our child, whose end we are told (`childGone`). */
+  isOurs(worker: SeenWorker): boolean;
+}
+
 /** Follows an attempt through its files, whoever does it: the owner's side of a new worker and of an adopted one. */
 export class AttemptFollower {
   readonly #world: World;
   readonly #folder: string;
-  readonly #onProgress: (progress: AttemptProgress) => void;
+  readonly #audience: AttemptAudience;
   readonly #stop = new AbortController();
   #wake = new AbortController();
   #childGone = false;
@@ -32,14 +45,17 @@ export class AttemptFollower {
   #tally: PiTally = emptyTally;
   #state: AttemptState | null = null;
   #stateVersion = "";
+  #workerSeen = false;
+  #probed: { atMs: number; found: "alive" | "dead" | "unknown" } | null = null;
+  #probeMs = probeMs;
   readonly #toolStarts = new Map<string, number>();
   #pending: AttemptProgress | null = null;
   #progressAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(world: World, folder: string, onProgress: (progress: AttemptProgress) => void) {
+  constructor(world: World, folder: string, audience: AttemptAudience) {
     this.#world = world;
     this.#folder = folder;
-    this.#onProgress = onProgress;
+    this.#audience = audience;
   }
 
   /** Something has changed: look now. */
@@ -50,6 +66,12 @@ export class AttemptFollower {
   /** The process given the attempt is gone: nothing more will come unless the attempt is another's. */
   childGone(): void {
     this.#childGone = true;
+    this.poke();
+  }
+
+  /** The worker was sent a signal: its end is to be noticed soon. */
+  hurry(): void {
+    this.#probeMs = probeHurriedMs;
     this.poke();
   }
 
@@ -107,7 +129,11 @@ export class AttemptFollower {
 
   #isGone(): boolean {
     const worker = this.worker;
-    return worker ? this.#world.processes.alive(worker) === "dead" : this.#childGone;
+    if (!worker || this.#audience.isOurs(worker)) return this.#childGone;
+    const now = this.#world.clock.monotonicMs();
+    if (!this.#probed || now - this.#probed.atMs >= this.#probeMs)
+      this.#probed = { atMs: now, found: this.#world.processes.alive(worker) };
+    return this.#probed.found === "dead";
   }
 
   async #readState(): Promise<void> {
@@ -116,6 +142,10 @@ export class AttemptFollower {
     if (version === this.#stateVersion) return;
     this.#state = await readAttemptState(this.#world.files, this.#folder);
     this.#stateVersion = version;
+    if (!this.#state || this.#workerSeen) return;
+    this.#workerSeen = true;
+    if (this.#state.status === "running") this.#audience.worker(this.#state, this.#state.startedAt);
+    else this.#audience.worker(this.#state.result.metadata, null);
   }
 
   async #readOutput(): Promise<void> {
@@ -174,7 +204,7 @@ export class AttemptFollower {
     const progress = this.#pending;
     this.#pending = null;
     this.#progressAtMs = now;
-    this.#onProgress(progress);
+    this.#audience.progress(progress);
   }
 }
 

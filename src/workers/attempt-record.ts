@@ -1,8 +1,8 @@
 import { codeOf, invariant, messageOf } from "../system/errors.ts";
-import type { AppendHandle, World } from "../system/world.ts";
-import { attemptId, attemptPaths, eventId, type WorkerHeartbeat } from "./attempt-folder.ts";
+import type { World } from "../system/world.ts";
+import { attemptId, attemptPaths, eventId, readAttemptState, type WorkerHeartbeat } from "./attempt-folder.ts";
+import { AttemptLogs } from "./attempt-logs.ts";
 import type { KindResult } from "./kind.ts";
-import { type LimitedLog, limitedEventLog, limitedTextLog } from "./limited-log.ts";
 import type {
   AttemptMeta,
   AttemptState,
@@ -14,7 +14,6 @@ import type {
 } from "./step-contract.ts";
 
 const heartbeatMs = 5000;
-
 /** The wrapper's pen: it alone writes an attempt's folder. */
 export class AttemptRecord {
   readonly #world: World;
@@ -23,29 +22,30 @@ export class AttemptRecord {
   readonly #startedAtMs: number;
   readonly #startedMonotonicMs: number;
   readonly #events: LifecycleEvent[] = [];
-  readonly #worker: AppendHandle;
-  readonly #stdout: LimitedLog;
-  readonly #stderr: LimitedLog;
+  readonly #logs: AttemptLogs;
   #heartbeat: Disposable | null = null;
   #beats = 0;
   #claimed = false;
 
   /** The folder must be there. */
   constructor(world: World, request: StepRequest, workerId: string) {
-    const paths = attemptPaths(request.runtime.attemptFolder);
     this.#world = world;
     this.#request = request;
     this.#workerId = workerId;
     this.#startedAtMs = world.clock.now();
     this.#startedMonotonicMs = world.clock.monotonicMs();
-    this.#worker = world.files.openAppend(paths.worker);
-    this.#stdout = limitedEventLog(world.files.openAppend(paths.stdout));
-    this.#stderr = limitedTextLog(world.files.openAppend(paths.stderr));
+    this.#logs = new AttemptLogs(world, request.runtime.attemptFolder);
+  }
+
+  /** Whether `state.json` is ours: from then on an end must follow, whatever happens. */
+  get claimed(): boolean {
+    return this.#claimed;
   }
 
   /**
    * Writes what was asked and that it is being done, before any of it is. Rejects with EEXIST when another process has
-   * taken the attempt: `state.json` is made once.
+   * taken the attempt: `state.json` is made once. Rejects also when the attempt was claimed and can't be logged; `claimed`
+   * tells.
    */
   async claim(): Promise<void> {
     const { files, processes } = this.#world;
@@ -58,13 +58,25 @@ export class AttemptRecord {
       startedAt: iso(this.#startedAtMs),
       lastEventSeq: this.#events.length,
     };
-    await Promise.all([
-      files.writeNew(paths.meta, JSON.stringify(meta)).catch(unlessThere),
-      files.writeNew(paths.state, JSON.stringify(state)),
-    ]);
+    await files.writeNew(paths.meta, JSON.stringify(meta)).catch(unlessThere);
+    try {
+      await files.writeNew(paths.state, JSON.stringify(state));
+    } catch (error) {
+      // the folder may refuse its sync after the file is there
+      if (codeOf(error) === "EEXIST" || !(await this.#isOurs())) throw error;
+    }
     this.#claimed = true;
     void this.#beat();
     this.#heartbeat = this.#world.clock.every(heartbeatMs, () => void this.#beat());
+    this.#logs.open();
+  }
+
+  async #isOurs(): Promise<boolean> {
+    const { files, processes } = this.#world;
+    const state = await readAttemptState(files, this.#request.runtime.attemptFolder).catch(() => null);
+    if (state?.status !== "running" || state.workerId !== this.#workerId) return false;
+    const { pid, processStart } = processes.self();
+    return state.pid === pid && state.processStart === processStart;
   }
 
   event(type: LifecycleEventType, detail?: string): void {
@@ -73,15 +85,15 @@ export class AttemptRecord {
     const id = eventId(this.#request.attempt, seq);
     const event: LifecycleEvent = { seq, eventId: id, type, at, ...(detail === undefined ? {} : { detail }) };
     this.#events.push(event);
-    this.#guard(() => this.#worker.write(`${JSON.stringify(event)}\n`));
+    this.#logs.worker(JSON.stringify(event));
   }
 
   stdout(line: string): void {
-    this.#guard(() => this.#stdout.write(`${line}\n`));
+    this.#logs.stdout(line);
   }
 
   stderr(text: string): void {
-    this.#guard(() => this.#stderr.write(text));
+    this.#logs.stderr(text);
   }
 
   /** Writes the end; on disk when it resolves. */
@@ -98,14 +110,14 @@ export class AttemptRecord {
       exitCode: result.exitCode,
       result: step,
     };
-    await Promise.all([this.#worker.sync(), this.#stdout.sync(), this.#stderr.sync()].map(settled));
+    await this.#logs.sync();
     await this.#world.files.writeAtomic(attemptPaths(this.#request.runtime.attemptFolder).state, JSON.stringify(state));
     return step;
   }
 
   close(): void {
     this.#heartbeat?.[Symbol.dispose]();
-    for (const log of [this.#worker, this.#stdout, this.#stderr]) log.close();
+    this.#logs.close();
   }
 
   #stepResult(result: KindResult): StepResult {
@@ -144,11 +156,13 @@ export class AttemptRecord {
       metrics: {
         durationMs,
         lifecycleEventCount: this.#events.length,
-        stdoutChunkCount: this.#stdout.chunks,
-        stderrChunkCount: this.#stderr.chunks,
+        stdoutChunkCount: this.#logs.chunks.stdout,
+        stderrChunkCount: this.#logs.chunks.stderr,
         checkpointCount: 0,
         tokens: result.tokens,
         costUsd: result.costUsd,
+        usage: result.usage,
+        hostRetries: result.hostRetries,
       },
     };
   }
@@ -172,15 +186,6 @@ export class AttemptRecord {
       log.warn("heartbeat not written", { error: messageOf(error) });
     }
   }
-
-  /** A full disk must not end the session that is being recorded; the end of the attempt will show it. */
-  #guard(write: () => void): void {
-    try {
-      write();
-    } catch (error) {
-      this.#world.log.warn("log not written", { error: messageOf(error) });
-    }
-  }
 }
 
 const endEvents: Readonly<Record<StepOutcome, LifecycleEventType>> = {
@@ -202,9 +207,4 @@ function iso(ms: number): string {
 /** A worker that died between its two files has left the same words. */
 function unlessThere(error: unknown): void {
   if (codeOf(error) !== "EEXIST") throw error;
-}
-
-/** The end is what counts; a log that can't be synced has been reported. */
-function settled(work: Promise<unknown>): Promise<unknown> {
-  return work.catch(() => undefined);
 }

@@ -1,4 +1,5 @@
 import type { AttemptOutcome, EventError, FailureKind, TokenCounts } from "../events/crew-event.ts";
+import type { ModelUsage } from "../runs/execute.ts";
 import type { StepRequest } from "./step-contract.ts";
 
 /** How a kind of worker does one attempt inside the wrapper. */
@@ -12,6 +13,8 @@ export interface KindContext {
   stdout(line: string): void;
   /** Text into stderr.log. */
   stderr(text: string): void;
+  /** Something of the attempt may go on within this process: it takes no other. */
+  spoil(): void;
 }
 
 export type StopReason = "timeout" | "cancelled";
@@ -23,6 +26,8 @@ export interface KindResult {
   model: string | null;
   tokens: TokenCounts;
   costUsd: number;
+  usage: readonly ModelUsage[];
+  hostRetries: number;
   exitCode: number | null;
   failureKind: FailureKind | null;
   error: EventError | null;
@@ -36,3 +41,16 @@ export interface AttemptKind {
   /** What is known of an attempt that can't end by itself any more. */
   partial(): KindResult | null;
 }
+
+export const emptyResult: KindResult = {
+  outcome: "failed",
+  summary: "",
+  model: null,
+  tokens: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },
+  costUsd: 0,
+  usage: [],
+  hostRetries: 0,
+  exitCode: null,
+  failureKind: "permanent",
+  error: null,
+};

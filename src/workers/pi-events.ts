@@ -1,5 +1,5 @@
 import type { TokenCounts } from "../events/crew-event.ts";
-import type { AttemptProgress } from "../runs/execute.ts";
+import type { AttemptProgress, ModelUsage } from "../runs/execute.ts";
 import { isObject } from "./attempt-folder.ts";
 
 /**
@@ -7,7 +7,8 @@ import { isObject } from "./attempt-folder.ts";
  * `message_end`, failed tries included; `turn_end` and `agent_end` repeat the same messages and are not counted.
  */
 
-const progressCharsMax = 500;
+/** Whoever shows it masks secrets first and cuts then: what is cut before may be half a secret. */
+const progressCharsMax = 16_000;
 
 export interface ModelUse {
   tokens: TokenCounts;
@@ -24,8 +25,8 @@ export interface PiTally {
   byModel: Readonly<Record<string, ModelUse>>;
   /** Of the last assistant message that had any text. */
   lastText: string;
-  /** Text of the last assistant message; empty when it had none. */
-  finalText: string;
+  /** Whether the last assistant message had any text; `lastText` is then its own. */
+  answered: boolean;
   /** `provider/id` of the last reply; null when there was none. */
   lastModel: string | null;
   stopReason: string | null;
@@ -46,7 +47,7 @@ export const emptyTally: PiTally = {
   costUsd: 0,
   byModel: {},
   lastText: "",
-  finalText: "",
+  answered: false,
   lastModel: null,
   stopReason: null,
   errorMessage: null,
@@ -54,9 +55,12 @@ export const emptyTally: PiTally = {
   hostRetries: 0,
 };
 
-/** Null for whatever is no event line. */
+/** The lines that say something here; the others, which may be long, are not parsed. */
+const TELLING = /^\{"type":"(message_end|tool_execution_start|tool_execution_end|auto_retry_start)"/;
+
+/** Null for whatever is no event line, and for events of which nothing is taken. */
 export function parsePiLine(line: string): PiEvent | null {
-  if (!line.startsWith("{")) return null;
+  if (!TELLING.test(line)) return null;
   try {
     const value: unknown = JSON.parse(line);
     return isObject(value) && typeof value["type"] === "string" ? (value as PiEvent) : null;
@@ -85,12 +89,17 @@ export function foldPiEvent(tally: PiTally, event: PiEvent): PiTally {
     costUsd: tally.costUsd + usage.costUsd,
     byModel: { ...tally.byModel, [model]: use },
     lastText: text || tally.lastText,
-    finalText: text,
+    answered: text !== "",
     lastModel: model,
     stopReason,
     errorMessage: typeof message["errorMessage"] === "string" ? message["errorMessage"] : null,
     turns: tally.turns + (stopReason === "error" ? 0 : 1),
   };
+}
+
+/** By model, in the order of first use. */
+export function usageByModel(tally: PiTally): ModelUsage[] {
+  return Object.entries(tally.byModel).map(([model, { tokens, costUsd }]) => ({ model, tokens, costUsd }));
 }
 
 /** The tally of a whole text of lines. */
@@ -113,6 +122,28 @@ export function progressOf(event: PiEvent): { progress: AttemptProgress; toolCal
   const message = assistantMessageOf(event);
   const text = message ? textOf(message) : "";
   return text ? { progress: { text: text.slice(0, progressCharsMax) }, toolCallId: null } : null;
+}
+
+/** Of the events that are logged, what is: a key that others repeat in full is left out. */
+const loggedKeys: Readonly<Record<string, readonly string[]>> = {
+  message_end: ["message"],
+  tool_execution_start: ["toolCallId", "toolName"],
+  tool_execution_end: ["toolCallId", "toolName", "isError"],
+  agent_start: [],
+  agent_end: [],
+  turn_end: [],
+  auto_retry_start: ["attempt", "maxAttempts", "delayMs", "errorMessage"],
+  auto_retry_end: ["success", "attempt", "finalError"],
+  compaction_start: ["reason"],
+  compaction_end: ["reason", "aborted", "willRetry", "errorMessage"],
+};
+
+/** The line of `stdout.log` for an event, its type in front; null for what is not logged, such as partial output. */
+export function logLineOf(event: PiEvent): string | null {
+  const keys = Object.hasOwn(loggedKeys, event.type) ? loggedKeys[event.type] : undefined;
+  if (!keys) return null;
+  const kept = keys.flatMap((key) => (key in event ? [[key, event[key]] as const] : []));
+  return JSON.stringify({ type: event.type, ...Object.fromEntries(kept) });
 }
 
 function assistantMessageOf(event: PiEvent): Record<string, unknown> | null {

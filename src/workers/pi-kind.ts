@@ -1,14 +1,15 @@
-import { join } from "node:path";
 import { messageOf, UserError } from "../system/errors.ts";
-import type { Files } from "../system/world.ts";
+import type { Clock, Files } from "../system/world.ts";
 import type { AttemptKind, KindContext, KindResult } from "./kind.ts";
-import { emptyTally, foldPiEvent, type PiEvent, type PiTally } from "./pi-events.ts";
+import { emptyTally, foldPiEvent, logLineOf, type PiEvent, type PiTally, usageByModel } from "./pi-events.ts";
 import { blocked, failed, judgePiEnd, type PiVerdict, type StopCause } from "./pi-outcome.ts";
 import { type OpenSession, openSession, type PreparedServices, prepareServices, requireSdk } from "./pi-session.ts";
+import { resourceFingerprint } from "./resource-fingerprint.ts";
 import { type RetryAfterWatch, watchRetryAfter } from "./retry-after.ts";
 import type { StepRequest } from "./step-contract.ts";
 
 export interface PiKindOptions {
+  clock: Clock;
   files: Files;
   loadHost(): Promise<unknown>;
   agentDir: string;
@@ -28,8 +29,9 @@ export function createPiKind(options: PiKindOptions): AttemptKind {
   let prepared: Prepared | null = null;
   let current: PiAttempt | null = null;
 
+  const fingerprintOf = (cwd: string) => resourceFingerprint(options.files, options.agentDir, cwd);
   const make = async (cwd: string): Promise<Prepared> => {
-    const fingerprint = await fingerprintOf(options, cwd);
+    const fingerprint = await fingerprintOf(cwd);
     const services = options.loadHost().then((module) => prepareServices(requireSdk(module), { ...options, cwd }));
     services.catch(() => undefined); // told to whoever takes it
     return { cwd, fingerprint, services };
@@ -37,7 +39,7 @@ export function createPiKind(options: PiKindOptions): AttemptKind {
   const take = async (cwd: string): Promise<PreparedServices> => {
     const ahead = prepared;
     prepared = null;
-    const fits = ahead?.cwd === cwd && ahead.fingerprint === (await fingerprintOf(options, cwd));
+    const fits = ahead?.cwd === cwd && ahead.fingerprint === (await fingerprintOf(cwd));
     return await (ahead && fits ? ahead : await make(cwd)).services;
   };
 
@@ -47,7 +49,7 @@ export function createPiKind(options: PiKindOptions): AttemptKind {
       await prepared.services.catch(() => undefined);
     },
     run: async (request, context) => {
-      const attempt = new PiAttempt(request, context);
+      const attempt = new PiAttempt(options.clock, request, context);
       current = attempt;
       const result = await attempt.run(take);
       current = null;
@@ -57,23 +59,15 @@ export function createPiKind(options: PiKindOptions): AttemptKind {
   };
 }
 
-/** Changes when the user's settings, models or keys do: then services made ahead are stale. */
-async function fingerprintOf({ files, agentDir }: PiKindOptions, cwd: string): Promise<string> {
-  const paths = [
-    ...["settings.json", "models.json", "auth.json", "trust.json"].map((name) => join(agentDir, name)),
-    join(cwd, ".pi", "settings.json"),
-  ];
-  const facts = await Promise.all(paths.map((path) => files.facts(path)));
-  return facts.map((fact) => (fact ? `${fact.inode}:${fact.bytes}:${fact.modifiedMs}` : "-")).join(" ");
-}
-
 class PiAttempt {
+  readonly #clock: Clock;
   readonly #request: StepRequest;
   readonly #context: KindContext;
   #tally: PiTally = emptyTally;
   #stopCause: StopCause = null;
 
-  constructor(request: StepRequest, context: KindContext) {
+  constructor(clock: Clock, request: StepRequest, context: KindContext) {
+    this.#clock = clock;
     this.#request = request;
     this.#context = context;
   }
@@ -88,7 +82,7 @@ class PiAttempt {
     let open: OpenSession | null = null;
     try {
       const services = await take(this.#request.runtime.worktreePath);
-      open = await openSession(services, pi.agent, (text) => this.#context.stderr(`${text}\n`));
+      open = await openSession(services, pi.agent, (text) => this.#context.stderr(`${text}\n`), this.#clock);
     } catch (error) {
       await this.#context.claimed;
       return this.#result(setupFailure(error));
@@ -108,7 +102,7 @@ class PiAttempt {
         }),
       );
     } finally {
-      await open.close();
+      if (!(await open.close())) this.#context.spoil();
     }
   }
 
@@ -150,15 +144,15 @@ class PiAttempt {
   }
 
   #take(event: PiEvent): void {
-    if (event.type === "message_update") return;
     this.#tally = foldPiEvent(this.#tally, event);
-    const { messages: _repeated, ...line } = event;
-    this.#context.stdout(JSON.stringify(event.type === "agent_end" ? line : event));
+    const line = logLineOf(event);
+    if (line !== null) this.#context.stdout(line);
   }
 
   #result(verdict: PiVerdict): KindResult {
-    const { lastText, lastModel, tokens, costUsd } = this.#tally;
-    return { ...verdict, summary: lastText, model: lastModel, tokens, costUsd };
+    const { lastText, lastModel, tokens, costUsd, hostRetries } = this.#tally;
+    const usage = usageByModel(this.#tally);
+    return { ...verdict, summary: lastText, model: lastModel, tokens, costUsd, usage, hostRetries };
   }
 }
 

@@ -1,9 +1,10 @@
 import type { AttemptOutcome, EventError, FailureKind } from "../events/crew-event.ts";
 import type { PiTally } from "./pi-events.ts";
 
-/** How a pi attempt ended, judged from what the host said. Spec sections 5 and 6. */
+/** How a pi attempt ended, judged from what the host said. */
 
-const errorCharsMax = 2000;
+/** Whoever shows it masks secrets first and cuts then: what is cut before may be half a secret. */
+const errorCharsMax = 16_000;
 /** The exit code of `timeout(1)`. */
 const timeoutExitCode = 124;
 
@@ -50,7 +51,10 @@ export function judgePiEnd(end: PiEnd): PiVerdict {
   if (tally.stopReason === "aborted") return cancelled(tally.errorMessage ?? "The session was aborted.");
   if (tally.stopReason === "length")
     return failed("permanent", "output-length", "The model's reply was cut at its output limit.");
-  return judgeWords(tally.finalText);
+  // tools were used, nothing was said: another try most likely speaks, and a next step would have nothing to go by
+  if (!tally.answered)
+    return failed("transient", "no-answer", "The agent ended without an answer: its last reply was empty.");
+  return judgeWords(tally.lastText);
 }
 
 /** Only a status of its own counts, not digits within an id. */

@@ -1,5 +1,6 @@
 import type { TaskAgent } from "../runs/manifest.ts";
 import { messageOf, UserError } from "../system/errors.ts";
+import type { Clock } from "../system/world.ts";
 import { chooseModel, type HostModel } from "./pi-models.ts";
 
 /**
@@ -88,9 +89,13 @@ export interface PreparedServices {
   readonly warnings: readonly string[];
 }
 
+/** For the user's extensions to put their things in order. */
+const closeMs = 2000;
+
 export interface OpenSession {
   readonly session: HostSession;
-  close(): Promise<void>;
+  /** False when something of the session may go on within this process. Never rejects. */
+  close(): Promise<boolean>;
 }
 
 export function requireSdk(module: unknown): HostSdk {
@@ -142,11 +147,15 @@ function extendSession(api: ExtensionApi, inline: InlineState): void {
   });
 }
 
-/** A session of the agent, not asked anything yet. Throws a UserError when the agent can't have what it wants. */
+/**
+ * A session of the agent, not asked anything yet. Throws a UserError when the agent can't have what it wants; what was
+ * opened until then is closed, and `close` awaited.
+ */
 export async function openSession(
   prepared: PreparedServices,
   agent: TaskAgent,
   onWarning: (text: string) => void,
+  clock: Clock,
 ): Promise<OpenSession> {
   const { sdk, services, inline, cwd } = prepared;
   for (const warning of prepared.warnings) onWarning(warning);
@@ -164,24 +173,50 @@ export async function openSession(
     ...(thinking ? { thinkingLevel: thinking } : {}),
     ...(tools ? { tools } : {}),
   });
-  await session.bindExtensions({
-    mode: "json",
-    onError: ({ extensionPath, error }) => onWarning(`Extension error (${extensionPath}): ${error}`),
-  });
-  if (agent.disallowedTools.length > 0)
-    session.setActiveToolsByName(session.getActiveToolNames().filter((name) => !agent.disallowedTools.includes(name)));
-  return { session, close: () => closeSession(session, onWarning) };
+  const close = () => closeSession(session, onWarning, clock);
+  try {
+    await session.bindExtensions({
+      mode: "json",
+      onError: ({ extensionPath, error }) => onWarning(`Extension error (${extensionPath}): ${error}`),
+    });
+    const { disallowedTools } = agent;
+    if (disallowedTools.length > 0)
+      session.setActiveToolsByName(session.getActiveToolNames().filter((name) => !disallowedTools.includes(name)));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { session, close };
 }
 
 /** `dispose` alone tells the user's extensions nothing; they may hold timers and sockets. */
-async function closeSession(session: HostSession, onWarning: (text: string) => void): Promise<void> {
+async function closeSession(session: HostSession, onWarning: (text: string) => void, clock: Clock): Promise<boolean> {
+  const clean = (await told(session, onWarning, clock)) === "told";
   try {
-    const event = { type: "session_shutdown", reason: "quit" };
-    if (session.extensionRunner.hasHandlers(event.type)) await session.extensionRunner.emit(event);
+    session.dispose();
+    return clean;
   } catch (error) {
-    onWarning(`The session did not close cleanly: ${messageOf(error)}`);
+    onWarning(`The session could not be disposed of: ${messageOf(error)}`);
+    return false;
   }
-  session.dispose();
+}
+
+async function told(session: HostSession, onWarning: (text: string) => void, clock: Clock): Promise<"told" | "hung"> {
+  const event = { type: "session_shutdown", reason: "quit" };
+  const tell = async (): Promise<"told"> => {
+    try {
+      if (session.extensionRunner.hasHandlers(event.type)) await session.extensionRunner.emit(event);
+    } catch (error) {
+      onWarning(`The session did not close cleanly: ${messageOf(error)}`);
+    }
+    return "told";
+  };
+  const over = new AbortController();
+  const hung = clock.sleep(closeMs, over.signal).then(() => "hung" as const);
+  const end = await Promise.race([tell(), hung]);
+  over.abort();
+  if (end === "hung") onWarning(`An extension did not answer session_shutdown within ${closeMs} ms.`);
+  return end;
 }
 
 async function availableModels(services: HostServices): Promise<readonly HostModel[]> {

@@ -1,8 +1,9 @@
 import type { AttemptOutcome, EventError, FailureKind, TokenCounts, WorkerKind } from "../events/crew-event.ts";
+import type { ModelUsage } from "../runs/execute.ts";
 import type { TaskAgent } from "../runs/manifest.ts";
 import type { ProcessIdentity } from "../system/world.ts";
 
-/** One attempt as a serialisable contract, the same here and on another machine. Spec section 5. */
+/** One attempt as a serialisable contract, the same here and on another machine. */
 
 export interface StepRequest {
   taskId: string;
@@ -89,6 +90,8 @@ export interface StepResult {
     checkpointCount: number;
     tokens: TokenCounts;
     costUsd: number;
+    usage: readonly ModelUsage[];
+    hostRetries: number;
   };
 }
 

@@ -21,6 +21,7 @@ export function main(start: {
       throw new UserError("host-sdk", message, { cause: error });
     });
   const pi = createPiKind({
+    clock: world.clock,
     files: world.files,
     loadHost,
     agentDir: options.agentDir,

@@ -3,6 +3,9 @@ import type { StepRequest } from "./step-contract.ts";
 
 /** What an owner and a wrapper say to each other; the files tell everything that must not be lost. */
 
+/** From an abort until the attempt's end is written without it and its processes are killed, milliseconds. */
+export const stopGraceMs = 3000;
+
 export type OwnerMessage =
   | { type: "attempt"; request: StepRequest; workerId: string }
   | { type: "cancel"; reason: string }

@@ -4,15 +4,13 @@ import type { World } from "../system/world.ts";
 import { attemptTags } from "./attempt-folder.ts";
 import { endTagged } from "./attempt-processes.ts";
 import { AttemptRecord } from "./attempt-record.ts";
-import type { AttemptKind, KindContext, KindResult, StopReason } from "./kind.ts";
+import { type AttemptKind, emptyResult, type KindContext, type KindResult, type StopReason } from "./kind.ts";
+import { runWithinLimit } from "./limited-run.ts";
 import { blocked, failed } from "./pi-outcome.ts";
 import type { StepRequest } from "./step-contract.ts";
 import type { OwnerMessage, WrapperMessage } from "./wrapper-messages.ts";
 
-/** From an abort until the attempt's processes are killed and its end is written without it. */
-const graceMs = 3000;
 const sweepMaxMs = 1000;
-const timerMsMax = 2 ** 31 - 1;
 const endTries = 3;
 const endRetryMs = 500;
 
@@ -90,9 +88,12 @@ export class WorkerHost {
       attempt.crashed ??= { ...base, ...failed("transient", "worker-crashed", messageOf(error)) };
       attempt.record.stderr(`${error instanceof Error ? error.stack : String(error)}\n`);
       attempt.stop.abort("cancelled");
-      await this.#sweep(attempt);
-      await this.#recordEnd(attempt, attempt.crashed);
-      await this.#sweep(attempt);
+      // what carries the attempt's tag is another worker's until it is claimed
+      if (attempt.record.claimed) {
+        await this.#sweep(attempt);
+        await this.#recordEnd(attempt, attempt.crashed);
+        await this.#sweep(attempt);
+      }
     }
     this.#process.exit(1);
   }
@@ -106,15 +107,13 @@ export class WorkerHost {
   }
 
   async #work(request: StepRequest, workerId: string): Promise<void> {
-    const { files } = this.#world;
-    let record: AttemptRecord;
     try {
-      await files.makeFolder(request.runtime.attemptFolder);
-      record = new AttemptRecord(this.#world, request, workerId);
+      await this.#world.files.makeFolder(request.runtime.attemptFolder);
     } catch (error) {
       this.#tellEnded(`the attempt's folder can't be written: ${messageOf(error)}`);
       return;
     }
+    const record = new AttemptRecord(this.#world, request, workerId);
     const attempt: Attempt = { request, workerId, stop: new AbortController(), record, crashed: null, recorded: null };
     this.#current = attempt;
     const refused = await this.#attempt(attempt);
@@ -140,77 +139,54 @@ export class WorkerHost {
     const leave = this.#process.enter(environment, request.runtime.worktreePath, (text) => record.stderr(text));
     try {
       const result = await this.#run(attempt, claimed);
+      await claimed;
       leave();
       const left = await this.#sweep(attempt);
       if (left > 0) record.stderr(`[ended ${left} processes left by the attempt]\n`);
       await this.#recordEnd(attempt, result);
       return null;
     } catch (error) {
+      leave();
+      await claimed.catch(() => undefined);
+      if (record.claimed) {
+        await this.#fail(attempt, error);
+        return null;
+      }
       const taken = codeOf(error) === "EEXIST";
       return taken ? "the attempt is another worker's" : `the attempt could not be recorded: ${messageOf(error)}`;
-    } finally {
-      leave();
     }
+  }
+
+  /** The attempt is ours on disk and can't go on: without an end it would be taken for running as long as we live. */
+  async #fail(attempt: Attempt, error: unknown): Promise<void> {
+    this.#ending = true;
+    const base = this.#kinds[attempt.request.workerKind]?.partial() ?? emptyResult;
+    await this.#sweep(attempt);
+    await this.#recordEnd(attempt, { ...base, ...failed("transient", "worker-crashed", messageOf(error)) });
   }
 
   async #run(attempt: Attempt, claimed: Promise<void>): Promise<KindResult> {
-    const { clock } = this.#world;
     const { request, stop, record } = attempt;
     const kind = this.#kinds[request.workerKind];
-    const over = new AbortController();
-    // keeps the process alive: the model's socket may be all there is, and a hung promise not even that
-    void clock.sleep(timerMsMax, over.signal);
-    const limitMs = request.timeoutSec === null ? timerMsMax : Math.min(request.timeoutSec * 1000, timerMsMax);
-    const timer = clock.after(limitMs, () => stop.abort("timeout"));
-    try {
-      if (!kind) {
-        await claimed;
-        return {
-          ...emptyResult,
-          ...blocked("worker-kind", `This worker can't do steps of kind ${request.workerKind}.`),
-        };
-      }
-      record.event("worker_started", request.workerKind);
-      const context: KindContext = {
-        signal: stop.signal,
-        claimed,
-        stdout: (line) => {
-          record.stdout(line);
-          this.#process.tell({ type: "changed" });
-        },
-        stderr: (text) => record.stderr(text),
-      };
-      const run = kind.run(request, context);
-      return (await Promise.race([run, this.#afterGrace(stop.signal, over.signal)])) ?? this.#abandon(attempt, kind);
-    } finally {
-      timer[Symbol.dispose]();
-      over.abort();
+    if (!kind) {
+      await claimed;
+      const message = `This worker can't do steps of kind ${request.workerKind}.`;
+      return { ...emptyResult, ...blocked("worker-kind", message) };
     }
-  }
-
-  /** Resolves with null when an abort got no answer in time. */
-  async #afterGrace(stopped: AbortSignal, over: AbortSignal): Promise<null> {
-    await new Promise<void>((resolve) => {
-      if (stopped.aborted) resolve();
-      stopped.addEventListener("abort", () => resolve(), { once: true });
-    });
-    await this.#world.clock.sleep(graceMs, over);
-    return null;
-  }
-
-  /** The session hangs in code of ours or an extension's: its end is written for it, and this process is not used again. */
-  #abandon(attempt: Attempt, kind: AttemptKind): KindResult {
-    this.#ending = true;
-    const base = kind.partial() ?? emptyResult;
-    const { timeoutSec } = attempt.request;
-    if (attempt.stop.signal.reason === "timeout")
-      return {
-        ...base,
-        ...failed("transient", "timeout", `No end within timeoutSec ${timeoutSec ?? 0}; it did not stop when told.`),
-        exitCode: 124,
-      };
-    const message = "The attempt was cancelled; it did not stop when told.";
-    return { ...base, outcome: "cancelled", failureKind: "cancelled", error: { kind: "cancelled", message } };
+    record.event("worker_started", request.workerKind);
+    const context: KindContext = {
+      signal: stop.signal,
+      claimed,
+      stdout: (line) => {
+        record.stdout(line);
+        this.#process.tell({ type: "changed" });
+      },
+      stderr: (text) => record.stderr(text),
+      spoil: () => {
+        this.#ending = true;
+      },
+    };
+    return await runWithinLimit(this.#world.clock, kind, request, stop, context);
   }
 
   #sweep({ request, workerId }: Attempt): Promise<number> {
@@ -236,14 +212,3 @@ export class WorkerHost {
     }
   }
 }
-
-const emptyResult: KindResult = {
-  outcome: "failed",
-  summary: "",
-  model: null,
-  tokens: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },
-  costUsd: 0,
-  exitCode: null,
-  failureKind: "permanent",
-  error: null,
-};

@@ -133,6 +133,7 @@ function orderOf(
       cwd: fields.cwd ?? folder.project,
       maxConcurrency: 2,
       tasks: [task],
+      kept: {},
       definitionHashes: {},
     },
     task,

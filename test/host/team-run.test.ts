@@ -39,13 +39,21 @@ async function say(host: RpcHost, command: string): Promise<string> {
 
 describe("a team in the real host", () => {
   it("runs tasks in the order of their dependencies, independent ones side by side", async () => {
-    const rig = await makeRig(
-      teamReplies(
-        { action: "run", team: "diamond", goal: "build it" },
-        { b: () => ({ text: "b is done", delayMs: 700 }), c: () => ({ text: "c is done", delayMs: 700 }) },
-      ),
-      { files: diamondFiles },
-    );
+    // each of the two is answered only when both have asked: one after the other would never end
+    let asking = 0;
+    let bothAsked: () => void = () => undefined;
+    const both = new Promise<void>((resolve) => {
+      bothAsked = resolve;
+    });
+    const together = (text: string) => async () => {
+      if (++asking === 2) bothAsked();
+      await both;
+      return { text };
+    };
+    const steps = { b: together("b is done"), c: together("c is done") };
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build it" }, steps), {
+      files: diamondFiles,
+    });
     const host = await rig.rpc({ extensions: [PACKAGE] });
     await host.prompt("let the team do it");
     const { events } = await onlyRun(rig);

@@ -65,6 +65,7 @@ async function driver(
     correlation: createCorrelation(),
     redact,
     afterFailure: () => ({ giveUp: true, deadLetter: null }),
+    recordDeadLetter: async () => true,
   });
   return { run, loop, told };
 }
@@ -331,6 +332,7 @@ describe("cancelling", () => {
         newWorkerId: () => "w",
         correlation: createCorrelation(),
         afterFailure: () => ({ giveUp: true, deadLetter: null }),
+        recordDeadLetter: async () => true,
         redact: (text) => text,
       });
       // the moment an event is told, and a moment later

@@ -350,6 +350,8 @@ describe("finding a run", () => {
       JSON.stringify({ schemaVersion: 1, runId: IDS[0] }),
       JSON.stringify({ schemaVersion: 1, runId: IDS[0], tasks: [null] }),
       JSON.stringify({ schemaVersion: 1, runId: IDS[0], tasks: [{ taskId: "a" }] }),
+      good.replace('"kept": {}', '"kept": null'),
+      good.replace('"kept": {}', '"kept": {"a":{"summary":"s","artifacts":[]}}'),
     ]) {
       writeFileSync(join(folder, "manifest.json"), bad);
       for (const use of [() => store.view(IDS[0] ?? ""), () => store.open(IDS[0] ?? "", keepingBus().bus)]) {

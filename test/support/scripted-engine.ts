@@ -9,6 +9,8 @@ export function attemptReport(changes: Partial<AttemptReport> = {}): AttemptRepo
     model: null,
     tokens: { input: 1, output: 2, cacheRead: 3, cacheWrite: 4 },
     costUsd: 0.25,
+    usage: [],
+    hostRetries: 0,
     exitCode: 0,
     failureKind: null,
     error: null,

@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { emptyTally, foldPiEvent, foldPiLines, parsePiLine, progressOf } from "../../src/workers/pi-events.ts";
+import {
+  emptyTally,
+  foldPiEvent,
+  foldPiLines,
+  logLineOf,
+  parsePiLine,
+  progressOf,
+  usageByModel,
+} from "../../src/workers/pi-events.ts";
 
 const reply = (fields: Record<string, unknown> = {}) => ({
   role: "assistant",
@@ -35,7 +43,7 @@ describe("the tally of the host's event lines", () => {
     });
     expect(tally).toMatchObject({
       lastText: "hi",
-      finalText: "",
+      answered: false,
       lastModel: "mock/m2",
       stopReason: "error",
       errorMessage: "503",
@@ -58,6 +66,49 @@ describe("the tally of the host's event lines", () => {
     ];
     const tally = strange.map(parsePiLine).reduce((sum, event) => (event ? foldPiEvent(sum, event) : sum), emptyTally);
     expect(tally).toMatchObject({ tokens: { input: 0, output: 0 }, costUsd: 0, lastText: "text" });
+  });
+
+  it("attributes usage to each model, in the order of use", () => {
+    const tally = foldPiLines(
+      ["m1", "m2", "m1"].map((model) => line("message_end", { message: reply({ model }) })).join("\n"),
+    );
+    expect(usageByModel(tally)).toEqual([
+      { model: "mock/m1", tokens: { input: 20, output: 4, cacheRead: 6, cacheWrite: 8 }, costUsd: 0.5 },
+      { model: "mock/m2", tokens: { input: 10, output: 2, cacheRead: 3, cacheWrite: 4 }, costUsd: 0.25 },
+    ]);
+  });
+
+  it("logs each fact once, its type in front, and nothing that is partial", () => {
+    const big = "x".repeat(50_000);
+    const logged = (type: string, fields: Record<string, unknown>) => logLineOf({ type, ...fields });
+    for (const type of [
+      "tool_execution_update",
+      "message_update",
+      "message_start",
+      "turn_start",
+      "something_new",
+      "constructor",
+    ])
+      expect(logged(type, { partialResult: big, message: reply() }), type).toBeNull();
+    expect(logged("turn_end", { message: reply(), toolResults: [big] })).toBe('{"type":"turn_end"}');
+    expect(logged("agent_end", { messages: [reply()] })).toBe('{"type":"agent_end"}');
+    expect(
+      logLineOf({ toolName: "bash", result: big, toolCallId: "c", isError: false, type: "tool_execution_end" }),
+    ).toBe('{"type":"tool_execution_end","toolCallId":"c","toolName":"bash","isError":false}');
+    expect(parsePiLine(logged("message_end", { message: reply() }) ?? "")).toEqual({
+      type: "message_end",
+      message: reply(),
+    });
+  });
+
+  it("does not parse what says nothing here", () => {
+    expect(parsePiLine(line("tool_execution_update", { partialResult: "x" }))).toBeNull();
+    expect(parsePiLine(line("turn_end", {}))).toBeNull();
+  });
+
+  it("hands words on whole: they are cut when their secrets are masked", () => {
+    const text = "y".repeat(3000);
+    expect(progressOf({ type: "message_end", message: reply({ content: text }) })?.progress.text).toBe(text);
   });
 
   it("shows tools and words", () => {

@@ -50,9 +50,16 @@ describe("the end of a pi attempt", () => {
     ["VERDICT: changes-needed", "completed"],
     ["The verdict: failure is an option", "completed"],
     ["VERDICT: FAILING is not a word", "completed"],
-    ["", "completed"],
-  ])("reads the words %j as %s", (finalText, outcome) => {
-    expect(end({ finalText }).outcome).toBe(outcome);
+  ])("reads the words %j as %s", (lastText, outcome) => {
+    expect(end({ answered: true, lastText }).outcome).toBe(outcome);
+  });
+
+  it("is a failure worth another try when the last reply says nothing, whatever was said before", () => {
+    expect(end({ answered: false, lastText: "Looking.\nVERDICT: pass" })).toMatchObject({
+      outcome: "failed",
+      failureKind: "transient",
+      error: { kind: "no-answer" },
+    });
   });
 
   it("puts our own reason first", () => {
@@ -84,6 +91,6 @@ describe("the end of a pi attempt", () => {
     expect(end({ stopReason: "length" })).toMatchObject({ outcome: "failed", failureKind: "permanent" });
     expect(end({ stopReason: null })).toMatchObject({ outcome: "failed", error: { kind: "no-reply" } });
     expect(end({}, { thrown: "No API key found" })).toMatchObject({ outcome: "failed", failureKind: "permanent" });
-    expect(end({ stopReason: "error", errorMessage: "x".repeat(5000) }).error?.message).toHaveLength(2000);
+    expect(end({ stopReason: "error", errorMessage: "x".repeat(50_000) }).error?.message).toHaveLength(16_000);
   });
 });

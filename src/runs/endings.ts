@@ -1,6 +1,6 @@
 import type { EventError, NewEvent } from "../events/crew-event.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
-import type { TaskState } from "./run-state.ts";
+import type { RunState, TaskState } from "./run-state.ts";
 
 export type TaskEnding = { error: EventError | null } & (
   | { type: "crew.task.completed"; status: "completed" }
@@ -36,4 +36,26 @@ export function taskEndEvent(
     ...(status === "completed" && ended ? { artifacts: [...ended.artifacts] } : {}),
     ...(error === null ? {} : { error }),
   };
+}
+
+/** The event that tells a run's end, with all its tasks counted in. Pure. */
+export function runEndEvent(
+  manifest: RunManifest,
+  state: RunState,
+  { status, reason }: { status: "completed" | "failed" | "cancelled"; reason: string | null },
+  now: number,
+): NewEvent {
+  const fields = {
+    team: manifest.team,
+    workflow: manifest.workflow,
+    taskCount: state.tasks.length,
+    // the wall clock may have been set back meanwhile
+    durationMs: state.startedAt === null ? 0 : Math.max(0, now - state.startedAt),
+    tokens: state.tokens,
+    costUsd: state.costUsd,
+    ...(reason === null ? {} : { reason }),
+  };
+  if (status === "cancelled") return { type: "crew.run.cancelled", status, ...fields };
+  if (status === "failed") return { type: "crew.run.failed", status, ...fields };
+  return { type: "crew.run.completed", status, ...fields };
 }

@@ -1,0 +1,53 @@
+import type { AttemptOrder, AttemptReport } from "../runs/execute.ts";
+import { messageOf } from "../system/errors.ts";
+import type { World } from "../system/world.ts";
+import { attemptPaths, attemptTags, isObject, readAttemptState } from "../workers/attempt-folder.ts";
+import { endTagged } from "../workers/attempt-processes.ts";
+import { emptyTally } from "../workers/pi-events.ts";
+import type { AttemptState } from "../workers/step-contract.ts";
+import { reportOfRemains } from "./attempt-report.ts";
+
+const readTries = 4;
+const readPauseMs = 150;
+const sweepMaxMs = 1000;
+
+/** The state of an attempt that a former owner may have started. A disk or a descriptor may be missing for a moment. */
+export async function readPatiently(
+  { files, clock }: World,
+  folder: string,
+): Promise<{ state: AttemptState | null } | { error: unknown }> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return { state: await readAttemptState(files, folder) };
+    } catch (error) {
+      if (tries === readTries) return { error };
+      await clock.sleep(readPauseMs);
+    }
+  }
+}
+
+/** Nobody can tell whether a worker is at it: what shows itself as one is ended before the attempt is given up. */
+export async function endUnreadable(
+  world: World,
+  order: AttemptOrder,
+  workerId: string,
+  error: unknown,
+): Promise<AttemptReport> {
+  const { manifest, task, attempt, folder } = order;
+  await endByHeartbeat(world, folder);
+  await endTagged(world, attemptTags({ runId: manifest.runId, taskId: task.taskId, attempt }, workerId), sweepMaxMs);
+  const message = `The attempt's state can't be read: ${messageOf(error)}. What was left of it was ended.`;
+  return reportOfRemains("attempt-unreadable", emptyTally, 0, message);
+}
+
+/** The wrapper carries no tag of the attempt; its heartbeat names it, with the start time that proves it. */
+async function endByHeartbeat({ files, processes }: World, folder: string): Promise<void> {
+  try {
+    const beat: unknown = JSON.parse((await files.readText(attemptPaths(folder).heartbeat)) ?? "null");
+    if (!isObject(beat) || typeof beat["pid"] !== "number" || typeof beat["processStart"] !== "string") return;
+    const { pid, processStart } = { pid: beat["pid"], processStart: beat["processStart"] };
+    if (processes.alive({ ...processes.self(), pid, processStart }) === "alive") processes.killGroup(pid, "SIGKILL");
+  } catch {
+    // as unreadable as the state
+  }
+}

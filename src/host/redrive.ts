@@ -1,0 +1,104 @@
+import { continuedManifest, redrivenTasks, withChangedTask } from "../runs/resume.ts";
+import { taskOf } from "../runs/run-state.ts";
+import type { DeadLetter } from "../store/dead-letter-lines.ts";
+import type { RunView } from "../store/run-store.ts";
+import { messageOf, UserError } from "../system/errors.ts";
+import { type ContinuedRun, continuedAs, endedRun, newRun, saidBefore, saidOf } from "./resume-run.ts";
+import type { RunService } from "./run-service.ts";
+import type { Session } from "./session.ts";
+
+/** What is to run again. */
+export type RedriveTarget = { deadLetterId: string } | { run: string; taskId: string };
+
+/** How the task is asked for this time; null changes nothing. */
+export interface RedriveChanges {
+  model: string | null;
+  prompt: string | null;
+}
+
+/**
+ * Runs a task that was given up, and what depends on it, as a new run. The letter is marked first, so that two
+ * redrives never do the same work; `crew.task.redriven` stands in the new run's log, since nobody owns the old one.
+ */
+export async function redriveTask(
+  session: Session,
+  target: RedriveTarget,
+  changes: RedriveChanges,
+): Promise<ContinuedRun> {
+  const runs = await session.runs();
+  const letter = "deadLetterId" in target ? await openLetter(runs, target.deadLetterId) : null;
+  const runId = letter ? letter.runId : await runs.store.find("run" in target ? target.run : "");
+  const taskId = letter ? letter.taskId : "taskId" in target ? target.taskId : "";
+  const old = await endedRun(runs, runId);
+  checkTask(old, taskId, changes);
+  const again = redrivenTasks(old, taskId);
+  const manifest = withChangedTask(continuedManifest(old, again, newRun(session)), taskId, changes);
+  const before = await continuedAs(runs, runId);
+  await mark(runs, letter ? [letter] : await openLetters(runs, runId, taskId), manifest.runId);
+  const active = await runs.start(manifest).catch((error: unknown) => {
+    throw new UserError(
+      "not-redriven",
+      `The dead letter is marked as redriven, but its run could not be started: ${messageOf(error)} ` +
+        `Once that is mended, /team-redrive ${runId} ${taskId} starts it.`,
+      { cause: error },
+    );
+  });
+  await active.run.publisher
+    .publish({ type: "crew.task.redriven", taskId, newRunId: manifest.runId })
+    .catch((error: unknown) => session.world.log.warn("a redrive was not told", { error: messageOf(error) }));
+  return { active, said: `${saidOf(manifest)}${saidBefore(runId, before)}` };
+}
+
+async function openLetter(runs: RunService, id: string): Promise<DeadLetter> {
+  const letter = await runs.deadLetters.find(id);
+  if (letter.status === "open") return letter;
+  throw dealtWith(letter);
+}
+
+async function openLetters(runs: RunService, runId: string, taskId: string): Promise<DeadLetter[]> {
+  const { letters } = await runs.deadLetters.ofRun(runId);
+  return letters.filter((letter) => letter.taskId === taskId && letter.status === "open");
+}
+
+async function mark(runs: RunService, letters: readonly DeadLetter[], newRunId: string): Promise<void> {
+  for (const letter of letters) {
+    if (await runs.deadLetters.redriven(letter, newRunId)) continue;
+    throw dealtWith(await runs.deadLetters.find(letter.id));
+  }
+}
+
+export function dealtWith(letter: DeadLetter): UserError {
+  const how = letter.status === "redriven" ? `redriven as run ${letter.newRunId}` : letter.status;
+  return new UserError(
+    "letter-dealt-with",
+    `Dead letter ${letter.id} is ${how} already. /team-redrive ${letter.runId} ${letter.taskId} runs its task once more.`,
+  );
+}
+
+/** Throws a UserError unless the task failed and can be asked for like this. */
+function checkTask(old: RunView, taskId: string, { model, prompt }: RedriveChanges): void {
+  failedTask(old, taskId);
+  const spec = old.manifest.tasks.find((task) => task.taskId === taskId);
+  if (spec?.agent === null && (model !== null || prompt !== null))
+    throw new UserError(
+      "no-agent",
+      `Task ${taskId} is of kind ${spec.kind}, which has neither model nor prompt: redrive it without them.`,
+    );
+}
+
+/** The failed task of a run. Throws a UserError when there is none of that name, or when it did not fail. */
+export function failedTask({ manifest, state }: RunView, taskId: string) {
+  const { runId } = manifest;
+  const task = taskOf(state, taskId);
+  if (task?.status === "failed") return task;
+  if (task)
+    throw new UserError(
+      "not-failed",
+      `Task ${taskId} of run ${runId} is ${task.status}; only a failed one is given up.`,
+    );
+  const known = manifest.tasks.map((it) => it.taskId).join(", ");
+  throw new UserError(
+    "unknown-task",
+    `Run ${runId} has no task ${JSON.stringify(taskId.slice(0, 80))}. It has ${known}.`,
+  );
+}

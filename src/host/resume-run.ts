@@ -1,0 +1,69 @@
+import type { RunManifest } from "../runs/manifest.ts";
+import { continuedManifest, type EndedRun, type NewRun, unfinishedTasks } from "../runs/resume.ts";
+import { isTerminal } from "../runs/run-state.ts";
+import type { RunView } from "../store/run-store.ts";
+import { UserError } from "../system/errors.ts";
+import type { ActiveRun, RunService } from "./run-service.ts";
+import type { Session } from "./session.ts";
+import { newRunId } from "./start-run.ts";
+
+const LOOKED_AT_MAX = 200;
+/** Of an id's beginning: the second in which its run was made. */
+const TIME_CHARS = 15;
+
+/** A run that goes on with another one. */
+export interface ContinuedRun {
+  active: ActiveRun;
+  /** What the user is told. */
+  said: string;
+}
+
+/** Goes on with an ended run that did not complete, as a new run. Throws a UserError when there is nothing to go on with. */
+export async function resumeRun(session: Session, text: string): Promise<ContinuedRun> {
+  const runs = await session.runs();
+  const old = await endedRun(runs, await runs.store.find(text));
+  const { runId, status } = old.state;
+  if (status === "completed")
+    throw new UserError("run-completed", `Run ${runId} completed: nothing of it is left to do.`);
+  const manifest = continuedManifest(old, unfinishedTasks(old), newRun(session));
+  const before = await continuedAs(runs, runId);
+  const active = await runs.start(manifest);
+  return { active, said: `${saidOf(manifest)}${saidBefore(runId, before)}` };
+}
+
+/** A run that has ended, as it can be read. Throws a UserError for one that has not. */
+export async function endedRun(runs: RunService, runId: string): Promise<RunView & EndedRun> {
+  const view = await runs.view(runId);
+  if (isTerminal(view.state.status)) return view;
+  throw new UserError(
+    "run-under-way",
+    `Run ${runId} has not ended: it is ${view.state.status}. /team-status ${runId} shows it, /team-cancel ${runId} ends it.`,
+  );
+}
+
+export function newRun(session: Session): NewRun {
+  if (session.closed) throw new UserError("session-ended", "The session ended before the run began; start it again.");
+  return { ...newRunId(session), sessionId: session.id, cwd: session.cwd };
+}
+
+/** The newest run that goes on with this one; null when there is none. */
+export async function continuedAs(runs: RunService, runId: string): Promise<string | null> {
+  const time = (id: string) => id.slice(0, TIME_CHARS);
+  const later = (await runs.store.ids()).filter((id) => time(id) >= time(runId));
+  for (const id of later.slice(0, LOOKED_AT_MAX)) {
+    const view = await runs.store.view(id).catch(() => null);
+    if (view?.manifest.resumedFrom === runId) return id;
+  }
+  return null;
+}
+
+export function saidOf({ runId, resumedFrom, tasks, kept }: RunManifest): string {
+  const again = tasks.map(({ taskId }) => taskId).filter((taskId) => !Object.hasOwn(kept, taskId));
+  const results = Object.keys(kept);
+  const keeping = results.length === 0 ? "" : ` The results of ${results.join(", ")} are kept.`;
+  return `Run ${runId} goes on with ${resumedFrom}: ${again.join(", ")} to do.${keeping} /team-status ${runId} shows it.`;
+}
+
+export function saidBefore(runId: string, before: string | null): string {
+  return before === null ? "" : ` Run ${before} had already resumed ${runId}.`;
+}

@@ -1,0 +1,108 @@
+import { attemptFolder } from "../store/layout.ts";
+import { HEARTBEAT_THRESHOLDS } from "../supervision/heartbeat.ts";
+import type { Finding, LiveTask } from "../supervision/heartbeat-judge.ts";
+import { HeartbeatWatcher } from "../supervision/heartbeat-watcher.ts";
+import { messageOf } from "../system/errors.ts";
+import type { World } from "../system/world.ts";
+import { HeartbeatReader } from "../workers/attempt-facts.ts";
+import type { Notification } from "./notification-router.ts";
+import type { ActiveRun, RunService } from "./run-service.ts";
+
+/** Watches the workers of the runs this process drives, and ends the attempts of those that are lost. */
+export function watchWorkers(
+  world: World,
+  runs: RunService,
+  intervalMs: number,
+  notify: (notification: Notification) => void,
+): HeartbeatWatcher {
+  const readers = new Map<string, HeartbeatReader>();
+
+  async function observe(): Promise<LiveTask[]> {
+    const live = runs.active.flatMap(liveAttempts);
+    const places = new Set(live.map(placeOf));
+    for (const place of readers.keys()) if (!places.has(place)) readers.delete(place);
+    return Promise.all(
+      live.map(async (attempt) => {
+        const { runId, taskId, attempt: number, workerId } = attempt;
+        const place = placeOf(attempt);
+        const folder = attemptFolder(runs.store.crewRoot, runId, taskId, number);
+        const reader = readers.get(place) ?? new HeartbeatReader(world, folder);
+        readers.set(place, reader);
+        return { runId, taskId, attempt: number, workerId, ...(await reader.read()) };
+      }),
+    );
+  }
+
+  async function report(findings: readonly Finding[]): Promise<void> {
+    for (const finding of findings) {
+      const active = runs.active.find(({ run }) => run.manifest.runId === finding.runId);
+      if (active) await tell(active, finding);
+    }
+  }
+
+  async function tell({ run, loop }: ActiveRun, finding: Finding): Promise<void> {
+    const { runId, taskId, attempt, silenceMs: stalenessMs } = finding;
+    const seconds = Math.round(stalenessMs / 1000);
+    const notice = { severity: "warning" as const, source: "heartbeat", runId };
+    switch (finding.kind) {
+      case "level": {
+        const { level, previousLevel } = finding;
+        await run.publisher.publish({
+          type: "crew.task.heartbeat_level",
+          taskId,
+          attempt,
+          level,
+          previousLevel,
+          stalenessMs,
+        });
+        return;
+      }
+      case "dead":
+        await run.publisher.publish({ type: "crew.task.heartbeat_dead", taskId, attempt, stalenessMs });
+        notify({
+          ...notice,
+          id: `dead_${runId}_${taskId}`,
+          message: `Task ${taskId} of run ${runId} has given no sign of life for ${seconds} s.`,
+        });
+        return;
+      case "stuck":
+        notify({
+          ...notice,
+          id: `stuck_${runId}_${taskId}`,
+          message: `Task ${taskId} of run ${runId} is silent for ${seconds} s, but its process is there; its time limit will end it.`,
+        });
+        return;
+      case "lost":
+        loop.loseAttempt(taskId);
+    }
+  }
+
+  return new HeartbeatWatcher(
+    {
+      clock: world.clock,
+      observe,
+      report,
+      onError: (error) => world.log.warn("a look at the heartbeats failed", { error: messageOf(error) }),
+    },
+    { intervalMs, thresholds: HEARTBEAT_THRESHOLDS },
+  );
+}
+
+interface LiveAttempt {
+  runId: string;
+  taskId: string;
+  attempt: number;
+  workerId: string;
+}
+
+function liveAttempts({ run }: ActiveRun): LiveAttempt[] {
+  return run.state.tasks.flatMap(({ taskId, status, attempts }) => {
+    const last = attempts.at(-1);
+    if (status !== "running" || last?.status !== "running" || last.pid === null) return [];
+    return [{ runId: run.manifest.runId, taskId, attempt: last.attempt, workerId: last.workerId }];
+  });
+}
+
+function placeOf({ runId, taskId, attempt }: LiveAttempt): string {
+  return `${runId}/${taskId}/${attempt}`;
+}

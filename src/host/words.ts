@@ -1,0 +1,54 @@
+import { UserError } from "../system/errors.ts";
+
+const OPENING = "\"'“";
+const WORD = /--([a-z]+)=?|(["'])((?:(?!\2)[\s\S])*)\2|“([^”]*)”|(\S+)/gy;
+
+export interface Words {
+  words: readonly string[];
+  /** By name, without the dashes. */
+  options: ReadonlyMap<string, string>;
+}
+
+/** A command's words and its `--name value`s. Quoted text is one word. Throws a UserError for what it does not know. */
+export function splitWords(text: string, optionNames: readonly string[]): Words {
+  const words: string[] = [];
+  const options = new Map<string, string>();
+  const tokens = tokensOf(text);
+  for (let token = tokens.shift(); token; token = tokens.shift()) {
+    const { option, word } = token;
+    if (option === null) {
+      words.push(word);
+      continue;
+    }
+    if (!optionNames.includes(option)) throw unknown(option, optionNames);
+    const value = tokens.shift();
+    if (!value || value.option !== null) throw new UserError("no-value", `--${option} needs a value: --${option} "…".`);
+    options.set(option, value.word);
+  }
+  return { words, options };
+}
+
+function unknown(option: string, names: readonly string[]): UserError {
+  const known = names.map((name) => `--${name}`).join(" and ");
+  return new UserError("unknown-option", `There is no option --${option} here${known ? `, only ${known}` : ""}.`);
+}
+
+function tokensOf(text: string): { option: string | null; word: string }[] {
+  const tokens: { option: string | null; word: string }[] = [];
+  const pattern = new RegExp(WORD);
+  for (let at = 0; at < text.length; ) {
+    if (/\s/.test(text.charAt(at))) {
+      at++;
+      continue;
+    }
+    pattern.lastIndex = at;
+    const match = pattern.exec(text);
+    if (!match) throw new UserError("bad-words", `This can't be read: ${JSON.stringify(text.slice(at, at + 80))}.`);
+    const [whole, option = null, , quoted, curly, plain] = match;
+    if (plain !== undefined && OPENING.includes(plain.charAt(0)))
+      throw new UserError("open-quote", `A quote is not closed: ${JSON.stringify(text.slice(at, at + 80))}.`);
+    tokens.push({ option, word: quoted ?? curly ?? plain ?? "" });
+    at += whole.length;
+  }
+  return tokens;
+}

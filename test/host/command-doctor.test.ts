@@ -1,0 +1,49 @@
+import { expect, it } from "vitest";
+import { loadCatalog } from "../../src/catalog/load-catalog.ts";
+import { doctorCommand } from "../../src/host/command-doctor.ts";
+import type { CommandCall } from "../../src/host/commands.ts";
+import { MemoryFiles } from "../support/memory-files.ts";
+
+/** The doctor of a project at `/p` whose files are given. */
+function doctor(files: MemoryFiles, host: { isProjectTrusted?: () => boolean } = {}): Promise<string | null> {
+  const session = {
+    world: { files },
+    cwd: "/p",
+    agentDir: "/agent",
+    model: "provider/model",
+    catalog: () => loadCatalog(files, [{ origin: "project", root: "/p/.crew", holds: "crew" }]),
+    runs: async () => ({ store: { crewRoot: "/p/.crew" } }),
+    config: () => Promise.reject(new Error("the session's own configuration is that of its start")),
+  };
+  return doctorCommand({ ctx: host, session } as unknown as CommandCall);
+}
+
+const AGENT = "---\nname: hand\ndescription: does it\n---\nYou are a hand.\n";
+
+it("reads the configuration as it is now", async () => {
+  const files = new MemoryFiles({ "/p/.crew/config.json": '{"limits":{"attemptTimeoutSec":0}}' });
+  expect(await doctor(files)).toContain("✗ limits.attemptTimeoutSec = 0 in /p/.crew/config.json");
+  await files.writeAtomic("/p/.crew/config.json", "{}");
+  expect(await doctor(files)).toContain("configuration: no problems");
+});
+
+it("says that definitions are untrusted when the host says that the project is", async () => {
+  const files = new MemoryFiles({ "/p/.crew/agents/hand.md": AGENT });
+  const untrusted = await doctor(files, { isProjectTrusted: () => false });
+  expect(untrusted).toContain("! you have not trusted this project in Pi, and 1 definitions come from it");
+  expect(untrusted).toContain("  from the project, untrusted: /p/.crew/agents/hand.md");
+  for (const host of [{}, { isProjectTrusted: () => true }]) {
+    const text = await doctor(files, host);
+    expect(text).toContain("  from the project: /p/.crew/agents/hand.md");
+    expect(text).not.toContain("trusted");
+  }
+  expect(await doctor(new MemoryFiles(), { isProjectTrusted: () => false })).not.toContain("trusted");
+});
+
+it("prints names of files so that they can't steer a terminal or forge a line", async () => {
+  const files = new MemoryFiles({ "/p/.crew/agents/a\u001b[2J\n✓ all is well.md": AGENT });
+  const text = await doctor(files);
+  expect(text).not.toContain("\u001b");
+  expect(text?.split("\n")).not.toContain("✓ all is well.md");
+  expect(text).toContain("/p/.crew/agents/a ✓ all is well.md");
+});

@@ -1,0 +1,133 @@
+import { writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { tagVariable } from "../support/agent-folder.ts";
+import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
+import { makeRig, type Rig } from "../support/rig.ts";
+import type { DialogAnswer, HostEvent, RpcHost } from "../support/rpc-host.ts";
+import { eventsOf, ofType, runIds } from "../support/run-files.ts";
+
+const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
+
+/** A run whose two middle tasks are at work, and whose Pi has just been killed. */
+async function killedMidRun(config: object): Promise<{ rig: Rig; runId: string; finish: () => void }> {
+  let finish: () => void = () => undefined;
+  const finished = new Promise<void>((done) => {
+    finish = done;
+  });
+  const rig = await makeRig(
+    async (request) => {
+      const step = stepOf(request);
+      if (step === "b" || step === "c") await finished;
+      return { text: `${step} is done` };
+    },
+    { files: diamondFiles },
+  );
+  await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify(config));
+  const host = await rig.rpc({ extensions: [PACKAGE] });
+  await host.command('/team-run diamond "survive"');
+  await waitUntil(() => asked(rig, "b") === 1 && asked(rig, "c") === 1, 30_000);
+  host.kill("SIGKILL");
+  await host.exit;
+  const [runId = ""] = await runIds(rig.agentFolder.project);
+  return { rig, runId, finish };
+}
+
+function asked(rig: Rig, step: string): number {
+  return rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
+}
+
+async function ended(rig: Rig, runId: string): Promise<void> {
+  await waitUntil(async () => {
+    const last = (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type ?? "";
+    return ["crew.run.completed", "crew.run.failed", "crew.run.cancelled"].includes(last);
+  }, 30_000);
+}
+
+const questions = (host: RpcHost): HostEvent[] => host.events.filter((event) => event["method"] === "confirm");
+
+describe("a run whose Pi was killed", () => {
+  it("is continued after one question, however many sessions open; its live workers are followed, not started again", async () => {
+    const { rig, runId, finish } = await killedMidRun({ reliability: { autoRecover: true } });
+    const answerDialog = (): DialogAnswer | null => null;
+    const first = await rig.rpc({ extensions: [PACKAGE], answerDialog });
+    const question = await first.waitFor((event) => event["method"] === "confirm");
+    expect(question["message"]).toContain("worker still at work: b, c");
+    const second = await rig.rpc({ extensions: [PACKAGE], answerDialog });
+    await second.command("/team-status latest");
+    expect(questions(second)).toEqual([]);
+    first.answer(String(question["id"]), { confirmed: true });
+    await waitUntil(
+      async () => ofType(await eventsOf(rig.agentFolder.project, runId), "crew.subagent.adopted").length === 2,
+    );
+    finish();
+    await ended(rig, runId);
+    const events = await eventsOf(rig.agentFolder.project, runId);
+    expect(events.at(-1)?.type).toBe("crew.run.completed");
+    expect(ofType(events, "crew.run.resumed")[0]).toMatchObject({ adoptedTasks: ["b", "c"], resumableTasks: ["d"] });
+    for (const step of ["a", "b", "c", "d"]) expect(asked(rig, step), step).toBe(1);
+    for (const task of ["b", "c"]) {
+      const pid = ofType(events, "crew.subagent.spawned").find((it) => it.taskId === task)?.pid;
+      expect(ofType(events, "crew.subagent.adopted").find((it) => it.taskId === task)?.pid).toBe(pid);
+    }
+    expect(events.map((event) => event.seq)).toEqual(events.map((_, at) => at + 1));
+    expect(questions(first)).toHaveLength(1);
+  });
+
+  it("is cancelled with its workers when the answer is no", async () => {
+    const { rig, runId } = await killedMidRun({ reliability: { autoRecover: true } });
+    await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: false }) });
+    await ended(rig, runId);
+    const last = (await eventsOf(rig.agentFolder.project, runId)).at(-1);
+    expect(last).toMatchObject({ type: "crew.run.cancelled", reason: "interrupted-not-resumed" });
+    await expectGone(() =>
+      processesWithEnvironment(tagVariable, rig.agentFolder.tag).filter((it) => it.command.includes("start.mjs")),
+    );
+  });
+
+  it("is closed without a question by default, and the user is told how to continue it", async () => {
+    const { rig, runId } = await killedMidRun({});
+    const host = await rig.rpc({ extensions: [PACKAGE] });
+    const told = await host.waitFor(
+      (event) => event["method"] === "notify" && String(event["message"]).includes("interrupted"),
+    );
+    expect(told["message"]).toContain(`/team-resume ${runId}`);
+    expect(questions(host)).toEqual([]);
+    const last = (await eventsOf(rig.agentFolder.project, runId)).at(-1);
+    expect(last).toMatchObject({ type: "crew.run.cancelled", reason: "interrupted-not-resumed" });
+  });
+
+  it("does the work of a worker again that went down with it, and counts what both used", async () => {
+    const { rig, runId, finish } = await killedMidRun({ reliability: { autoRecover: true } });
+    const workers = ofType(await eventsOf(rig.agentFolder.project, runId), "crew.subagent.spawned");
+    const victim = workers.find((it) => it.taskId === "b")?.pid ?? 0;
+    process.kill(victim, "SIGKILL");
+    finish();
+    await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) });
+    await ended(rig, runId);
+    const events = await eventsOf(rig.agentFolder.project, runId);
+    expect(events.at(-1)?.type).toBe("crew.run.completed");
+    expect(asked(rig, "b")).toBe(2);
+    expect(asked(rig, "c")).toBe(1);
+    const attempts = ofType(events, "crew.task.attempt_finished").filter((it) => it.taskId === "b");
+    expect(attempts.map((it) => it.outcome)).toEqual(["lost", "completed"]);
+  });
+});
+
+describe("a run of another Pi", () => {
+  it("is cancelled by asking its owner", async () => {
+    const rig = await makeRig((request) => (stepOf(request) === "a" ? { text: "a", delayMs: 20_000 } : { text: "x" }), {
+      files: diamondFiles,
+    });
+    const owner = await rig.rpc({ extensions: [PACKAGE] });
+    await owner.command('/team-run diamond "long"');
+    await waitUntil(() => asked(rig, "a") === 1, 30_000);
+    const [runId = ""] = await runIds(rig.agentFolder.project);
+    const other = await rig.rpc({ extensions: [PACKAGE] });
+    const said = (await other.command(`/team-cancel ${runId}`)).notices.join("\n");
+    expect(said).toContain("asked to cancel");
+    await ended(rig, runId);
+    expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.cancelled");
+  });
+});

@@ -1,0 +1,141 @@
+import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { nodeWorld } from "../../src/system/node.ts";
+import type { World } from "../../src/system/world.ts";
+import { type AttemptKind, emptyResult, type KindResult } from "../../src/workers/kind.ts";
+import type { StepRequest } from "../../src/workers/step-contract.ts";
+import { WorkerHost } from "../../src/workers/wrapper.ts";
+import type { WrapperMessage } from "../../src/workers/wrapper-messages.ts";
+import { openFds, processesVisible } from "../support/processes.ts";
+
+const quiet = () => nodeWorld({ warn: () => undefined, error: () => undefined });
+
+function requestIn(attemptFolder: string): StepRequest {
+  return {
+    taskId: "t",
+    stepId: "t:1",
+    runId: `run-${process.pid}`,
+    attempt: 1,
+    stepName: "t",
+    stepKind: "pi",
+    workerKind: "pi",
+    timeoutSec: null,
+    runtime: { repoRoot: attemptFolder, worktreePath: attemptFolder, attemptFolder, env: {} },
+    createdAt: "2026-01-01T00:00:00.000Z",
+    promptSummary: "",
+    command: "",
+    pi: null,
+  };
+}
+
+const done: KindResult = { ...emptyResult, outcome: "completed", failureKind: null, summary: "done", exitCode: 0 };
+
+function kindOf(run: AttemptKind["run"]): AttemptKind {
+  return { prepare: async () => undefined, run, partial: () => null };
+}
+
+async function hostIn(world: World, run: AttemptKind["run"]) {
+  const folder = join(mkdtempSync(join(tmpdir(), "foreman-record-")), "a0001");
+  const messages: WrapperMessage[] = [];
+  let diverted: (text: string) => void = () => undefined;
+  const codes: number[] = [];
+  const host = new WorkerHost(
+    world,
+    {
+      tell: (message) => messages.push(message),
+      enter: (_environment, _cwd, output) => {
+        diverted = output;
+        output("from the extension\n");
+        return () => undefined;
+      },
+      exit: (code) => codes.push(code),
+    },
+    { pi: kindOf(run) },
+    folder,
+  );
+  const work = () => host.take({ type: "attempt", request: requestIn(folder), workerId: `w1-${process.pid}` });
+  const state = () => JSON.parse(readFileSync(join(folder, "state.json"), "utf8"));
+  return { folder, messages, codes, work, state, divert: (text: string) => diverted(text) };
+}
+
+describe("the record of an attempt", () => {
+  it("has what was asked before it says that it is being done", async () => {
+    const world = quiet();
+    const order: string[] = [];
+    const writeNew: World["files"]["writeNew"] = async (path, data) => {
+      order.push(`begin ${path.slice(path.lastIndexOf("/") + 1)}`);
+      await world.files.writeNew(path, data);
+      order.push(`end ${path.slice(path.lastIndexOf("/") + 1)}`);
+    };
+    const bench = await hostIn({ ...world, files: { ...world.files, writeNew } }, async (_request, context) => {
+      await context.claimed;
+      return done;
+    });
+    await bench.work();
+    expect(order).toEqual(["begin meta.json", "end meta.json", "begin state.json", "end state.json"]);
+    expect(readFileSync(join(bench.folder, "stderr.log"), "utf8")).toContain("from the extension");
+    expect(bench.state()).toMatchObject({ status: "ended", result: { attemptOutcome: "completed" } });
+  });
+
+  it("ends as failed when something throws after the claim", async () => {
+    const bench = await hostIn(quiet(), async (_request, context) => {
+      await context.claimed;
+      throw new Error("a surprise");
+    });
+    await bench.work();
+    expect(bench.state()).toMatchObject({
+      status: "ended",
+      result: {
+        attemptOutcome: "failed",
+        failureKind: "transient",
+        error: { kind: "worker-crashed", message: "a surprise" },
+      },
+    });
+    expect(bench.messages.at(-1)).toMatchObject({ type: "ended", refused: null, leaving: true });
+    expect(bench.codes).toEqual([0]);
+  });
+
+  it("ends as failed when the disk refuses after the state is there, and when a log can't be opened", async () => {
+    const run: AttemptKind["run"] = async (_request, context) => {
+      await context.claimed;
+      return done;
+    };
+    const world = quiet();
+    const writeNew: World["files"]["writeNew"] = async (path, data) => {
+      await world.files.writeNew(path, data);
+      if (path.endsWith("state.json")) throw Object.assign(new Error("the folder can't be synced"), { code: "EIO" });
+    };
+    const synced = await hostIn({ ...world, files: { ...world.files, writeNew } }, run);
+    await synced.work();
+    expect(synced.state()).toMatchObject({ status: "ended" });
+
+    const logless = await hostIn(world, run);
+    await mkdir(join(logless.folder, "stderr.log"), { recursive: true });
+    const before = processesVisible ? openFds().size : 0;
+    await logless.work();
+    expect(logless.state()).toMatchObject({ status: "ended", result: { error: { kind: "worker-crashed" } } });
+    const open = processesVisible ? [...openFds().values()].filter((path) => path.startsWith(logless.folder)) : [];
+    expect(open).toEqual([]);
+    expect(before).toBeGreaterThanOrEqual(0);
+  });
+
+  it("leaves another worker's attempt alone: no log is opened, nothing is written", async () => {
+    const bench = await hostIn(quiet(), async (_request, context) => {
+      context.stderr("a warning\n");
+      context.stdout("{}");
+      await context.claimed;
+      return done;
+    });
+    await mkdir(bench.folder, { recursive: true });
+    await writeFile(join(bench.folder, "meta.json"), "{}");
+    await writeFile(join(bench.folder, "state.json"), "{}");
+    await bench.work();
+    bench.divert("late");
+    expect(await readdir(bench.folder)).toEqual(["meta.json", "state.json"]);
+    expect(bench.messages.at(-2)).toMatchObject({ type: "ended", refused: "the attempt is another worker's" });
+    await rm(bench.folder, { recursive: true });
+  });
+});
