@@ -1,4 +1,5 @@
 import type { Node as YamlNode } from "yaml";
+import * as yaml from "yaml";
 import { messageOf } from "../system/errors.ts";
 import { type Problems, quoted } from "./problems.ts";
 
@@ -86,13 +87,12 @@ async function parseYaml(yaml: string, problems: Problems): Promise<MapValue | n
 interface Tree {
   root: YamlNode | null;
   lineAt: (offset: number) => number;
-  yaml: typeof import("yaml");
+  yaml: typeof yaml;
 }
 
 type ReadTree = { tree: Tree } | { tree: null; line: number; message: string };
 
 async function readTree(text: string): Promise<ReadTree> {
-  const yaml = await import("yaml");
   const lines = new yaml.LineCounter();
   const lineAt = (offset: number) => lines.linePos(offset).line + 1;
   try {

@@ -108,6 +108,10 @@ export interface CrewEventFields {
     model?: string;
     tokens: TokenCounts;
     costUsd: number;
+    /** The same by model, `provider/id`, when more than one answered. */
+    usage?: { model: string; tokens: TokenCounts; costUsd: number }[];
+    /** Model requests the host repeated by itself. */
+    hostRetries?: number;
     exitCode?: number;
     failureKind?: FailureKind;
     error?: EventError;

@@ -1,6 +1,7 @@
 import type {
   AgentDefinition,
   Catalog,
+  DefinitionProblem,
   Source,
   StepDefinition,
   TeamDefinition,
@@ -74,8 +75,11 @@ export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCir
 function named<T>(catalog: Catalog, kind: string, all: ReadonlyMap<string, T>, name: string): T {
   const found = all.get(name);
   if (found) return found;
+  // what names the missing thing says most about it
+  const about = (problem: DefinitionProblem) => Number(`${problem.file} ${problem.message}`.includes(name));
   const faults = catalog.problems
     .filter((problem) => problem.severity === "error")
+    .toSorted((a, b) => about(b) - about(a))
     .slice(0, FAULTS_SHOWN_MAX)
     .map((problem) => `\n${problem.file}:${problem.line}: ${problem.message}`);
   const why = faults.length > 0 ? `\nThese definitions could not be used:${faults.join("")}` : "";

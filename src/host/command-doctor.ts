@@ -3,9 +3,10 @@ import type { Catalog } from "../runs/definitions.ts";
 import { messageOf } from "../system/errors.ts";
 import { safeText } from "../system/safe-text.ts";
 import type { Command, CommandCall } from "./commands.ts";
-import { loadConfig } from "./config.ts";
 import { findSdkEntry } from "./host-process.ts";
-import { PACKAGE_FOLDER, type Session } from "./session.ts";
+import { loadConfig } from "./load-config.ts";
+import { PACKAGE_FOLDER } from "./package-folder.ts";
+import type { Session } from "./session.ts";
 
 /** `/team-doctor`: what works, what does not, and what to do about it. Changes nothing but the run folder it checks. */
 export const doctorCommand: Command = async (call) => {

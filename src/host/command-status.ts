@@ -23,13 +23,13 @@ export const statusCommand: Command = async ({ session, args, width }) => {
 };
 
 /** `/team-cancel [run]`: the one run under way when none is named. */
-export const cancelCommand: Command = async ({ session, args, width }) => {
+export const cancelCommand: Command = async ({ session, args }) => {
   const runs = await session.runs();
   const only = runs.active.length === 1 ? runs.active[0]?.run.manifest.runId : undefined;
   const runId = args === "" && only ? only : await runs.store.find(args);
   const how = await runs.cancel(runId, "cancelled by the user");
   if (how === "asked")
     return `Another Pi drives run ${runId}; it was asked to cancel it. /team-status ${runId} shows when it has.`;
-  const view = await runs.view(runId);
-  return renderRun(pictureOf(view, session.cwd), session.world.clock.now(), width).join("\n");
+  const { state } = await runs.view(runId);
+  return `Run ${runId} is ${state.status}; none of its processes is left. /team-status ${runId} shows it.`;
 };

@@ -1,7 +1,7 @@
 import type { ExtensionAPI, ExtensionCommandContext } from "@mariozechner/pi-coding-agent";
 import { messageOf, UserError } from "../system/errors.ts";
 import { outputWidth, say } from "./output.ts";
-import type { Session } from "./session.ts";
+import type { Late, Session } from "./session.ts";
 
 /** What a command is given: words already split, and a session that is open. */
 interface CommandCall {
@@ -17,8 +17,8 @@ type Command = (call: CommandCall) => Promise<string | null>;
 interface CommandEntry {
   name: string;
   description: string;
-  /** Loaded at the first use. */
-  load: () => Promise<Command>;
+  /** Its code comes with all that is loaded at the first use. */
+  run: (late: Late) => Command;
   completes?: (session: Session, prefix: string) => Promise<string[]>;
 }
 
@@ -26,32 +26,32 @@ const COMMANDS: readonly CommandEntry[] = [
   {
     name: "team-run",
     description: 'Run a team on a goal: /team-run fast-fix "make the tests pass"',
-    load: async () => (await import("./command-run.ts")).runCommand,
+    run: ({ runCommand }) => runCommand,
     completes: async (session, prefix) =>
       prefix.includes(" ") ? [] : [...(await session.catalog()).teams.keys()].map((team) => `${team} `),
   },
   {
     name: "team-status",
     description: "Show the runs of this project, or one of them: /team-status [run|latest]",
-    load: async () => (await import("./command-status.ts")).statusCommand,
+    run: ({ statusCommand }) => statusCommand,
     completes: runIds,
   },
   {
     name: "team-cancel",
     description: "Cancel a run and end its workers: /team-cancel [run|latest]",
-    load: async () => (await import("./command-status.ts")).cancelCommand,
+    run: ({ cancelCommand }) => cancelCommand,
     completes: runIds,
   },
   {
     name: "team-resume",
     description: "Go on with a run that failed or was cancelled, as a new run: /team-resume [run|latest]",
-    load: async () => (await import("./command-resume.ts")).resumeCommand,
+    run: ({ resumeCommand }) => resumeCommand,
     completes: runIds,
   },
   {
     name: "team-deadletters",
     description: "List tasks that were given up: /team-deadletters [id | discard <id> | add <run> <task>]",
-    load: async () => (await import("./command-deadletters.ts")).deadLettersCommand,
+    run: ({ deadLettersCommand }) => deadLettersCommand,
     completes: async (session, prefix) =>
       prefix.startsWith("add ")
         ? (await runIds(session)).map((id) => `add ${id} `)
@@ -60,19 +60,19 @@ const COMMANDS: readonly CommandEntry[] = [
   {
     name: "team-redrive",
     description: 'Run a given-up task again: /team-redrive <id | run task> [--model provider/id] [--prompt "…"]',
-    load: async () => (await import("./command-resume.ts")).redriveCommand,
+    run: ({ redriveCommand }) => redriveCommand,
     completes: async (session) => [...(await deadLetterIds(session)), ...(await runIds(session)).map((id) => `${id} `)],
   },
   {
     name: "team-metrics",
     description: "Show this session's metrics: /team-metrics [glob], e.g. crew.task.*",
-    load: async () => (await import("./command-metrics.ts")).metricsCommand,
+    run: ({ metricsCommand }) => metricsCommand,
     completes: async (session) => session.registry.snapshot().map((metric) => metric.name),
   },
   {
     name: "team-doctor",
     description: "Check the installation, the definitions and the folders",
-    load: async () => (await import("./command-doctor.ts")).doctorCommand,
+    run: ({ doctorCommand }) => doctorCommand,
   },
 ];
 
@@ -96,7 +96,7 @@ async function handle(
 ): Promise<void> {
   try {
     if (!session) throw new UserError("no-session", "The session is not open yet; try again.");
-    const text = await (await entry.load())({ pi, ctx, session, args: args.trim(), width: outputWidth() });
+    const text = await entry.run(await session.late())({ pi, ctx, session, args: args.trim(), width: outputWidth() });
     if (text !== null) await say(pi, ctx, text);
   } catch (error) {
     session?.world.log.error(`/${entry.name} failed`, { error: messageOf(error) });
@@ -107,7 +107,8 @@ async function handle(
 async function complete(session: Session | null, entry: CommandEntry, prefix: string) {
   if (!session || !entry.completes) return null;
   const values = await entry.completes(session, prefix).catch(() => []);
-  const fitting = values.filter((value) => value.startsWith(prefix));
+  // a completion that adds nothing would only swallow the Enter that sends the command
+  const fitting = values.filter((value) => value.startsWith(prefix) && value !== prefix);
   return fitting.length === 0 ? null : fitting.map((value) => ({ value, label: value.trim() }));
 }
 

@@ -1,5 +1,4 @@
 import { Value } from "@sinclair/typebox/value";
-import type { ConfigProblem } from "./config.ts";
 import { CONFIG_SCHEMA, type Config } from "./config-schema.ts";
 import { NOTIFICATIONS_USER_ONLY } from "./notification-config.ts";
 
@@ -15,6 +14,15 @@ interface Schema {
   maximum?: number;
   anyOf?: { const: unknown }[];
   description?: string;
+}
+
+/** A value that was not used; the default was. */
+export interface ConfigProblem {
+  file: string;
+  /** `limits.maxParallelAttempts`, or empty for the whole file. */
+  path: string;
+  /** A sentence with the value and the remedy. */
+  message: string;
 }
 
 export interface ConfigFile {

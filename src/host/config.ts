@@ -1,8 +1,5 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { messageOf } from "../system/errors.ts";
-import type { Files } from "../system/world.ts";
-import type { ConfigFile } from "./config-file.ts";
 import type { Config } from "./config-schema.ts";
 
 /** The one place that reads the environment. */
@@ -39,23 +36,6 @@ export const DEFAULT_CONFIG: Config = {
   },
 };
 
-/** Of one configuration file. */
-const FILE_BYTES_MAX = 1024 * 1024;
-
-/** A value that was not used; the default was. */
-export interface ConfigProblem {
-  file: string;
-  /** `limits.maxParallelAttempts`, or empty for the whole file. */
-  path: string;
-  /** A sentence with the value and the remedy. */
-  message: string;
-}
-
-export interface LoadedConfig {
-  config: Config;
-  problems: readonly ConfigProblem[];
-}
-
 /** The host's agent folder: `PI_CODING_AGENT_DIR`, else `~/.pi/agent`, as the host itself resolves it. */
 export function agentFolder(env: NodeJS.ProcessEnv = ENV): string {
   const set = env["PI_CODING_AGENT_DIR"];
@@ -67,35 +47,4 @@ export function agentFolder(env: NodeJS.ProcessEnv = ENV): string {
 export function teamDepth(env: NodeJS.ProcessEnv = ENV): number {
   const depth = Number(env[DEPTH_VARIABLE] ?? 0);
   return Number.isInteger(depth) && depth > 0 ? depth : 0;
-}
-
-/**
- * Package defaults < `crew.json` of the agent folder < `.crew/config.json` of the project. A bad or unknown value is
- * reported and the one below it stands. Never throws for what a file holds.
- */
-export async function loadConfig(files: Files, agentDir: string, projectFolder: string): Promise<LoadedConfig> {
-  const problems: ConfigProblem[] = [];
-  let config = DEFAULT_CONFIG;
-  const sources: ConfigFile[] = [
-    { path: join(agentDir, "crew.json"), origin: "user" },
-    { path: join(projectFolder, ".crew", "config.json"), origin: "project" },
-  ];
-  for (const file of sources) {
-    const value = await readJson(files, file.path, problems);
-    if (value === null) continue;
-    // the schema's machinery is loaded only when there is something to judge
-    const { applyConfigFile } = await import("./config-file.ts");
-    config = applyConfigFile(config, value, file, problems);
-  }
-  return { config: Object.freeze(config), problems };
-}
-
-async function readJson(files: Files, file: string, problems: ConfigProblem[]): Promise<unknown> {
-  try {
-    const text = await files.readText(file, FILE_BYTES_MAX);
-    return text === null ? null : JSON.parse(text);
-  } catch (error) {
-    problems.push({ file, path: "", message: `${file} can't be read (${messageOf(error)}); the defaults are used.` });
-    return null;
-  }
 }

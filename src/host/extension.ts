@@ -46,8 +46,8 @@ function goOn(pi: ExtensionAPI, session: Session, starting: boolean): void {
     .hasRuns()
     .then(async (some) => {
       if (!some) return;
-      if (starting) await (await import("./recover-runs.ts")).recoverRuns(pi, session);
-      else await (await import("./hand-over.ts")).takeOverReleased(pi, session);
+      const { recoverRuns, takeOverReleased } = await session.late();
+      await (starting ? recoverRuns(pi, session) : takeOverReleased(pi, session));
     })
     .catch((error: unknown) =>
       session.world.log.error("earlier runs were not gone on with", { error: messageOf(error) }),

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { createWebhook } from "../export/webhook.ts";
 import { cutText, safeText } from "../system/safe-text.ts";
 import type { AppendHandle, Clock, Files, Processes, World } from "../system/world.ts";
 import type { NotificationConfig } from "./notification-config.ts";
@@ -44,12 +45,10 @@ export function commandSink(processes: Pick<Processes, "run">, argv: readonly st
   };
 }
 
-/** What sends is loaded with the first notice. */
 export function webhookSink(url: string, clock: Pick<Clock, "after">): NotificationSink {
   return {
     name: "the notification webhook",
     async send({ id, severity, source, message, runId, at }) {
-      const { createWebhook } = await import("../export/webhook.ts");
       const text = `[${severity}] ${message}`;
       const time = new Date(at).toISOString();
       // `text` is what chat services show

@@ -21,7 +21,9 @@ export async function recoverRuns(pi: ExtensionAPI, session: Session): Promise<v
   // without anybody to tell, an interrupted run stays as it is, and is listed
   if (!session.context?.hasUI) return;
   const runs = await session.runs();
-  const facts = await collectFacts(session, runs);
+  const views = await unendedRuns(session, runs);
+  for (const view of views) if (wasLetGo(session, view)) await goOn(pi, session, runs, view);
+  const facts = await Promise.all(views.map((view) => factsOf(session, runs, view)));
   const { config } = await session.config();
   for (const interrupted of detectInterruptedRuns(facts, session.world.clock.now())) {
     if (session.closed) return;
@@ -40,15 +42,30 @@ export async function recoverRuns(pi: ExtensionAPI, session: Session): Promise<v
   }
 }
 
-async function collectFacts(session: Session, runs: RunService): Promise<RunFacts[]> {
-  const facts: RunFacts[] = [];
+/** Of this folder: a run of another one was not made here, whoever put it here. */
+async function unendedRuns(session: Session, runs: RunService): Promise<RunView[]> {
+  const views: RunView[] = [];
   for (const id of (await runs.store.ids()).slice(0, LOOKED_AT_MAX)) {
     const view = await runs.view(id).catch(() => null);
-    // a run of another folder was not made here, whoever put it here
-    if (view && !isTerminal(view.state.status) && view.manifest.cwd === session.cwd)
-      facts.push(await factsOf(session, runs, view));
+    if (view && !isTerminal(view.state.status) && view.manifest.cwd === session.cwd) views.push(view);
   }
-  return facts;
+  return views;
+}
+
+/** By a Pi on this machine that has ended since: its user quit, and meant the run to go on next time. */
+function wasLetGo({ world }: Session, { state: { status, owner, releasedBy } }: RunView): boolean {
+  return status === "running" && owner === null && releasedBy !== null && world.processes.alive(releasedBy) === "dead";
+}
+
+async function goOn(pi: ExtensionAPI, session: Session, runs: RunService, { manifest }: RunView): Promise<void> {
+  const taken = session.closed ? null : await runs.takeOver(manifest.runId);
+  if (!taken) return;
+  session.context?.ui.notify(
+    `Run ${manifest.runId} goes on where the last session left it. /team-cancel ${manifest.runId} ends it.`,
+    "info",
+  );
+  showProgress(session, taken);
+  announceEnd(pi, session, taken);
 }
 
 async function factsOf(session: Session, runs: RunService, { state, seq, writtenAt }: RunView): Promise<RunFacts> {

@@ -33,7 +33,9 @@ export function outputsOf({ manifest, state, folder }: RunView): string[] {
 /** A sentence for an end that the run's own state can't tell. */
 export function endNote(end: DriveEnd): string[] {
   if (end.kind === "released")
-    return ["The session was replaced; workers under way finish on their own, and nothing is lost."];
+    return [
+      "Pi let go of the run; workers under way finish on their own. The next session in this folder goes on with it.",
+    ];
   if (end.kind === "lost")
     return [
       `The run was stopped: ${end.error instanceof Error ? end.error.message : String(end.error)}. ` +

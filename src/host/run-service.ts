@@ -11,10 +11,12 @@ import { Inbox, postRequest } from "../store/inbox.ts";
 import type { PostedRequest } from "../store/inbox-request.ts";
 import { attemptFolder } from "../store/layout.ts";
 import type { OpenRun, RunStore, RunView } from "../store/run-store.ts";
+import type { RunLimits } from "../supervision/budget.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
 import type { World } from "../system/world.ts";
 import { deadLetterRecorder, type Notify } from "./record-dead-letter.ts";
+import { watchBudget } from "./watch-budget.ts";
 
 /** How driving a run ended; `lost` when its log could not be written any more. */
 export type DriveEnd = { kind: RunLoopEnd } | { kind: "lost"; error: unknown };
@@ -39,6 +41,7 @@ export interface RunServiceParts {
   store: RunStore;
   engine: TaskEngine;
   slots: Slots;
+  limits: RunLimits;
   sessionId: string;
   redact: (text: string) => string;
   afterFailure: RunLoopParts["afterFailure"];
@@ -201,6 +204,7 @@ export class RunService {
     const { runId } = run.manifest;
     const handle = async (request: PostedRequest) => take(loop, request);
     const inbox = new Inbox({ files, clock, log, runFolder: run.folder, handle }).start();
+    using _budget = watchBudget(this.#parts.world, this.#parts.limits, run, loop);
     try {
       return { kind: await loop.drive() };
     } catch (error) {

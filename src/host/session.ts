@@ -1,25 +1,25 @@
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import type { ExtensionAPI, ExtensionContext } from "@mariozechner/pi-coding-agent";
 import { createCorrelation } from "../events/correlation.ts";
 import type { EventBus } from "../events/publisher.ts";
 import { subscribeCrewMetrics } from "../metrics/crew-metrics.ts";
 import { createMetricRegistry, type MetricRegistry } from "../metrics/registry.ts";
 import type { Catalog } from "../runs/definitions.ts";
+import { findCrewRoot } from "../store/layout.ts";
 import { Disposer } from "../system/disposer.ts";
 import { messageOf } from "../system/errors.ts";
 import { createFileLog } from "../system/file-log.ts";
 import { nodeWorld } from "../system/node.ts";
 import { nodeFiles } from "../system/node-files.ts";
 import type { Log, World } from "../system/world.ts";
-import { agentFolder, DEPTH_VARIABLE, ENV, type LoadedConfig, loadConfig, teamDepth } from "./config.ts";
-import { findSdkEntry, readHostArguments } from "./host-process.ts";
-import type { Notify } from "./record-dead-letter.ts";
+import { agentFolder } from "./config.ts";
+import type { LATE } from "./late.ts";
+import type { LoadedConfig } from "./load-config.ts";
+import { PACKAGE_FOLDER } from "./package-folder.ts";
 import { RunFeed } from "./run-feed.ts";
 import type { RunService } from "./run-service.ts";
 
-/** The package's own folder, where the shipped definitions lie. */
-export const PACKAGE_FOLDER = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+export type Late = typeof LATE;
 
 /**
  * Everything that belongs to one Pi session, and the only place that puts the rooms together. Opening it is cheap;
@@ -34,10 +34,12 @@ export class Session {
   readonly registry: MetricRegistry;
   readonly #disposer: Disposer;
   readonly #correlation = createCorrelation();
+  readonly #stopCounting: () => void;
   #context: ExtensionContext;
   #runs: Promise<RunService> | null = null;
   #feed: RunFeed | null = null;
   #config: Promise<LoadedConfig> | null = null;
+  #late: Promise<Late> | null = null;
 
   constructor(pi: ExtensionAPI, context: ExtensionContext) {
     this.#context = context;
@@ -51,7 +53,8 @@ export class Session {
     this.#disposer.use(log);
     this.registry = createMetricRegistry({ warn: log.warn });
     this.#disposer.defer(() => this.registry.dispose());
-    this.#disposer.defer(subscribeCrewMetrics(this.bus, this.registry));
+    this.#stopCounting = subscribeCrewMetrics(this.bus, this.registry);
+    this.#disposer.defer(this.#stopCounting);
   }
 
   get closed(): boolean {
@@ -77,14 +80,20 @@ export class Session {
     this.#disposer.defer(release);
   }
 
+  /** Imported once, at the first use. */
+  late(): Promise<Late> {
+    this.#late ??= import("./late.ts").then(({ LATE }) => LATE);
+    return this.#late;
+  }
+
   config(): Promise<LoadedConfig> {
-    this.#config ??= loadConfig(this.world.files, this.agentDir, this.cwd);
+    this.#config ??= this.late().then(({ loadConfig }) => loadConfig(this.world.files, this.agentDir, this.cwd));
     return this.#config;
   }
 
   /** Read anew at each call: definition files may change between two runs. */
   async catalog(): Promise<Catalog> {
-    const { loadCatalog } = await import("../catalog/load-catalog.ts");
+    const { loadCatalog } = await this.late();
     return loadCatalog(this.world.files, [
       { origin: "package", root: PACKAGE_FOLDER, holds: "crew" },
       { origin: "user", root: join(this.agentDir, "crew"), holds: "crew" },
@@ -103,12 +112,6 @@ export class Session {
     return this.#runs;
   }
 
-  /** Tells the user something beside the work. Never throws. */
-  readonly notify: Notify = ({ severity, source, message }) => {
-    if (severity === "error") this.world.log.error(message, { source });
-    if (this.context?.hasUI) this.context.ui.notify(message, severity);
-  };
-
   /** Made at the first run that somebody follows. */
   feed(): RunFeed {
     this.#feed ??= this.#disposer.use(new RunFeed(this.bus, this.world));
@@ -117,13 +120,7 @@ export class Session {
 
   /** Whether this project has a folder with runs; creates nothing. */
   async hasRuns(): Promise<boolean> {
-    const { findCrewRoot } = await import("../store/layout.ts");
     return (await findCrewRoot(this.world.files, this.cwd, this.agentDir)) !== null;
-  }
-
-  /** The runs when a run was started or looked at in this session, else null. */
-  openedRuns(): Promise<RunService> | null {
-    return this.#runs;
   }
 
   /** Idempotent. Runs under way are released: their attempts go on. */
@@ -138,62 +135,10 @@ export class Session {
   }
 
   async #openRuns(): Promise<RunService> {
-    const [
-      { prepareCrewRoot },
-      { RunStore },
-      { createLocalEngine },
-      { RunService: Service },
-      { Slots },
-      redaction,
-      { afterFailureUnder },
-      { DeadLetters },
-      { alertOnDeadLetters },
-    ] = await Promise.all([
-      import("../store/layout.ts"),
-      import("../store/run-store.ts"),
-      import("../engines/local.ts"),
-      import("./run-service.ts"),
-      import("../runs/slots.ts"),
-      import("../system/redaction.ts"),
-      import("./after-failure.ts"),
-      import("../store/dead-letters.ts"),
-      import("./dead-letter-alert.ts"),
-    ]);
-    const crewRoot = await prepareCrewRoot(this.world.files, this.cwd, this.agentDir);
-    const { config } = await this.config();
-    const host = readHostArguments(process.argv, this.cwd);
-    const engine = createLocalEngine({
-      world: this.world,
-      hostEntry: await findSdkEntry(this.world.files, process.argv[1]),
-      execPath: process.execPath,
-      agentDir: this.agentDir,
-      cwd: this.cwd,
-      extensionPaths: host.extensionPaths,
-      noExtensions: host.noExtensions,
-      env: { ...definedOnly(ENV), [DEPTH_VARIABLE]: String(teamDepth() + 1) },
-      warmIdleMs: 60_000,
-      idleMax: 2,
-    });
-    const redactor = redaction.createRedactor({ secretValues: redaction.collectSecretValues(ENV) });
-    const service = new Service({
-      world: this.world,
-      bus: this.bus,
-      store: new RunStore(this.world, crewRoot),
-      engine,
-      slots: new Slots(config.limits.maxParallelAttempts),
-      sessionId: this.id,
-      redact: (text) => redactor.text(text),
-      afterFailure: afterFailureUnder(config.reliability, this.world),
-      correlation: this.#correlation,
-      deadLetters: new DeadLetters(this.world, crewRoot),
-      notify: this.notify,
-    });
-    this.#disposer.defer(alertOnDeadLetters(this.bus, config.reliability.deadletterThreshold, this.notify));
-    this.#disposer.defer(() => service.release("session ended"));
-    return service;
+    const [{ openRuns }, { config }] = await Promise.all([this.late(), this.config()]);
+    if (!config.observability.enabled) this.#stopCounting();
+    const opened = await openRuns(this, config, this.#correlation);
+    this.#disposer.defer(() => opened.dispose());
+    return opened.runs;
   }
-}
-
-function definedOnly(env: NodeJS.ProcessEnv): Record<string, string> {
-  return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
 }

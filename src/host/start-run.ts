@@ -1,17 +1,12 @@
 import type { ExtensionAPI } from "@mariozechner/pi-coding-agent";
 import { UserError } from "../system/errors.ts";
-import type { RunRequest } from "./build-manifest.ts";
+import { buildManifest, type RunRequest } from "./build-manifest.ts";
 import type { ActiveRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
 
 /** Makes a run of this session's project and starts driving it. Throws a UserError for what the user can mend. */
 export async function startRun(pi: ExtensionAPI, session: Session, request: RunRequest): Promise<ActiveRun> {
-  const [runs, catalog, { config }, { buildManifest }] = await Promise.all([
-    session.runs(),
-    session.catalog(),
-    session.config(),
-    import("./build-manifest.ts"),
-  ]);
+  const [runs, catalog, { config }] = await Promise.all([session.runs(), session.catalog(), session.config()]);
   if (session.closed) throw new UserError("session-ended", "The session ended before the run began; start it again.");
   const manifest = buildManifest(catalog, request, {
     ...newRunId(session),

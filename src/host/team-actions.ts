@@ -3,6 +3,8 @@ import { displayPath } from "../store/layout.ts";
 import { UserError } from "../system/errors.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { deadLetterText } from "./command-deadletters.ts";
+import { redriveTask } from "./redrive.ts";
+import { resumeRun } from "./resume-run.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
 import type { ActiveRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -43,7 +45,6 @@ export async function actOnTeam(
     case "list":
       return list(session);
     case "resume": {
-      const { resumeRun } = await import("./resume-run.ts");
       const { active, said } = await resumeRun(session, params.runId ?? "latest");
       return waitFor(session, active, signal, update, "cancel", [said]);
     }
@@ -62,7 +63,6 @@ async function redrive(
 ): Promise<Result> {
   if (!deadLetterId)
     throw new UserError("no-dead-letter", 'Name a dead letter: {"action":"redrive","deadLetterId":"…"}.');
-  const { redriveTask } = await import("./redrive.ts");
   const { active, said } = await redriveTask(
     session,
     { deadLetterId },

@@ -54,7 +54,7 @@ export function registerTeamTool(pi: ExtensionAPI, ctx: ExtensionContext, sessio
     async execute(_id, params, signal, onUpdate) {
       const open = session();
       if (!open) throw new UserError("no-session", "The session is not open yet; try again.");
-      const { actOnTeam } = await import("./team-actions.ts");
+      const { actOnTeam } = await open.late();
       return actOnTeam(pi, open, params as TeamCall, signal, (text) =>
         onUpdate?.({ content: [{ type: "text", text }], details: {} }),
       );

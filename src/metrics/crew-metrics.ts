@@ -92,9 +92,12 @@ function countTask(metrics: CrewInstruments, work: ActiveWork, event: TaskEnded)
 
 function countUsage(metrics: CrewInstruments, event: EventOf<"crew.task.attempt_finished">): void {
   const { tokens, model = UNKNOWN_MODEL, costUsd } = event;
-  const total = tokens.input + tokens.output + tokens.cacheRead + tokens.cacheWrite;
-  if (total > 0) metrics.tokens.inc({ model }, total);
-  metrics.usage(model, tokens, costUsd);
+  for (const use of event.usage ?? [{ model, tokens, costUsd }]) {
+    const { input, output, cacheRead, cacheWrite } = use.tokens;
+    const total = input + output + cacheRead + cacheWrite;
+    if (total > 0) metrics.tokens.inc({ model: use.model }, total);
+    metrics.usage(use.model, use.tokens, use.costUsd);
+  }
 }
 
 export interface HeartbeatAge {

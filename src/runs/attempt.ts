@@ -101,6 +101,8 @@ function finished(report: AttemptReport): CrewEventFields["crew.task.attempt_fin
     tokens: report.tokens,
     costUsd: report.costUsd,
     ...(report.model === null ? {} : { model: report.model }),
+    ...(report.usage.length > 1 ? { usage: [...report.usage] } : {}),
+    ...(report.hostRetries > 0 ? { hostRetries: report.hostRetries } : {}),
     ...(report.exitCode === null ? {} : { exitCode: report.exitCode }),
     ...(report.failureKind === null ? {} : { failureKind: report.failureKind }),
     ...(report.error === null ? {} : { error: report.error }),

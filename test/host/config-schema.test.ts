@@ -1,8 +1,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { DEFAULT_CONFIG, loadConfig } from "../../src/host/config.ts";
+import { DEFAULT_CONFIG } from "../../src/host/config.ts";
 import { CONFIG_SCHEMA } from "../../src/host/config-schema.ts";
+import { loadConfig } from "../../src/host/load-config.ts";
 import { NOTIFICATIONS_USER_ONLY } from "../../src/host/notification-config.ts";
 import { MemoryFiles } from "../support/memory-files.ts";
 

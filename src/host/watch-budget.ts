@@ -1,0 +1,34 @@
+import type { RunLoop } from "../runs/run-loop.ts";
+import type { OpenRun } from "../store/run-store.ts";
+import { budgetReason, exceededLimit, type RunLimits } from "../supervision/budget.ts";
+import { messageOf } from "../system/errors.ts";
+import type { World } from "../system/world.ts";
+
+const LOOK_MS = 1000;
+
+/** Cancels the run when it has used up more than it may. What an attempt used is known at its end. Dispose to stop. */
+export function watchBudget(world: World, limits: RunLimits, run: OpenRun, loop: RunLoop): Disposable {
+  const { clock, log } = world;
+  let over = false;
+  return clock.every(LOOK_MS, () => {
+    const { costUsd, tokens, startedAt } = run.state;
+    const durationMs = startedAt === null ? 0 : Math.max(0, clock.now() - startedAt);
+    const exceeded = over ? null : exceededLimit(limits, { costUsd, tokens, durationMs });
+    if (!exceeded) return;
+    over = true;
+    run.publisher
+      .publish({ type: "crew.run.budget_exceeded", ...exceeded })
+      .catch((error: unknown) => log.warn("a passed limit was not told", { error: messageOf(error) }));
+    loop.cancel(budgetReason(exceeded));
+  });
+}
+
+/** In the configuration 0 means no limit. */
+export function limitsOf(config: { maxCostUsd: number; maxTokens: number; maxDurationMs: number }): RunLimits {
+  const orNull = (value: number) => (value > 0 ? value : null);
+  return {
+    maxCostUsd: orNull(config.maxCostUsd),
+    maxTokens: orNull(config.maxTokens),
+    maxDurationMs: orNull(config.maxDurationMs),
+  };
+}
