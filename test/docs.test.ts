@@ -35,7 +35,7 @@ const NAMES = new Set(
     "src/store/layout.ts",
     "src/store/dead-letters.ts",
     "src/workers/attempt-folder.ts",
-    "src/host/config.ts",
+    "src/host/load-config.ts",
     "src/host/session.ts",
     "src/host/notification-sinks.ts",
     "src/engines/output-folder.ts",

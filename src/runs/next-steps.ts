@@ -30,9 +30,10 @@ export function nextSteps(manifest: RunManifest, state: RunState, freeSlots: num
   };
 }
 
-/** How many workers the run can use at most, with what is left of it. */
-export function workersAtOnce(manifest: RunManifest, state: RunState): number {
-  return Math.min(manifest.maxConcurrency, state.tasks.filter(({ status }) => !isTerminal(status)).length);
+/** How many workers the tasks not begun yet can use at most at a time. */
+export function workersToCome(manifest: RunManifest, state: RunState): number {
+  const waiting = state.tasks.filter(({ status }) => status === "waiting" || status === "ready");
+  return Math.min(manifest.maxConcurrency, waiting.length);
 }
 
 interface Dependency {

@@ -6,7 +6,7 @@ import type { Clock } from "../system/world.ts";
 import { runEndEvent, type TaskEnding, taskEndEvent } from "./endings.ts";
 import type { TaskEngine } from "./execute.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
-import { type NextSteps, nextSteps, workersAtOnce } from "./next-steps.ts";
+import { type NextSteps, nextSteps, workersToCome } from "./next-steps.ts";
 import { isTerminal, type RunState, type RunStatus, type TaskState, taskOf } from "./run-state.ts";
 import type { Slots } from "./slots.ts";
 import { type AfterFailure, type RecordDeadLetter, runTask } from "./task-run.ts";
@@ -95,7 +95,6 @@ export class RunLoop {
     const { status } = run.state;
     if (status !== "queued" && status !== "running") return status;
     if (status === "queued") await this.#publish({ type: "crew.run.started", ...this.#names() });
-    this.#parts.engine.prepare(workersAtOnce(run.manifest, run.state));
     for (const spec of run.manifest.tasks) {
       if (taskOf(run.state, spec.taskId)?.status !== "running") continue;
       slots.take();
@@ -145,8 +144,7 @@ export class RunLoop {
       await this.#start(task);
     }
     // the workers of the next tasks come up while these are at work
-    const upcoming = run.state.tasks.filter((task) => task.status === "waiting" || task.status === "ready").length;
-    if (!this.#stop) engine.prepare(Math.min(run.manifest.maxConcurrency, upcoming));
+    if (!this.#stop) engine.prepare(workersToCome(run.manifest, run.state));
   }
 
   async #start(spec: TaskSpec): Promise<void> {

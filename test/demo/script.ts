@@ -42,7 +42,7 @@ function mainAgent({ user, turn, results }: Conversation): Move {
   const report = results.at(-1);
   if (!report || report.isError) return say(`The team could not be run: ${report?.text ?? "no result came back"}`);
   const status = / · (completed|failed|cancelled) · /.exec(report.text)?.[1] ?? "not over";
-  const verdicts = [...report.text.matchAll(/^--- (\w+) ---$[\s\S]*?^VERDICT: (\S+)/gm)].map(
+  const verdicts = [...report.text.matchAll(/^--- (\w+) \(\w+\) ---$[\s\S]*?^VERDICT: (\S+)/gm)].map(
     ([, step, verdict]) => `${step} says "${verdict}"`,
   );
   return say(`The team's run is ${status}; ${verdicts.join(", ") || "it handed no verdict over"}.`);
