@@ -1,18 +1,22 @@
 import { writeSync } from "node:fs";
-import { prepareCrewRoot } from "../store/layout.ts";
+import { join } from "node:path";
+import { findCrewRoot } from "../store/layout.ts";
 import { RunStore } from "../store/run-store.ts";
-import { messageOf, UserError } from "../system/errors.ts";
+import { codeOf, messageOf, UserError } from "../system/errors.ts";
 import { nodeWorld } from "../system/node.ts";
+import { nodeFiles } from "../system/node-files.ts";
 import { safeText } from "../system/safe-text.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { renderTimeline } from "../views/timeline.ts";
 import { agentFolder } from "./config.ts";
+import { PACKAGE_FOLDER } from "./package-folder.ts";
 import { pictureOf } from "./run-report.ts";
 
 const HELP = `pi-foreman: read the runs of this project without Pi
 
   pi-foreman runs            the runs, newest first
   pi-foreman status [run]    one run: tasks, costs, timeline ("latest" when none is named)
+  pi-foreman version
   pi-foreman help
 
 Runs are started inside Pi: /team-run <team> "<goal>".`;
@@ -26,6 +30,7 @@ export async function main(words: readonly string[], cwd: string): Promise<numbe
   try {
     if (verb === "runs") print(await runs(cwd));
     else if (verb === "status") print(await status(cwd, argument));
+    else if (["version", "--version", "-v"].includes(verb)) print([await version()]);
     else if (["help", "--help", "-h"].includes(verb)) print([HELP]);
     else {
       print([`pi-foreman: there is no "${verb}".`, "", HELP], 2);
@@ -39,10 +44,16 @@ export async function main(words: readonly string[], cwd: string): Promise<numbe
   }
 }
 
+async function version(): Promise<string> {
+  const text = await nodeFiles().readText(join(PACKAGE_FOLDER, "package.json"));
+  return text === null ? "unknown" : (JSON.parse(text) as { version: string }).version;
+}
+
 async function open(cwd: string) {
   const silent = () => undefined;
   const world = nodeWorld({ warn: silent, error: silent });
-  const store = new RunStore(world, await prepareCrewRoot(world.files, cwd, agentFolder()));
+  const crewRoot = await findCrewRoot(world.files, cwd, agentFolder());
+  const store = new RunStore(world, crewRoot ?? join(cwd, ".crew"));
   return { store, now: world.clock.now(), width: process.stdout.columns ?? COLUMNS_DEFAULT };
 }
 
@@ -65,5 +76,10 @@ async function status(cwd: string, text: string): Promise<string[]> {
 
 /** The one way out: nothing that is printed can steer the terminal. */
 function print(lines: readonly string[], stream: 1 | 2 = 1): void {
-  writeSync(stream, `${safeText(lines.join("\n"), { multiline: true })}\n`);
+  try {
+    writeSync(stream, `${safeText(lines.join("\n"), { multiline: true })}\n`);
+  } catch (error) {
+    // the reader of a pipe has seen enough
+    if (codeOf(error) !== "EPIPE") throw error;
+  }
 }

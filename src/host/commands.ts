@@ -64,6 +64,11 @@ const COMMANDS: readonly CommandEntry[] = [
     completes: async (session) => [...(await deadLetterIds(session)), ...(await runIds(session)).map((id) => `${id} `)],
   },
   {
+    name: "team-prune",
+    description: "Remove old ended runs, after a preview: /team-prune [--days 30] [--keep 20]",
+    run: ({ pruneCommand }) => pruneCommand,
+  },
+  {
     name: "team-metrics",
     description: "Show this session's metrics: /team-metrics [glob], e.g. crew.task.*",
     run: ({ metricsCommand }) => metricsCommand,

@@ -2,6 +2,7 @@ import { loadCatalog } from "../catalog/load-catalog.ts";
 import { deadLettersCommand } from "./command-deadletters.ts";
 import { doctorCommand } from "./command-doctor.ts";
 import { metricsCommand } from "./command-metrics.ts";
+import { pruneCommand } from "./command-prune.ts";
 import { redriveCommand, resumeCommand } from "./command-resume.ts";
 import { runCommand } from "./command-run.ts";
 import { cancelCommand, statusCommand } from "./command-status.ts";
@@ -24,6 +25,7 @@ export const LATE = {
   loadConfig,
   metricsCommand,
   openRuns,
+  pruneCommand,
   recoverRuns,
   redriveCommand,
   resumeCommand,

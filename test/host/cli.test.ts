@@ -1,0 +1,44 @@
+import { execFile } from "node:child_process";
+import { readdir } from "node:fs/promises";
+import { resolve } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { diamondFiles, teamReplies } from "../support/diamond-team.ts";
+import { makeRig } from "../support/rig.ts";
+
+const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
+const CLI = resolve(import.meta.dirname, "../../src/host/cli.mjs");
+const run = promisify(execFile);
+
+describe("pi-foreman on the command line", () => {
+  it("shows the runs of a project and one of them, and writes nothing", async () => {
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
+    const { project, home, env } = rig.agentFolder;
+    const cli = (args: string[], cwd: string) => run(process.execPath, [CLI, ...args], { cwd, env });
+    const host = await rig.rpc({ extensions: [PACKAGE] });
+    await host.prompt("let the team do it");
+    expect((await cli(["runs"], project)).stdout).toMatch(/completed +4\/4/);
+    expect((await cli(["status"], project)).stdout).toContain("✓ d");
+    expect((await cli(["runs"], home)).stdout).toContain("No runs yet");
+    expect(await readdir(home)).not.toContain(".crew");
+    expect((await cli(["--version"], home)).stdout).toMatch(/^\d+\.\d+\.\d+/);
+    await expect(cli(["fly"], home)).rejects.toMatchObject({ code: 2 });
+    await expect(cli(["status", "nothing"], project)).rejects.toMatchObject({ code: 1 });
+  });
+});
+
+describe("/team-prune", () => {
+  it("previews, and removes only what was agreed to", async () => {
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
+    let agree = false;
+    const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: agree }) });
+    await host.prompt("let the team do it");
+    const say = async (command: string) => (await host.command(command)).notices.join("\n");
+    expect(await say("/team-prune")).toContain("No run would go");
+    expect(await say("/team-prune --days 0 --keep 0")).toContain("Nothing was removed");
+    expect(await say("/team-status")).toContain("completed");
+    agree = true;
+    expect(await say("/team-prune --days 0 --keep 0")).toContain("Removed 1 run");
+    expect(await say("/team-status")).toContain("No runs yet");
+  });
+});
