@@ -6,8 +6,14 @@ import type { Session } from "./session.ts";
 
 /** Makes a run of this session's project and starts driving it. Throws a UserError for what the user can mend. */
 export async function startRun(pi: ExtensionAPI, session: Session, request: RunRequest): Promise<ActiveRun> {
-  const [runs, catalog, { config }] = await Promise.all([session.runs(), session.catalog(), session.config()]);
+  const [runs, catalog, { config, problems }] = await Promise.all([
+    session.runs(),
+    session.catalog(),
+    session.config(),
+  ]);
   if (session.closed) throw new UserError("session-ended", "The session ended before the run began; start it again.");
+  if (problems.length > 0)
+    session.context?.ui.notify(`${problems[0]?.message} /team-doctor shows all that could not be used.`, "warning");
   const manifest = buildManifest(catalog, request, {
     ...newRunId(session),
     sessionId: session.id,

@@ -1,0 +1,82 @@
+import { resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { waitUntil } from "../support/processes.ts";
+import { makeRig } from "../support/rig.ts";
+import { eventsOf, ofType, runIds } from "../support/run-files.ts";
+
+const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
+const config = (settings: object) => ({ ...diamondFiles, ".crew/config.json": JSON.stringify(settings) });
+
+describe("a run", () => {
+  it("that has used more than it may is cancelled, and says why", async () => {
+    const usage = { input: 5000, output: 100 };
+    const rig = await makeRig(
+      teamReplies(
+        { action: "run", team: "diamond", goal: "spend" },
+        {
+          a: () => ({ text: "a", usage }),
+          b: () => ({ text: "b", delayMs: 20_000 }),
+          c: () => ({ text: "c", delayMs: 20_000 }),
+        },
+      ),
+      { files: config({ limits: { maxTokens: 1000 } }) },
+    );
+    const host = await rig.rpc({ extensions: [PACKAGE] });
+    await host.prompt("let the team do it");
+    const [runId = ""] = await runIds(rig.agentFolder.project);
+    const events = await eventsOf(rig.agentFolder.project, runId);
+    expect(ofType(events, "crew.run.budget_exceeded")).toMatchObject([{ limit: "maxTokens", value: 5100, max: 1000 }]);
+    expect(events.at(-1)).toMatchObject({ type: "crew.run.cancelled" });
+    expect(ofType(events, "crew.run.cancelled")[0]?.reason).toContain("maxTokens");
+  });
+
+  it("is not counted where counting is switched off", async () => {
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "quietly" }), {
+      files: config({ observability: { enabled: false } }),
+    });
+    const host = await rig.rpc({ extensions: [PACKAGE] });
+    await host.prompt("let the team do it");
+    expect((await host.command("/team-metrics crew.run.count")).notices.join("\n")).not.toContain("completed");
+  });
+
+  it("says at its start that a setting could not be used", async () => {
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "x" }), {
+      files: config({ limits: { maxParallelAttempts: "many" } }),
+    });
+    const host = await rig.rpc({ extensions: [PACKAGE] });
+    const { notices } = await host.command('/team-run diamond "x"');
+    expect(notices.join("\n")).toContain('limits.maxParallelAttempts = "many"');
+    expect(notices.join("\n")).toContain("from 1 to 64");
+  });
+});
+
+describe("a run that was under way when Pi quit", () => {
+  it("goes on with the next session, with its worker", async () => {
+    let finish: () => void = () => undefined;
+    const finished = new Promise<void>((done) => {
+      finish = done;
+    });
+    const rig = await makeRig(
+      async (request) => {
+        if (stepOf(request) === "a") await finished;
+        return { text: `${stepOf(request)} is done` };
+      },
+      { files: diamondFiles },
+    );
+    const asked = () => rig.server.requests.filter(({ request }) => stepOf(request) === "a").length;
+    const first = await rig.rpc({ extensions: [PACKAGE] });
+    await first.command('/team-run diamond "later"');
+    await waitUntil(() => asked() === 1, 30_000);
+    await first.close();
+    const next = await rig.rpc({ extensions: [PACKAGE] });
+    await next.waitFor((event) => event["method"] === "notify" && String(event["message"]).includes("goes on"));
+    finish();
+    const [runId = ""] = await runIds(rig.agentFolder.project);
+    await waitUntil(
+      async () => (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type === "crew.run.completed",
+      30_000,
+    );
+    expect(asked()).toBe(1);
+  });
+});
