@@ -28,6 +28,6 @@ export async function startRun(pi: ExtensionAPI, session: Session, request: RunR
 /** Ids sort by the time their runs were made. */
 export function newRunId({ world }: Session): { runId: string; createdAt: string } {
   const createdAt = new Date(world.clock.now()).toISOString();
-  const time = createdAt.slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
+  const time = createdAt.slice(0, 23).replaceAll(/[-:.]/g, "").replace("T", "-");
   return { runId: `${time}-${world.random.hex(4)}`, createdAt };
 }
