@@ -1,5 +1,6 @@
 import { createLocalEngine } from "../engines/local.ts";
 import type { Correlation } from "../events/correlation.ts";
+import { registerHeartbeatStaleness } from "../metrics/crew-metrics.ts";
 import { Slots } from "../runs/slots.ts";
 import { DeadLetters } from "../store/dead-letters.ts";
 import { prepareCrewRoot } from "../store/layout.ts";
@@ -75,6 +76,7 @@ export async function openRuns(session: Session, config: Config, correlation: Co
   disposer.defer(() => runs.release("session ended"));
   const watcher = watchWorkers(world, runs, config.observability.pollIntervalMs, notify);
   disposer.defer(() => watcher.dispose());
+  registerHeartbeatStaleness(session.registry, () => watcher.readings());
   return { runs, dispose: () => disposer.dispose() };
 }
 

@@ -1,6 +1,8 @@
-import { benchPromptText, benchStart } from "./start-bench.ts";
+import { benchPrint, benchPromptText, benchStart } from "./start-bench.ts";
 
 benchStart();
+console.log();
+benchPrint();
 console.log();
 benchPromptText();
 console.log();

@@ -8,6 +8,7 @@ import { hosts } from "../support/host-paths.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const ROUNDS = 15;
+const PRINT_ROUNDS = 7;
 
 /** What the package adds to Pi's start and to every prompt. Medians of fresh processes, interleaved. */
 export function benchStart(): void {
@@ -41,6 +42,41 @@ function loadOnce(extension: string, cwd: string): number {
     env: { ...process.env, PI_CODING_AGENT_DIR: join(cwd, "agent"), PI_OFFLINE: "1" },
   });
   return (JSON.parse(output) as { ms: number }).ms;
+}
+
+/** A print-mode Pi from its start to its exit, with and without the package. Medians, interleaved. */
+export function benchPrint(): void {
+  const folder = mkdtempSync(join(tmpdir(), "foreman-bench-"));
+  try {
+    const noop = join(folder, "noop.ts");
+    writeFileSync(
+      noop,
+      'export default (pi) => pi.registerCommand("noop", { description: "", handler: async () => {} });\n',
+    );
+    const times = { without: [] as number[], with: [] as number[] };
+    for (let round = 0; round <= PRINT_ROUNDS; round++) {
+      const [without, full] = [printOnce([noop], folder), printOnce([noop, join(ROOT, "index.ts")], folder)];
+      // the first round warms the loader's cache
+      if (round === 0) continue;
+      times.without.push(without);
+      times.with.push(full);
+    }
+    const [base, full] = [median(times.without), median(times.with)];
+    console.log("A print-mode Pi from start to exit");
+    console.log(`  without   ${base.toFixed(0)} ms`);
+    console.log(`  with      ${full.toFixed(0)} ms   ratio ${(full / base).toFixed(2)}`);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function printOnce(extensions: string[], cwd: string): number {
+  const cli = hosts()[0]?.cli ?? "";
+  const args = [cli, "-p", "--no-session", "--no-extensions", ...extensions.flatMap((path) => ["-e", path]), "/noop"];
+  const env = { ...process.env, PI_CODING_AGENT_DIR: join(cwd, "agent"), PI_OFFLINE: "1" };
+  const started = performance.now();
+  execFileSync(process.execPath, args, { cwd, env, stdio: "ignore" });
+  return performance.now() - started;
 }
 
 /** Bytes the host sends with every prompt because of us: the tool, and each skill's name and description. */
