@@ -216,3 +216,6 @@ export const EVENT_DURABILITY: { readonly [T in CrewEventType]: "sync" | "lazy" 
 
 /** Every event type, in the order of the table above. */
 export const CREW_EVENT_TYPES = Object.keys(EVENT_DURABILITY) as readonly CrewEventType[];
+
+/** The reason of a run that was interrupted and not gone on with, by the user's word or by the configuration. */
+export const DECLINED_REASON = "interrupted-not-resumed";

@@ -35,7 +35,8 @@ async function parseRequest(session: Session, args: string) {
     throw new UserError("no-goal", `Usage: /team-run <team> "<goal>". Teams: ${[...teams.keys()].join(", ")}.`);
   if (teams.has(first)) return { team: first, workflow: null, goal: unquote(rest) };
   // one bare word and a quoted goal: the word was meant as a team
-  if (/^[\w-]+$/.test(first) && /^["'“]/.test(rest)) return { team: first, workflow: null, goal: unquote(rest) };
+  if (/^[\w-]+$/.test(first) && /^(["'“])[^"'“”]*["'”]$/.test(rest))
+    return { team: first, workflow: null, goal: unquote(rest) };
   return { team: "default", workflow: null, goal: unquote(args) };
 }
 

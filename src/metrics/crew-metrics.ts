@@ -1,13 +1,10 @@
-import type { EventOf } from "../events/crew-event.ts";
+import { DECLINED_REASON, type EventOf } from "../events/crew-event.ts";
 import { ActiveWork } from "./active-work.ts";
 import { type CrewInstruments, registerCrewInstruments } from "./crew-instruments.ts";
 import type { Gauge } from "./gauge.ts";
 import { type EventSource, type MetricTable, subscribeMetricTable } from "./metric-table.ts";
 import type { MetricRegistry } from "./registry.ts";
 import { UNKNOWN_MODEL } from "./usage-metrics.ts";
-
-/** The reason a run carries when its recovery was declined, by the user or by the configuration. */
-export const DECLINED_REASON = "interrupted-not-resumed";
 
 type RunEnded = EventOf<"crew.run.completed" | "crew.run.failed" | "crew.run.cancelled">;
 type TaskEnded = EventOf<"crew.task.completed" | "crew.task.failed" | "crew.task.cancelled" | "crew.task.skipped">;

@@ -56,6 +56,8 @@ export class RunStore {
   async create(manifest: RunManifest, bus: EventBus): Promise<OpenRun> {
     const paths = runPaths(this.crewRoot, manifest.runId);
     for (const folder of [paths.folder, paths.inbox, paths.artifacts]) await this.#world.files.makeFolder(folder);
+    // made before the manifest, whose folder sync then covers its name too
+    this.#world.files.openAppend(paths.events).close();
     await this.#world.files.writeNew(paths.manifest, `${JSON.stringify(manifest, null, 2)}\n`);
     const run = await this.#open(manifest, bus);
     const { team, workflow, goal, background, sessionId, resumedFrom } = manifest;

@@ -1,10 +1,7 @@
-import type { CrewEventFields } from "../events/crew-event.ts";
+import { type CrewEventFields, DECLINED_REASON } from "../events/crew-event.ts";
 import type { InterruptedRun, RecoveryPlan } from "./recovery-plan.ts";
 
 /** What is done about an interrupted run. Pure; the host asks, claims and publishes. */
-
-/** The reason of a run that was interrupted and closed. */
-export const DECLINED_REASON = "interrupted-not-resumed";
 
 export type RecoveryStep =
   /** Ask the user; then `answerStep`. */
