@@ -104,7 +104,8 @@ async function handle(
     const text = await entry.run(await session.late())({ pi, ctx, session, args: args.trim(), width: outputWidth() });
     if (text !== null) await say(pi, ctx, text);
   } catch (error) {
-    session?.world.log.error(`/${entry.name} failed`, { error: messageOf(error) });
+    // what the user can mend is no fault of ours
+    if (!(error instanceof UserError)) session?.world.log.error(`/${entry.name} failed`, { error: messageOf(error) });
     await say(pi, ctx, messageOf(error), "error");
   }
 }

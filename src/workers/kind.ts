@@ -1,5 +1,4 @@
-import type { AttemptOutcome, EventError, FailureKind, TokenCounts } from "../events/crew-event.ts";
-import type { ModelUsage } from "../runs/execute.ts";
+import type { AttemptReport } from "../runs/execute.ts";
 import type { StepRequest } from "./step-contract.ts";
 
 /** How a kind of worker does one attempt inside the wrapper. */
@@ -19,19 +18,8 @@ export interface KindContext {
 
 export type StopReason = "timeout" | "cancelled";
 
-export interface KindResult {
-  outcome: AttemptOutcome;
-  summary: string;
-  /** `provider/id`; null for kinds without a model. */
-  model: string | null;
-  tokens: TokenCounts;
-  costUsd: number;
-  usage: readonly ModelUsage[];
-  hostRetries: number;
-  exitCode: number | null;
-  failureKind: FailureKind | null;
-  error: EventError | null;
-}
+/** How the work went; what else a report holds is the wrapper's to know. */
+export type KindResult = Omit<AttemptReport, "durationMs" | "artifacts">;
 
 export interface AttemptKind {
   /** Does ahead what the next attempt in `cwd` will need. Never rejects. */

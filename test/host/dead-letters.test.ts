@@ -4,28 +4,13 @@ import { describe, expect, it } from "vitest";
 import { diamondFiles, type StepScript, stepOf, teamReplies } from "../support/diamond-team.ts";
 import type { ModelRequest, Reply } from "../support/model-reply.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
-import type { DialogAnswer, HostEvent, RpcHost } from "../support/rpc-host.ts";
+import type { DialogAnswer, HostEvent } from "../support/rpc-host.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
+import { say, sayToEnd } from "../support/say.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 const RETRYING = JSON.stringify({ reliability: { autoRetry: true, retryPolicy: { backoffMs: 100 } } });
 const BROKEN: StepScript = { b: () => ({ status: 500, error: "server down\nfor long" }) };
-
-async function say(host: RpcHost, command: string): Promise<string> {
-  return (await host.command(command)).notices.join("\n");
-}
-
-async function sayToEnd(host: RpcHost, command: string): Promise<{ said: string; runId: string; ended: string }> {
-  const from = host.events.length;
-  const said = await say(host, command);
-  const runId = /Run (\S+) goes on/.exec(said)?.[1] ?? `none: ${said}`;
-  const end = await host.waitFor(
-    (event) => event.type === "message_end" && event["message"].details?.runId === runId,
-    30_000,
-    from,
-  );
-  return { said, runId, ended: String(end["message"].content) };
-}
 
 async function teamRun(
   steps: StepScript,

@@ -6,28 +6,11 @@ import { initialRunState } from "../../src/runs/run-state.ts";
 import { diamondFiles, type StepScript, stepOf, teamReplies } from "../support/diamond-team.ts";
 import type { ModelRequest } from "../support/model-reply.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
-import type { RpcHost } from "../support/rpc-host.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
+import { say, sayToEnd } from "../support/say.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 const GO = { action: "run", team: "diamond", goal: "build it" };
-
-async function say(host: RpcHost, command: string): Promise<string> {
-  return (await host.command(command)).notices.join("\n");
-}
-
-/** Runs a command that starts a run, and waits for that run's end. */
-async function sayToEnd(host: RpcHost, command: string): Promise<{ said: string; runId: string; ended: string }> {
-  const from = host.events.length;
-  const said = await say(host, command);
-  const runId = /Run (\S+) goes on/.exec(said)?.[1] ?? `none: ${said}`;
-  const end = await host.waitFor(
-    (event) => event.type === "message_end" && event["message"].details?.runId === runId,
-    30_000,
-    from,
-  );
-  return { said, runId, ended: String(end["message"].content) };
-}
 
 /** A rig whose steps can be changed while it runs, and a failed run of the diamond team in it. */
 async function failedRun(steps: StepScript) {

@@ -6,8 +6,8 @@ import { initialRunState } from "../../src/runs/run-state.ts";
 import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
-import type { RpcHost } from "../support/rpc-host.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
+import { say } from "../support/say.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
@@ -30,11 +30,6 @@ async function expectConsistent(rig: Rig): Promise<void> {
   const snapshot = JSON.parse(await readFile(join(folder, "state.json"), "utf8"));
   expect(snapshot.position.seq).toBe(events.length);
   expect(snapshot.state).toEqual(JSON.parse(JSON.stringify(events.reduce(applyEvent, initialRunState(manifest)))));
-}
-
-/** What a command said, as one text. */
-async function say(host: RpcHost, command: string): Promise<string> {
-  return (await host.command(command)).notices.join("\n");
 }
 
 describe("a team in the real host", () => {

@@ -7,6 +7,7 @@ import { type ModelServer, type ReplyFunction, startModelServer } from "./model-
 import { type PrintHostOptions, type PrintResult, startPrintHost } from "./print-host.ts";
 import { killAll, processesVisible, processesWithEnvironment } from "./processes.ts";
 import { RpcHost, type RpcHostOptions } from "./rpc-host.ts";
+import { unsoundRuns } from "./run-files.ts";
 import { TmuxHost, type TmuxHostOptions } from "./tmux-host.ts";
 
 /** A model server, an agent folder and the hosts started in it; all of it ends with the test. */
@@ -27,7 +28,9 @@ export async function makeRig(reply: ReplyFunction, options: AgentFolderOptions 
     const ended = await Promise.allSettled(hosts.map((end) => end()));
     if (processesVisible) killAll(processesWithEnvironment(tagVariable, agentFolder.tag));
     await server.close();
+    const unsound = await unsoundRuns(agentFolder.project);
     await agentFolder.dispose();
+    if (unsound.length > 0) throw new Error(unsound.join("\n"));
     for (const result of ended) if (result.status === "rejected") throw result.reason;
   });
   return {
