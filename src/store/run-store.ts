@@ -1,14 +1,16 @@
 import type { CrewEvent, RunOwner } from "../events/crew-event.ts";
 import { createPublisher, type EventBus, type Publisher } from "../events/publisher.ts";
 import { applyEvent } from "../runs/apply-event.ts";
-import type { KeptResult, RunManifest, TaskSpec } from "../runs/manifest.ts";
+import type { RunManifest } from "../runs/manifest.ts";
 import { initialRunState, type RunState } from "../runs/run-state.ts";
-import { messageOf, UserError } from "../system/errors.ts";
+import { codeOf, messageOf, UserError } from "../system/errors.ts";
 import type { Clock, Files, Log } from "../system/world.ts";
-import { isSafeSegment, refusePlanted, runPaths, runsFolder } from "./layout.ts";
+import { parseManifest } from "./kept-manifest.ts";
+import { isSafeSegment, type RunPaths, refusePlanted, runPaths, runsFolder } from "./layout.ts";
 import { RunLog } from "./run-log.ts";
 import { isDegraded, type LogHealth, RunLogReader } from "./run-log-reader.ts";
-import { readSnapshot, writeSnapshot } from "./run-snapshot.ts";
+import { readSnapshot, SnapshotKeeper } from "./run-snapshot.ts";
+import { UnendedRuns } from "./unended-runs.ts";
 
 /** A run as anyone can read it. */
 export interface RunView {
@@ -29,6 +31,10 @@ export interface OpenRun {
   readonly state: RunState;
   readonly folder: string;
   readonly publisher: Publisher;
+  /** Of the last event the bus was told, or that was there when the run was first opened. */
+  readonly toldSeq: number;
+  /** Rejects when the log is another owner's by now, or could not be written before; one stat. */
+  look(): Promise<void>;
   /** Becomes the owner; false when another process won. */
   claim(owner: RunOwner): Promise<boolean>;
   /** Writes `state.json`. Never needed for the run's safety. */
@@ -46,15 +52,35 @@ interface StoreWorld {
 export class RunStore {
   readonly #world: StoreWorld;
   readonly crewRoot: string;
+  readonly #unended: UnendedRuns;
 
   constructor(world: StoreWorld, crewRoot: string) {
     this.#world = world;
     this.crewRoot = crewRoot;
+    this.#unended = new UnendedRuns(world.files, crewRoot);
   }
 
-  /** Makes the run's folder, writes what was asked, and the log's first event. */
+  /** Makes the run's folder, writes what was asked, and the log's first event. Throws a UserError when it can't. */
   async create(manifest: RunManifest, bus: EventBus): Promise<OpenRun> {
     const paths = runPaths(this.crewRoot, manifest.runId);
+    try {
+      return await this.#create(manifest, paths, bus);
+    } catch (error) {
+      if (error instanceof UserError || codeOf(error) === "EEXIST") throw error;
+      const { files } = this.#world;
+      await files.remove(paths.folder).catch(() => undefined);
+      const place = runsFolder(this.crewRoot);
+      // the system's own words for a read-only disk may be "no such file"
+      const why = (await files.writable(place)) ? messageOf(error) : "its folder can't be written";
+      throw new UserError(
+        "run-not-kept",
+        `The run can't be kept and was not begun: ${why}. Mend ${place}, then start it again.`,
+        { cause: error },
+      );
+    }
+  }
+
+  async #create(manifest: RunManifest, paths: RunPaths, bus: EventBus): Promise<OpenRun> {
     for (const folder of [paths.folder, paths.inbox, paths.artifacts]) await this.#world.files.makeFolder(folder);
     // made before the manifest, whose folder sync then covers its name too
     this.#world.files.openAppend(paths.events).close();
@@ -79,9 +105,13 @@ export class RunStore {
     }
   }
 
-  /** Opens an existing run for driving it on. Throws a UserError when there is none, or a later version drove it. */
-  async open(runId: string, bus: EventBus): Promise<OpenRun> {
-    return this.#open(await this.#manifest(runId), bus);
+  /**
+   * Opens an existing run for driving it on. Throws a UserError when there is none, or a later version drove it.
+   * Who had it open before gives `toldSeq` of then: the log is read from its begin, and what the bus has not heard of
+   * is told with the claim.
+   */
+  async open(runId: string, bus: EventBus, toldSeq: number | null = null): Promise<OpenRun> {
+    return this.#open(await this.#manifest(runId), bus, toldSeq);
   }
 
   /** Reads a run without touching it. Throws a UserError when there is none. */
@@ -90,7 +120,7 @@ export class RunStore {
     const { state, reader } = await this.#fold(manifest);
     const { health, position } = reader;
     const paths = runPaths(this.crewRoot, runId);
-    const written = await this.#world.files.facts(paths.events);
+    const written = this.#world.files.factsNow(paths.events);
     return {
       manifest,
       state,
@@ -105,6 +135,14 @@ export class RunStore {
   /** Ids of the runs that are kept, newest first. */
   async ids(): Promise<string[]> {
     return (await this.#world.files.list(runsFolder(this.crewRoot))).filter(isSafeSegment).reverse();
+  }
+
+  /**
+   * Ids of the runs that may need somebody, newest first: without those that have ended, and without those that an
+   * owner drives who `isAlive`. Costs some 10 µs for each run, however long its log is.
+   */
+  async unended(isAlive: (owner: RunOwner) => boolean): Promise<string[]> {
+    return this.#unended.of(await this.ids(), isAlive);
   }
 
   /** The one run whose id is, begins or ends with `text`; `latest` is the newest. Throws a UserError otherwise. */
@@ -140,33 +178,41 @@ export class RunStore {
     return manifest;
   }
 
-  async #fold(manifest: RunManifest): Promise<{ state: RunState; reader: RunLogReader }> {
+  async #fold(manifest: RunManifest, bySnapshot = true) {
     const { files } = this.#world;
     const paths = runPaths(this.crewRoot, manifest.runId);
-    const snapshot = await readSnapshot(files, paths, manifest.runId);
+    const snapshot = bySnapshot ? await readSnapshot(files, paths, manifest.runId) : null;
     const reader = new RunLogReader(files, paths.events, snapshot?.position, snapshot?.health);
-    const state = (await reader.readNew()).reduce(applyEvent, snapshot?.state ?? initialRunState(manifest));
-    return { state, reader };
+    const events = await reader.readNew();
+    return { state: events.reduce(applyEvent, snapshot?.state ?? initialRunState(manifest)), reader, events };
   }
 
-  async #open(manifest: RunManifest, bus: EventBus): Promise<OpenRun> {
+  async #open(manifest: RunManifest, bus: EventBus, told: number | null = null): Promise<OpenRun> {
     const { files, clock, log: ownLog } = this.#world;
     const paths = runPaths(this.crewRoot, manifest.runId);
-    const folded = await this.#fold(manifest);
-    const { reader } = folded;
+    const folded = await this.#fold(manifest, told === null);
+    const { reader, events } = folded;
+    let toldSeq = told ?? reader.position.seq;
+    const untold = events.filter(({ seq }) => seq > toldSeq);
     if (reader.health.newer)
       throw new UserError(
         "newer-run",
         `Run ${manifest.runId} was driven by a later version of pi-foreman; this one can only show it. Update to go on.`,
       );
     let state = folded.state;
+    const keeper = new SnapshotKeeper({ files, log: ownLog }, paths, reader, state);
     const fold = (event: CrewEvent) => {
       state = applyEvent(state, event);
+      keeper.count();
+    };
+    const tell = (event: CrewEvent) => {
+      toldSeq = event.seq;
+      fold(event);
     };
     const log = await RunLog.open({ files, clock, runId: manifest.runId, path: paths.events, reader, onEvent: fold });
     const onSubscriberError = (message: string, event: CrewEvent) =>
       ownLog.warn("a subscriber of the bus threw", { message, type: event.type });
-    const publisher = createPublisher({ log, bus, fold, onSubscriberError });
+    const publisher = createPublisher({ log, bus, fold: tell, onSubscriberError });
     return {
       manifest,
       folder: paths.folder,
@@ -174,55 +220,26 @@ export class RunStore {
       get state() {
         return state;
       },
+      get toldSeq() {
+        return toldSeq;
+      },
+      look: () => log.look(),
       async claim(owner) {
         const won = await log.claim(owner, fold);
         if (won === null) return false;
-        try {
-          bus.emit(won.type, won);
-        } catch (error) {
-          onSubscriberError(messageOf(error), won);
+        for (const event of [...untold.splice(0), won]) {
+          toldSeq = event.seq;
+          try {
+            bus.emit(event.type, event);
+          } catch (error) {
+            onSubscriberError(messageOf(error), event);
+          }
         }
+        await keeper.saveQuietly();
         return true;
       },
-      async saveSnapshot() {
-        // read back rather than remembered: the snapshot then holds what any reader would find
-        const { state: folded, reader: read } = await foldAll(files, paths.events, manifest);
-        const { position, health } = read;
-        await writeSnapshot(files, paths.state, {
-          schemaVersion: 1,
-          runId: manifest.runId,
-          position,
-          health,
-          state: folded,
-        });
-      },
+      saveSnapshot: () => keeper.save(),
       close: () => log.close(),
     };
   }
-}
-
-async function foldAll(files: Files, events: string, manifest: RunManifest) {
-  const reader = new RunLogReader(files, events);
-  const state = (await reader.readNew()).reduce(applyEvent, initialRunState(manifest));
-  return { state, reader };
-}
-
-function parseManifest(text: string): RunManifest | null {
-  try {
-    const manifest = JSON.parse(text) as RunManifest | null;
-    if (!Array.isArray(manifest?.tasks) || !manifest.tasks.every(isTaskSpec)) return null;
-    const kept: unknown = manifest.kept;
-    return typeof kept === "object" && kept !== null && Object.values(kept).every(isKept) ? manifest : null;
-  } catch {
-    return null;
-  }
-}
-
-function isKept(result: Partial<KeptResult> | null): boolean {
-  const { summary, artifacts, fromRunId } = result ?? {};
-  return typeof summary === "string" && Array.isArray(artifacts) && typeof fromRunId === "string";
-}
-
-function isTaskSpec(task: Partial<TaskSpec> | null): boolean {
-  return typeof task?.taskId === "string" && Array.isArray(task.dependsOn);
 }

@@ -27,3 +27,8 @@ export function codeOf(error: unknown): string {
 export function invariant(holds: unknown, fact: string): asserts holds {
   if (!holds) throw new Error(`broken invariant: ${fact}`);
 }
+
+/** An error as the system gives them, with its code (`ENOTREG`, `EFBIG`, …). */
+export function systemFailure(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}

@@ -3,25 +3,28 @@ import {
   closeSync,
   constants,
   type FSWatcher,
-  fdatasync,
   promises as fs,
   fstatSync,
+  lstatSync,
   openSync,
+  readSync,
   type Stats,
   watch as watchPath,
-  writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { codeOf } from "./errors.ts";
-import { type AppendHandle, FILE_BYTES_MAX, type FileFacts, type Files } from "./world.ts";
+import { codeOf, systemFailure } from "./errors.ts";
+import { NodeAppendHandle } from "./node-append.ts";
+import { FILE_BYTES_MAX, type FileFacts, type Files } from "./world.ts";
 
 const READ_STEP_BYTES = 64 * 1024;
+/** So much is read at once: four trips through the thread pool would take twenty times as long. */
+const SMALL_BYTES_MAX = 64 * 1024;
 
 // opening a planted pipe would otherwise wait for its other end, for ever; regular files don't mind
 const AT_ONCE = constants.O_NONBLOCK ?? 0;
 const READ = constants.O_RDONLY | AT_ONCE;
+const READ_ITSELF = READ | (constants.O_NOFOLLOW ?? 0);
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
-const APPEND = constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | (constants.O_NOFOLLOW ?? 0) | AT_ONCE;
 
 /** The real files. Errors carry the system's code (`ENOSPC`, `EACCES`, …). */
 export function nodeFiles(): Files {
@@ -29,7 +32,7 @@ export function nodeFiles(): Files {
     read: readWhole,
     readText: async (path, bytesMax) => (await readWhole(path, bytesMax))?.toString("utf8") ?? null,
     readRange,
-    writeAtomic: (path, data) => writeThrough(path, data, (temp) => fs.rename(temp, path)),
+    writeAtomic: (path, data, mode) => writeThrough(path, data, (temp) => fs.rename(temp, path), mode),
     // link(2) refuses an existing name, which rename(2) would replace
     writeNew: (path, data) =>
       writeThrough(path, data, async (temp) => {
@@ -44,6 +47,11 @@ export function nodeFiles(): Files {
       const stats = await orNull(fs.lstat(path));
       return stats && factsOf(stats);
     },
+    factsNow: (path) => {
+      const stats = orNullNow(() => lstatSync(path, { throwIfNoEntry: false }));
+      return stats ? factsOf(stats) : null;
+    },
+    readNow,
     remove: (path) => fs.rm(path, { recursive: true, force: true }),
     copy: (from, to) => fs.copyFile(from, to),
     openAppend: (path) => new NodeAppendHandle(path),
@@ -61,9 +69,21 @@ async function orNull<T>(read: Promise<T>): Promise<T | null> {
   try {
     return await read;
   } catch (error) {
-    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return null;
-    throw error;
+    return nullIfNone(error);
   }
+}
+
+function orNullNow<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    return nullIfNone(error);
+  }
+}
+
+function nullIfNone(error: unknown): null {
+  if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return null;
+  throw error;
 }
 
 function factsOf(stats: Stats): FileFacts {
@@ -76,16 +96,23 @@ function factsOf(stats: Stats): FileFacts {
 
 /** Never trusts the size told before: a file may grow meanwhile, and some have none to tell. */
 async function readWhole(path: string, bytesMax = FILE_BYTES_MAX): Promise<Buffer | null> {
+  const small = readSmall(path, 0, Number.POSITIVE_INFINITY);
+  // nothing is also what a file says that does not tell its size
+  const isAll = small === null || (small !== undefined && small.length > 0 && small.length <= bytesMax);
+  return isAll ? small : readSteps(path, bytesMax);
+}
+
+async function readSteps(path: string, bytesMax: number): Promise<Buffer | null> {
   const file = await orNull(fs.open(path, READ));
   if (!file) return null;
   try {
     const stats = await file.stat();
-    if (!stats.isFile()) throw failure("ENOTREG", `${path} is not a regular file`);
+    if (!stats.isFile()) throw systemFailure("ENOTREG", `${path} is not a regular file`);
     const parts: Buffer[] = [];
     let total = 0;
     for (let room = stats.size + 1; ; room = READ_STEP_BYTES) {
       if (stats.size > bytesMax || total > bytesMax)
-        throw failure("EFBIG", `${path} has more than ${bytesMax} bytes, which is the most that is read`);
+        throw systemFailure("EFBIG", `${path} has more than ${bytesMax} bytes, which is the most that is read`);
       const part = Buffer.allocUnsafe(room);
       const { bytesRead } = await file.read(part, 0, room, total);
       if (bytesRead === 0) return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts, total);
@@ -97,11 +124,9 @@ async function readWhole(path: string, bytesMax = FILE_BYTES_MAX): Promise<Buffe
   }
 }
 
-function failure(code: string, message: string): Error {
-  return Object.assign(new Error(message), { code });
-}
-
 async function readRange(path: string, offset: number, bytesMax: number): Promise<Uint8Array | null> {
+  const small = readSmall(path, offset, bytesMax);
+  if (small !== undefined) return small;
   const file = await orNull(fs.open(path, READ));
   if (!file) return null;
   try {
@@ -119,16 +144,46 @@ async function readRange(path: string, offset: number, bytesMax: number): Promis
   }
 }
 
+/** Null when there is no file, undefined when what is asked for is not small or the file not a regular one. */
+function readSmall(path: string, offset: number, bytesMax: number): Buffer | null | undefined {
+  const fd = orNullNow(() => openSync(path, READ));
+  if (fd === null) return null;
+  try {
+    const stats = fstatSync(fd);
+    const bytes = Math.min(stats.size - offset, bytesMax);
+    if (!stats.isFile() || bytes > SMALL_BYTES_MAX) return undefined;
+    if (bytes <= 0) return Buffer.alloc(0);
+    const buffer = Buffer.allocUnsafe(bytes);
+    return buffer.subarray(0, readSync(fd, buffer, 0, bytes, offset));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function readNow(path: string, offset: number, bytesMax: number): Uint8Array | null {
+  const fd = orNullNow(() => openSync(path, READ_ITSELF));
+  if (fd === null) return null;
+  try {
+    const buffer = Buffer.allocUnsafe(bytesMax);
+    // a regular file gives less than was asked for at its end only
+    const read = readSync(fd, buffer, 0, bytesMax, offset);
+    return buffer.subarray(0, read);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Temp file, fsync, publish, fsync of the folder: the acked version survives a power cut. */
 async function writeThrough(
   path: string,
   data: string | Uint8Array,
   publish: (temp: string) => Promise<void>,
+  mode = 0o600,
 ): Promise<void> {
   const folder = dirname(path);
   const temp = join(folder, `.${basename(path)}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
   try {
-    const file = await fs.open(temp, NEW_FILE, 0o600);
+    const file = await fs.open(temp, NEW_FILE, mode);
     try {
       await file.writeFile(data);
       await file.sync();
@@ -153,60 +208,6 @@ async function syncFolder(folder: string): Promise<void> {
     if (!["EPERM", "EISDIR", "EINVAL", "EACCES", "ENOTSUP"].includes(codeOf(error))) throw error;
   } finally {
     await handle?.close();
-  }
-}
-
-class NodeAppendHandle implements AppendHandle {
-  readonly #fd: number;
-  readonly #path: string;
-  #closed = false;
-  #syncing = false;
-  #waiting: Array<{ resolve: () => void; reject: (error: unknown) => void }> = [];
-
-  constructor(path: string) {
-    this.#path = path;
-    this.#fd = openSync(path, APPEND, 0o600);
-    const stats = fstatSync(this.#fd);
-    if (!stats.isFile() || stats.nlink !== 1) {
-      closeSync(this.#fd);
-      throw failure("EINVAL", `${path} is not a regular file with one name`);
-    }
-  }
-
-  write(data: Uint8Array | string): void {
-    // the number may belong to another file by now
-    if (this.#closed) throw failure("EBADF", `${this.#path} is closed`);
-    const bytes = typeof data === "string" ? Buffer.from(data) : data;
-    const written = writeSync(this.#fd, bytes);
-    if (written !== bytes.byteLength)
-      throw failure("ESHORT", `short write to ${this.#path}: ${written} of ${bytes.byteLength} bytes`);
-  }
-
-  sync(): Promise<void> {
-    if (this.#closed) return Promise.reject(failure("EBADF", `${this.#path} is closed`));
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
-      if (!this.#syncing) this.#syncWaiting();
-    });
-  }
-
-  /** One fdatasync for all who asked before it began: group commit. */
-  #syncWaiting(): void {
-    const served = this.#waiting;
-    this.#waiting = [];
-    this.#syncing = true;
-    fdatasync(this.#fd, (error) => {
-      this.#syncing = false;
-      for (const { resolve, reject } of served) error ? reject(error) : resolve();
-      if (this.#waiting.length > 0) this.#syncWaiting();
-      else if (this.#closed) closeSync(this.#fd);
-    });
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    if (!this.#syncing) closeSync(this.#fd);
   }
 }
 

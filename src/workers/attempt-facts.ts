@@ -1,6 +1,6 @@
 import type { TokenCounts } from "../events/crew-event.ts";
-import type { ProcessIdentity, World } from "../system/world.ts";
-import { attemptPaths, readAttemptState } from "./attempt-folder.ts";
+import type { FileFacts, ProcessIdentity, World } from "../system/world.ts";
+import { attemptPaths, parseAttemptState, readAttemptState } from "./attempt-folder.ts";
 import { foldPiLines } from "./pi-events.ts";
 import type { AttemptState } from "./step-contract.ts";
 
@@ -14,7 +14,7 @@ export interface AttemptFacts {
   /** Its end is written. */
   ended: boolean;
   /** Null when there is none, or when it can't be understood. */
-  heartbeat: { workerId: string; lastSeenAt: string; alive: boolean } | null;
+  heartbeat: { workerId: string; lastSeenAt: string; alive: boolean; counter?: number } | null;
 }
 
 export async function readAttemptFacts(
@@ -64,32 +64,59 @@ function parseHeartbeat(text: string | null): AttemptFacts["heartbeat"] {
   }
 }
 
-/** Looks at a live attempt again and again, and reads its heartbeat only when the file has changed. */
+/** Ours have some 200 bytes; a state of more is of an attempt that has ended. */
+const SMALL_FILE_BYTES_MAX = 2048;
+/** Nobody is judged by his process before the third look without a sign of life. */
+const LOOKS_WITHOUT_PROOF = 2;
+
+/**
+ * Looks at a live attempt again and again, at once: reads its heartbeat only when the file has changed, and asks for its
+ * process only from the second look in a row that found no new sign of life (`unknown` until then).
+ */
 export class HeartbeatReader {
   readonly #world: Pick<World, "files" | "processes">;
-  readonly #folder: string;
-  #seen = "";
+  readonly #paths: { heartbeat: string; state: string };
+  #seen: FileFacts | null = null;
+  #sign: string | number | null = null;
+  #silentLooks = 0;
   #identity: ProcessIdentity | null = null;
 
   constructor(world: Pick<World, "files" | "processes">, folder: string) {
     this.#world = world;
-    this.#folder = folder;
+    this.#paths = attemptPaths(folder);
   }
 
-  async read(): Promise<{ heartbeat: AttemptFacts["heartbeat"] | "unchanged"; processAlive: AttemptFacts["process"] }> {
-    const { files, processes } = this.#world;
-    const path = attemptPaths(this.#folder).heartbeat;
-    const facts = await files.facts(path);
-    const seen = facts === null ? "" : `${facts.inode}:${facts.bytes}:${facts.modifiedMs}`;
-    const changed = seen === "" || seen !== this.#seen;
-    this.#seen = seen;
+  read(): { heartbeat: AttemptFacts["heartbeat"] | "unchanged"; processAlive: AttemptFacts["process"] } {
+    const heartbeat = this.#readHeartbeat();
+    const found = heartbeat === "unchanged" || heartbeat?.alive === false ? null : heartbeat;
+    const sign = found === null ? this.#sign : (found.counter ?? found.lastSeenAt);
+    this.#silentLooks = sign === this.#sign ? this.#silentLooks + 1 : 0;
+    this.#sign = sign;
+    return { heartbeat, processAlive: this.#silentLooks < LOOKS_WITHOUT_PROOF ? "unknown" : this.#processAlive() };
+  }
+
+  #readHeartbeat(): AttemptFacts["heartbeat"] | "unchanged" {
+    const path = this.#paths.heartbeat;
+    const facts = this.#world.files.factsNow(path);
+    if (facts?.kind !== "file") return null;
+    const seen = this.#seen;
+    const same = facts.modifiedMs === seen?.modifiedMs && facts.inode === seen.inode && facts.bytes === seen.bytes;
+    if (same) return "unchanged";
+    const heartbeat = parseHeartbeat(this.#readSmall(path));
+    this.#seen = facts;
+    return heartbeat;
+  }
+
+  #processAlive(): AttemptFacts["process"] {
     if (this.#identity === null) {
-      const state = await readAttemptState(files, this.#folder);
+      const state = parseAttemptState(this.#readSmall(this.#paths.state));
       if (state?.status === "running") this.#identity = state;
     }
-    return {
-      heartbeat: changed ? parseHeartbeat(await files.readText(path)) : "unchanged",
-      processAlive: this.#identity === null ? "unknown" : processes.alive(this.#identity),
-    };
+    return this.#identity === null ? "unknown" : this.#world.processes.alive(this.#identity);
+  }
+
+  #readSmall(path: string): string | null {
+    const bytes = this.#world.files.readNow(path, 0, SMALL_FILE_BYTES_MAX);
+    return bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
   }
 }

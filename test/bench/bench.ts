@@ -1,9 +1,30 @@
+/**
+ * `npm run bench` prints all sections, `npm run bench -- --only tick,append` those named. A missed goal is printed, no
+ * more. Each section is measured beside what others do for the same work, in the same run.
+ */
+import { parseArgs } from "node:util";
+import { benchAppend } from "./append-bench.ts";
 import { benchPrint, benchPromptText, benchStart } from "./start-bench.ts";
+import { benchDetection, benchTick } from "./supervision-bench.ts";
+import { benchPool, benchWorkers } from "./worker-bench.ts";
 
-benchStart();
-console.log();
-benchPrint();
-console.log();
-benchPromptText();
-console.log();
-await import("./metrics.bench.ts");
+const SECTIONS: Readonly<Record<string, () => unknown>> = {
+  start: benchStart,
+  print: benchPrint,
+  prompt: benchPromptText,
+  tick: benchTick,
+  detection: benchDetection,
+  append: benchAppend,
+  worker: benchWorkers,
+  pool: benchPool,
+  metrics: () => import("./metrics.bench.ts"),
+};
+
+const { only } = parseArgs({ options: { only: { type: "string" } } }).values;
+const names = only?.split(",") ?? Object.keys(SECTIONS);
+for (const name of names) {
+  const section = SECTIONS[name];
+  if (!section) throw new Error(`There is no section ${name}; there are ${Object.keys(SECTIONS).join(", ")}.`);
+  await section();
+  console.log();
+}

@@ -321,6 +321,39 @@ describe("reading", () => {
   });
 });
 
+describe("looking at once", () => {
+  it("reads a part, and says what a path itself is", () => {
+    writeFileSync(at("file"), "12345");
+    expect(Buffer.from(files.readNow(at("file"), 1, 3) ?? []).toString()).toBe("234");
+    expect(Buffer.from(files.readNow(at("file"), 3, 100) ?? []).toString()).toBe("45");
+    expect(files.readNow(at("file"), 9, 100)).toHaveLength(0);
+    expect(files.readNow(at("none"), 0, 1)).toBeNull();
+    expect(files.readNow(at("file/below"), 0, 1)).toBeNull();
+    expect(files.factsNow(at("file"))).toMatchObject({ kind: "file", bytes: 5 });
+    expect(files.factsNow(at("none"))).toBeNull();
+    expect(files.factsNow(at("file/below"))).toBeNull();
+  });
+
+  it("neither follows a link nor waits for a pipe", async () => {
+    writeFileSync(at("file"), "12345");
+    symlinkSync(at("file"), at("link"));
+    execFileSync("mkfifo", [at("pipe")]);
+    expect(await codeFrom(() => files.readNow(at("link"), 0, 5))).toBe("ELOOP");
+    expect(await codeFrom(() => files.readNow(at("pipe"), 0, 5))).toBe("ESPIPE");
+    expect(files.factsNow(at("link"))?.kind).toBe("symlink");
+  });
+
+  it("gives the same of small and of big files", async () => {
+    for (const bytes of [1, 64 * 1024, 64 * 1024 + 1, 200_000]) {
+      const text = "0123456789".repeat(bytes / 10 + 1).slice(0, bytes);
+      writeFileSync(at("file"), text);
+      expect(await files.readText(at("file"))).toBe(text);
+      expect(Buffer.from((await files.readRange(at("file"), 5, 70_000)) ?? []).toString()).toBe(text.slice(5, 70_005));
+      expect(await codeFrom(() => files.readText(at("file"), bytes - 1))).toBe("EFBIG");
+    }
+  });
+});
+
 describe("removing", () => {
   it("takes a link away, not what it points to", async () => {
     mkdirSync(at("precious"));
