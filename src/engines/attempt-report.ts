@@ -87,6 +87,11 @@ function fatesOf(cause: EndCause): Pick<AttemptReport, "outcome" | "failureKind"
   return { outcome: "lost", failureKind: "lost", exitCode: null };
 }
 
+/** The words of a machine that has no room for a worker now: on the disk, for files, or for processes. */
+export function isNoRoom(message: string): boolean {
+  return /\b(ENOSPC|EDQUOT|EMFILE|ENFILE|EAGAIN|ENOMEM)\b/.test(message);
+}
+
 /** Of an attempt that no worker has begun. */
 export function unstartedReport(outcome: AttemptOutcome, kind: string, message: string): AttemptReport {
   let failureKind: AttemptReport["failureKind"] = "permanent";

@@ -1,11 +1,18 @@
-import type { AttemptHooks, AttemptOrder, AttemptReport } from "../runs/execute.ts";
+import { type AttemptHooks, type AttemptOrder, type AttemptReport, LET_GO, NO_ROOM } from "../runs/execute.ts";
 import type { World } from "../system/world.ts";
 import { attemptTags, readAttemptState } from "../workers/attempt-folder.ts";
 import { type AttemptEnd, AttemptFollower, type SeenWorker } from "../workers/attempt-follower.ts";
 import { endTagged } from "../workers/attempt-processes.ts";
 import type { AttemptState } from "../workers/step-contract.ts";
-import { stopGraceMs } from "../workers/wrapper-messages.ts";
-import { type EndCause, reportOfRemains, reportOfResult, requestOf, unstartedReport } from "./attempt-report.ts";
+import { endRetryMaxMs, stopGraceMs } from "../workers/wrapper-messages.ts";
+import {
+  type EndCause,
+  isNoRoom,
+  reportOfRemains,
+  reportOfResult,
+  requestOf,
+  unstartedReport,
+} from "./attempt-report.ts";
 import type { Wrapper } from "./wrapper.ts";
 import type { WrapperPool } from "./wrapper-pool.ts";
 
@@ -15,6 +22,8 @@ const terminateMs = 500;
 const killMs = 400;
 const sweepMaxMs = 400;
 const timerMsMax = 2 ** 31 - 1;
+/** For a worker to say that it is free again. */
+const wordMs = 500;
 
 /** How long a worker may take for what it does by itself, before its owner does it. */
 export interface AttemptLimits {
@@ -26,17 +35,17 @@ export interface AttemptLimits {
 
 export const attemptLimits: AttemptLimits = { claimMs: 60_000, marginMs: 5000 };
 
-/** The engine was let go of: the attempt goes on without us. */
-export class EngineDisposed extends Error {
-  override readonly name = "EngineDisposed";
+/** Nobody follows the attempt any more, which goes on. */
+export class AttemptLetGo extends Error {
+  override readonly name = "AttemptLetGo";
 
   constructor() {
-    super("The engine was disposed of; the attempt goes on.");
+    super("The attempt was let go of; it goes on.");
   }
 }
 
-/** A worker for the attempt, or the state in which a former owner's worker has it. */
-export type WorkerSource = { state: AttemptState } | { pool: WrapperPool; wrapper: Wrapper };
+/** A worker for the attempt (`again`: which has it, let go of by us), or the state in which a former owner's has it. */
+export type WorkerSource = { state: AttemptState } | { pool: WrapperPool; wrapper: Wrapper; again: boolean };
 
 /**
  * Whom we may signal. `held`: our own child while it is at this attempt. `given-back`: it was ours, and may be at
@@ -56,6 +65,7 @@ export class LocalAttempt {
   readonly #workerId: string;
   readonly #startedMs: number;
   readonly #over = new AbortController();
+  readonly #word = new AbortController();
   readonly #timers: Disposable[] = [];
   #hold: Hold;
   #letGo = false;
@@ -94,47 +104,59 @@ export class LocalAttempt {
   }
 
   async run(): Promise<AttemptReport> {
-    const aborted = () => void this.#end(this.#signal.reason === "lost" ? "heartbeat-dead" : "cancelled");
+    const aborted = () => {
+      if (this.#signal.reason === LET_GO) this.letGo();
+      else void this.#end(this.#signal.reason === "lost" ? "heartbeat-dead" : "cancelled");
+    };
     try {
-      if ("wrapper" in this.#source) this.#hand(this.#source.wrapper, this.#source.pool);
+      if ("wrapper" in this.#source) this.#hand(this.#source);
       if (this.#signal.aborted) aborted();
       else this.#signal.addEventListener("abort", aborted, { once: true });
       const end = await this.#follower.follow();
-      if (this.#letGo) throw new EngineDisposed();
+      if (this.#letGo) throw new AttemptLetGo();
+      // its record is seen before its word comes: the next attempt would start another process meanwhile
+      if (this.#hold.kind === "held" && end.kind === "ended") await this.#world.clock.sleep(wordMs, this.#word.signal);
       return await this.#report(end);
     } finally {
       this.#over.abort();
       for (const timer of this.#timers) timer[Symbol.dispose]();
       this.#signal.removeEventListener("abort", aborted);
-      if (this.#hold.kind === "held") this.#hold.wrapper.listen(null);
+      if (this.#hold.kind === "held" && "pool" in this.#source) this.#source.pool.letGo(this.#hold.wrapper);
     }
   }
 
-  #hand(wrapper: Wrapper, pool: WrapperPool): void {
+  #hand({ wrapper, pool, again }: Extract<WorkerSource, { pool: WrapperPool }>): void {
+    wrapper.attemptFolder = this.#order.folder;
     wrapper.listen({
       changed: () => this.#follower.poke(),
       ended: (refused) => {
         this.#hold = { kind: "given-back" };
+        this.#word.abort();
         this.#refused = refused;
         if (refused === null) this.#follower.poke();
         else this.#follower.childGone();
         pool.giveBack(wrapper);
       },
-      gone: () => this.#follower.childGone(),
+      gone: () => {
+        this.#word.abort();
+        this.#follower.childGone();
+      },
     });
     const request = requestOf(this.#order, new Date(this.#world.clock.now()).toISOString());
     // without a channel it hears of nothing, and nobody hears of it
-    if (!wrapper.send({ type: "attempt", request, workerId: this.#workerId })) wrapper.kill();
+    if (!again && !wrapper.send({ type: "attempt", request, workerId: this.#workerId })) wrapper.kill();
     this.#endAfter(this.#limits.claimMs, "worker-start");
   }
 
   #seen(worker: SeenWorker, startedAt: string | null): void {
-    const adopted = !this.#isOurs(worker);
+    const adopted = !this.#isOurs(worker) || ("again" in this.#source && this.#source.again);
     for (const timer of this.#timers.splice(0)) timer[Symbol.dispose]();
     const { timeoutSec } = this.#order.task;
     if (startedAt !== null && timeoutSec !== null) {
       const already = adopted ? Math.max(0, this.#world.clock.now() - Date.parse(startedAt)) || 0 : 0;
-      this.#endAfter(timeoutSec * 1000 - already + stopGraceMs + this.#limits.marginMs, "timeout");
+      const limitMs = timeoutSec * 1000 - already + stopGraceMs + this.#limits.marginMs;
+      // it may have ended long ago, and could not write that to a disk which has room again
+      this.#endAfter(Math.max(limitMs, adopted ? 2 * endRetryMaxMs : 0), "timeout");
     }
     this.#hooks.spawned({ workerId: worker.workerId, pid: worker.pid, adopted });
   }
@@ -194,14 +216,15 @@ export class LocalAttempt {
     const { manifest, task, attempt } = this.#order;
     const tags = attemptTags({ runId: manifest.runId, taskId: task.taskId, attempt }, this.#workerId);
     await endTagged(this.#world, tags, sweepMaxMs);
-    if (this.#ending === null && end.startedAt === null && this.#refused !== null)
-      return unstartedReport("failed", "worker-refused", `The worker refused: ${this.#refused}.`);
+    const refused = this.#ending === null && end.startedAt === null ? this.#refused : null;
+    const kind = isNoRoom(refused ?? "") ? NO_ROOM : "worker-refused";
+    if (refused !== null) return unstartedReport("failed", kind, `The worker refused: ${refused}.`);
     const cause = this.#ending ?? "worker-died";
     return reportOfRemains(cause, end.tally, this.#durationOf(end.startedAt), await this.#sentence(cause));
   }
 
   #durationOf(startedAt: string | null): number {
-    if (startedAt !== null && "state" in this.#source)
+    if (startedAt !== null && ("state" in this.#source || this.#source.again))
       return Math.max(0, this.#world.clock.now() - Date.parse(startedAt));
     return Math.round(this.#world.clock.monotonicMs() - this.#startedMs);
   }

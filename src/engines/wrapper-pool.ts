@@ -1,27 +1,11 @@
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { messageOf } from "../system/errors.ts";
-import type { World } from "../system/world.ts";
-import type { WrapperOptions } from "../workers/wrapper-messages.ts";
 import { openOutputFolder } from "./output-folder.ts";
-import { Wrapper } from "./wrapper.ts";
+import { startWrapper, type Wrapper, type WrapperStart } from "./wrapper.ts";
 
 /** The next one is started ahead after so many milliseconds even if the one before is not ready. */
 const startMaxMs = 20_000;
-const startScript = fileURLToPath(new URL("../workers/start.mjs", import.meta.url));
 
-export interface WrapperPoolOptions {
-  world: World;
-  /** Path of the main file of the host's SDK. */
-  hostEntry: string;
-  execPath: string;
-  agentDir: string;
-  /** Where services are made ahead for, this process's own folder unless given; attempts in other folders work too. */
-  cwd?: string;
-  extensionPaths: readonly string[];
-  /** Of the user's extensions only those of `extensionPaths` are loaded. */
-  noExtensions: boolean;
-  env: Readonly<Record<string, string>>;
+export interface WrapperPoolOptions extends WrapperStart {
   /** An idle wrapper is ended after so many milliseconds. */
   warmIdleMs: number;
   /** So many wrappers stay after their attempt. */
@@ -85,11 +69,24 @@ export class WrapperPool {
   /** After its attempt: kept warm, or ended when enough others are. */
   giveBack(wrapper: Wrapper): void {
     wrapper.listen(null);
+    wrapper.attemptFolder = null;
     wrapper.ready = false;
     if (!this.#lent.delete(wrapper)) return;
     if (wrapper.usable) this.#rest(wrapper);
     while (this.#idle.length > this.#options.idleMax) this.#endOldest();
     this.#tellRoom();
+  }
+
+  /** Its attempt is not followed any more: it comes back when that ends, and until then keeps nobody alive. */
+  letGo(wrapper: Wrapper): void {
+    const nothing = () => undefined;
+    wrapper.listen({ changed: nothing, ended: () => this.giveBack(wrapper), gone: nothing });
+    wrapper.child.keepAlive(false);
+  }
+
+  /** Ours that is at this attempt; null when none is. */
+  lentTo(attemptFolder: string): Wrapper | null {
+    return [...this.#lent].find((wrapper) => wrapper.attemptFolder === attemptFolder && !wrapper.exited) ?? null;
   }
 
   /** Of one that was taken and given nothing to do. */
@@ -222,17 +219,12 @@ export class WrapperPool {
   }
 
   async #fork(): Promise<Wrapper> {
-    const { world, agentDir, extensionPaths, noExtensions, hostEntry, execPath, env } = this.#options;
-    const cwd = this.#options.cwd ?? process.cwd();
+    const { world, agentDir } = this.#options;
     this.#unborn += 1;
     try {
       this.#folder ??= openOutputFolder(world, agentDir);
       const folder = await this.#folder;
-      const outputFile = join(folder, `${world.random.hex(8)}.log`);
-      const options: WrapperOptions = { agentDir, cwd, extensionPaths, noExtensions, outputFile };
-      const args = [startScript, hostEntry, JSON.stringify(options)];
-      const child = world.processes.fork({ execPath, args, cwd, env: { ...env }, outputFile });
-      const wrapper = new Wrapper(world, child, outputFile, () => this.#exited(wrapper));
+      const wrapper = startWrapper(this.#options, folder, () => this.#exited(wrapper));
       this.#live.add(wrapper);
       return wrapper;
     } catch (error) {

@@ -1,10 +1,37 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { messageOf } from "../system/errors.ts";
 import type { ChildProcess, World } from "../system/world.ts";
-import { isWrapperMessage, type OwnerMessage } from "../workers/wrapper-messages.ts";
+import { isWrapperMessage, type OwnerMessage, type WrapperOptions } from "../workers/wrapper-messages.ts";
 
 const endMs = 1000;
 const outputTailBytes = 4000;
 const lineFeed = 10;
+const startScript = fileURLToPath(new URL("../workers/start.mjs", import.meta.url));
+
+export interface WrapperStart {
+  world: World;
+  /** Path of the main file of the host's SDK. */
+  hostEntry: string;
+  execPath: string;
+  agentDir: string;
+  /** Where services are made ahead for, this process's own folder unless given; attempts in other folders work too. */
+  cwd?: string;
+  extensionPaths: readonly string[];
+  /** Of the user's extensions only those of `extensionPaths` are loaded. */
+  noExtensions: boolean;
+  env: Readonly<Record<string, string>>;
+}
+
+/** Throws when it can't be started at once. Its own output goes to a file in `folder`. */
+export function startWrapper(start: WrapperStart, folder: string, onExit: () => void): Wrapper {
+  const { world, agentDir, extensionPaths, noExtensions, hostEntry, execPath, env, cwd = process.cwd() } = start;
+  const outputFile = join(folder, `${world.random.hex(8)}.log`);
+  const options: WrapperOptions = { agentDir, cwd, extensionPaths, noExtensions, outputFile };
+  const args = [startScript, hostEntry, JSON.stringify(options)];
+  const child = world.processes.fork({ execPath, args, cwd, env: { ...env }, outputFile });
+  return new Wrapper(world, child, outputFile, onExit);
+}
 
 /** What an attempt hears from its wrapper. */
 export interface WrapperListener {
@@ -26,9 +53,11 @@ export class Wrapper {
   #exited = false;
   #leaving = false;
   ready = false;
+  /** Of the attempt it was given last; null while it is idle. */
+  attemptFolder: string | null = null;
   idleTimer: Disposable | null = null;
 
-  constructor(world: World, child: ChildProcess, outputFile: string, onExit: (wrapper: Wrapper) => void) {
+  constructor(world: World, child: ChildProcess, outputFile: string, onExit: () => void) {
     this.#world = world;
     this.child = child;
     this.#outputFile = outputFile;
@@ -52,7 +81,7 @@ export class Wrapper {
     void child.exited.then(() => {
       this.#exited = true;
       start();
-      onExit(this);
+      onExit();
       this.#listener?.gone();
       this.#listener = null;
     });

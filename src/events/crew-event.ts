@@ -142,8 +142,15 @@ export interface CrewEventFields {
   "crew.subagent.spawned": { workerId: string; pid: number; workerKind: WorkerKind };
   "crew.subagent.adopted": { workerId: string; pid: number; workerKind: WorkerKind };
   "crew.subagent.completed": { workerId: string; status: AttemptOutcome; durationMs: number };
-  "crew.mailbox.message": { messageId: string; direction: "in" | "out"; from: string; to: string };
-  "crew.notification.sent": { severity: "info" | "warning" | "error"; source: string; id: string };
+  /** `text` is redacted and cut at 4,000 characters: what the receiver reads. */
+  "crew.mailbox.message": {
+    messageId: string;
+    direction: "to-worker" | "from-worker";
+    from: string;
+    to: string;
+    text: string;
+  };
+  "crew.notification.sent": { severity: "info" | "warning" | "error"; source: string; id: string; message?: string };
 }
 
 export type CrewEventType = keyof CrewEventFields;
@@ -210,7 +217,7 @@ export const EVENT_DURABILITY: { readonly [T in CrewEventType]: "sync" | "lazy" 
   "crew.subagent.spawned": "lazy",
   "crew.subagent.adopted": "lazy",
   "crew.subagent.completed": "lazy",
-  "crew.mailbox.message": "lazy",
+  "crew.mailbox.message": "sync",
   "crew.notification.sent": "lazy",
 };
 

@@ -1,5 +1,4 @@
 import type { Correlation } from "../events/correlation.ts";
-import type { RunOwner } from "../events/crew-event.ts";
 import type { EventBus } from "../events/publisher.ts";
 import type { TaskEngine } from "../runs/execute.ts";
 import type { RunManifest } from "../runs/manifest.ts";
@@ -8,24 +7,39 @@ import { isTerminal } from "../runs/run-state.ts";
 import type { Slots } from "../runs/slots.ts";
 import type { DeadLetters } from "../store/dead-letters.ts";
 import { Inbox, postRequest } from "../store/inbox.ts";
-import type { PostedRequest } from "../store/inbox-request.ts";
-import { attemptFolder } from "../store/layout.ts";
+import type { InboxRequest, PostedRequest } from "../store/inbox-request.ts";
 import type { OpenRun, RunStore, RunView } from "../store/run-store.ts";
+import { removeUnfinishedFiles } from "../store/unfinished-files.ts";
 import type { RunLimits } from "../supervision/budget.ts";
 import { messageOf, UserError } from "../system/errors.ts";
-import { isSameProcess } from "../system/same-process.ts";
 import type { World } from "../system/world.ts";
+import { claimRun, mayTake, reopenRun } from "./claim-run.ts";
+import { LastingRun } from "./keep-driving.ts";
+import { answerRequest, askOwner, mailParts } from "./owner-requests.ts";
 import { deadLetterRecorder, type Notify } from "./record-dead-letter.ts";
 import { watchBudget } from "./watch-budget.ts";
 
-/** How driving a run ended; `lost` when its log could not be written any more. */
-export type DriveEnd = { kind: RunLoopEnd } | { kind: "lost"; error: unknown };
+/**
+ * How driving a run ended here. `lost`: its log can't be written, and nobody wants to wait until it can. `fenced`:
+ * another process drives it.
+ */
+export type DriveEnd = { kind: RunLoopEnd } | { kind: "lost"; error: unknown } | { kind: "fenced"; pid: number | null };
 
-export interface ActiveRun {
-  readonly run: OpenRun;
-  readonly loop: RunLoop;
+/** A run under way as this session shows it, whoever drives it. */
+export interface ShownRun {
+  readonly run: Pick<OpenRun, "manifest" | "state" | "folder">;
+  /** Asks for the run's end, and does not wait for it. */
+  cancel(reason: string): void;
   /** Never rejects. */
   readonly done: Promise<DriveEnd>;
+}
+
+/** A run this process drives. */
+export interface ActiveRun extends ShownRun {
+  readonly run: OpenRun;
+  readonly loop: RunLoop;
+  /** Why it does not go on at the moment, a sentence; null when it does. */
+  readonly paused: string | null;
 }
 
 /** What a new owner does between its claim and driving on. */
@@ -83,7 +97,7 @@ export class RunService {
   takeOver(runId: string, how: TakeOver = {}): Promise<ActiveRun | null> {
     return this.#open(async () => {
       const run = await this.store.open(runId, this.#parts.bus);
-      if (this.#active.has(runId) || !this.#mayTake(run.state.owner)) {
+      if (this.#active.has(runId) || !mayTake(this.#parts.world, run.state.owner)) {
         run.close();
         return null;
       }
@@ -135,6 +149,11 @@ export class RunService {
     return "asked";
   }
 
+  /** Asks the run's owner, this process or another; `answered` when it has done about it what it will do. */
+  ask(runId: string, request: InboxRequest): Promise<{ id: string; answered: boolean }> {
+    return askOwner(this.#parts, this.#active.get(runId), runId, request);
+  }
+
   /** Stops driving: attempts under way go on, and the next owner follows them. */
   async release(reason: string): Promise<void> {
     this.#released = reason;
@@ -143,12 +162,6 @@ export class RunService {
     for (const { loop } of active) loop.release(reason);
     await Promise.all(active.map(({ done }) => done));
     await this.#parts.engine.dispose();
-  }
-
-  /** Nobody has it, or its owner is provably gone, or was we ourselves and lost it with its log. */
-  #mayTake(owner: RunOwner | null): boolean {
-    const { processes } = this.#parts.world;
-    return owner === null || isSameProcess(owner, processes.self()) || processes.alive(owner) === "dead";
   }
 
   async #open<T>(work: () => Promise<T>): Promise<T> {
@@ -167,8 +180,7 @@ export class RunService {
     const { world } = this.#parts;
     const { runId } = run.manifest;
     try {
-      const owner: RunOwner = { ...world.processes.self(), nonce: world.random.hex(8) };
-      if (!(await run.claim(owner)))
+      if (!(await claimRun(world, run)))
         throw new UserError("claimed-elsewhere", `Run ${runId} was just taken by another process.`);
       await prepare?.(run);
     } catch (error) {
@@ -178,51 +190,54 @@ export class RunService {
     const loop = this.#loopOf(run);
     if (cancelReason !== undefined) loop.cancel(cancelReason);
     if (this.#released !== null) loop.release(this.#released);
-    const active: ActiveRun = { run, loop, done: this.#driveToEnd(run, loop) };
+    const active = new LastingRun(
+      {
+        world,
+        notify: this.#parts.notify,
+        drive: (openRun, openLoop) => this.#driveToEnd(openRun, openLoop),
+        reopen: (before) => reopenRun(this.#parts, before),
+        loopOf: (openRun) => this.#loopOf(openRun),
+      },
+      run,
+      loop,
+    );
     this.#active.set(runId, active);
+    void active.done.then(() => this.#active.delete(runId));
     return active;
   }
 
   #loopOf(run: OpenRun): RunLoop {
-    const { world, engine, slots, redact, afterFailure, correlation, store, deadLetters, notify } = this.#parts;
+    const { world, engine, slots, afterFailure, correlation, deadLetters, notify } = this.#parts;
     return new RunLoop({
       run,
       engine,
       slots,
       clock: world.clock,
-      attemptFolder: (taskId, attempt) => attemptFolder(store.crewRoot, run.manifest.runId, taskId, attempt),
+      ...mailParts(this.#parts, run),
       newWorkerId: () => `w-${world.random.hex(6)}`,
-      redact,
       afterFailure,
       recordDeadLetter: deadLetterRecorder(deadLetters, notify, run.manifest.runId),
       correlation,
     });
   }
 
-  async #driveToEnd(run: OpenRun, loop: RunLoop): Promise<DriveEnd> {
+  async #driveToEnd(run: OpenRun, loop: RunLoop): Promise<RunLoopEnd> {
     const { files, clock, log } = this.#parts.world;
     const { runId } = run.manifest;
-    const handle = async (request: PostedRequest) => take(loop, request);
-    const inbox = new Inbox({ files, clock, log, runFolder: run.folder, handle }).start();
+    const handle = (request: PostedRequest) => answerRequest(this.#parts, { run, loop }, request);
+    const handledIds = run.state.mail.map(({ messageId }) => messageId);
+    const inbox = new Inbox({ files, clock, log, runFolder: run.folder, handle, handledIds }).start();
     using _budget = watchBudget(this.#parts.world, this.#parts.limits, run, loop);
     try {
-      return { kind: await loop.drive() };
-    } catch (error) {
-      log.error("a run's log failed", { runId, error: messageOf(error) });
-      return { kind: "lost", error };
-    } finally {
-      await inbox.close();
+      const end = await loop.drive();
       await run.saveSnapshot().catch((error: unknown) => {
         log.warn("state.json was not written", { runId, error: messageOf(error) });
       });
+      if (end !== "released") await removeUnfinishedFiles(this.#parts.world, run.folder);
+      return end;
+    } finally {
+      await inbox.close();
       run.close();
-      this.#active.delete(runId);
     }
   }
-}
-
-/** What another process asked of the run. */
-function take(loop: RunLoop, request: PostedRequest): void {
-  if (request.kind === "cancel") loop.cancel(request.reason);
-  else throw new UserError("unsupported-request", `A run can't take a request of kind ${request.kind} yet.`);
 }

@@ -43,7 +43,7 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
   "crew.subagent.spawned": { task: (task, event) => withPid(task, event.attempt, event.pid) },
   "crew.subagent.adopted": { task: (task, event) => withPid(task, event.attempt, event.pid) },
   "crew.subagent.completed": null,
-  "crew.mailbox.message": null,
+  "crew.mailbox.message": { run: keepMail },
   "crew.notification.sent": null,
 };
 
@@ -75,6 +75,12 @@ function endRun(
   event: EventOf<"crew.run.completed" | "crew.run.failed" | "crew.run.cancelled">,
 ): RunState {
   return { ...state, status: event.status, endedAt: event.ts, reason: event.reason ?? null, owner: null };
+}
+
+function keepMail(state: RunState, event: EventOf<"crew.mailbox.message">): RunState {
+  const { messageId, from, to, text, direction } = event;
+  if (direction !== "to-worker" || state.mail.some((message) => message.messageId === messageId)) return state;
+  return { ...state, mail: [...state.mail, { messageId, taskId: to, from, text }] };
 }
 
 function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskState {

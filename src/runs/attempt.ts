@@ -1,10 +1,13 @@
 import { traceparentOf } from "../events/correlation.ts";
 import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
+import { LogFailed } from "../events/publisher.ts";
+import { messageOf } from "../system/errors.ts";
 import { keepEnds } from "../system/safe-text.ts";
-import type { AttemptProgress, AttemptReport } from "./execute.ts";
+import { type AttemptProgress, type AttemptReport, NO_ROOM } from "./execute.ts";
 import type { TaskSpec } from "./manifest.ts";
 import type { RunLoopParts } from "./run-loop.ts";
 import type { AttemptRecord } from "./run-state.ts";
+import { mailOf } from "./task-message.ts";
 import { renderTaskPrompt } from "./task-prompt.ts";
 
 const ERROR_CHARS_MAX = 2000;
@@ -38,12 +41,19 @@ export async function runAttempt(
     folder: parts.attemptFolder(spec.taskId, attempt),
     traceparent: traceparentOf({ runId: run.manifest.runId, ...place }),
   };
+  // one that is only to be ended reads nothing any more
+  if (!signal.aborted)
+    await parts.putMail(order.folder, mailOf(run.state, spec.taskId)).catch((error: unknown) => {
+      throw new LogFailed(`the attempt's folder can't be written: ${messageOf(error)}`, { cause: error });
+    });
   const tell = tellingOf(parts, spec, attempt);
   const executed = parts.correlation.withCorrelation({ runId: run.manifest.runId, ...place }, () =>
     engine.execute(order, workerId, tell, signal),
   );
   const report = redacted(await executed, parts.redact);
   await tell.told();
+  // its run waits for room, as it does when its log can't be written, and then begins it
+  if (report.error?.kind === NO_ROOM) throw new LogFailed(report.error.message);
   // an attempt that no worker took has none to tell of
   if (tell.spawnedOnce())
     await run.publisher.publish({ type: "crew.subagent.completed", ...place, workerId, ...endOf(report) });

@@ -60,13 +60,20 @@ export interface AttemptHooks {
   progress(progress: AttemptProgress): void;
 }
 
+/** Why an attempt's signal aborts when its run can't be driven on for now. */
+export const LET_GO = "let-go";
+
+/** The error kind of an attempt that no worker began because the machine had no room for it: it is no try. */
+export const NO_ROOM = "no-room";
+
 export interface TaskEngine {
   /** Starts up to `count` workers ahead of need. Never throws; a worker that can't start shows at `execute`. */
   prepare(count: number): void;
   /**
    * Runs one attempt to its end, or follows it when its folder shows that it was started before. Never rejects for
    * what happens to the worker: that is an outcome. Abort cancels, or with the reason `lost` ends a worker that shows no
-   * life: resolves when no process of the attempt is left.
+   * life: resolves when no process of the attempt is left. Abort with LET_GO rejects: the worker goes on, and the next
+   * `execute` of the attempt follows it.
    */
   execute(order: AttemptOrder, workerId: string, hooks: AttemptHooks, signal: AbortSignal): Promise<AttemptReport>;
   /** Ends idle workers and lets go of busy ones, which finish on their own. */

@@ -7,7 +7,8 @@ import { runEndEvent, type TaskEnding, taskEndEvent } from "./endings.ts";
 import type { TaskEngine } from "./execute.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
 import { type NextSteps, nextSteps, workersToCome } from "./next-steps.ts";
-import { isTerminal, type RunState, type RunStatus, type TaskState, taskOf } from "./run-state.ts";
+import { isTerminal, type RunState, type RunStatus, type TaskMessage, type TaskState, taskOf } from "./run-state.ts";
+import { RunStop } from "./run-stop.ts";
 import type { Slots } from "./slots.ts";
 import { type AfterFailure, type RecordDeadLetter, runTask } from "./task-run.ts";
 
@@ -31,6 +32,8 @@ export interface RunLoopParts {
   correlation: Correlation;
   redact(text: string): string;
   recordDeadLetter: RecordDeadLetter;
+  /** Adds what a worker has to read to its attempt's folder, each message once. Rejects when it can't be written. */
+  putMail(folder: string, mail: readonly TaskMessage[]): Promise<void>;
   /** Judges the failure of a task's last attempt. */
   afterFailure(spec: TaskSpec, task: TaskState): AfterFailure;
 }
@@ -43,12 +46,9 @@ export type RunLoopEnd = Extract<RunStatus, "completed" | "failed" | "cancelled"
  */
 export class RunLoop {
   readonly #parts: RunLoopParts;
-  /** Of the attempt under way, by task. */
-  readonly #attempts = new Map<string, AbortController>();
+  /** What was asked of it outlives a failure: then it is for whoever drives the run on. */
+  readonly stop = new RunStop();
   readonly #tasks: Promise<void>[] = [];
-  readonly #halt = new AbortController();
-  #stop: { kind: "cancel" | "release"; reason: string } | null = null;
-  #failure: { error: unknown } | null = null;
   #wake: () => void = () => undefined;
 
   constructor(parts: RunLoopParts) {
@@ -57,32 +57,37 @@ export class RunLoop {
 
   /** Ends all attempts and the run with them. The first reason stands. */
   cancel(reason: string): void {
-    if (this.#stop?.kind === "cancel") return;
-    this.#stop = { kind: "cancel", reason };
-    this.#halt.abort(reason);
-    this.#abortAttempts(reason);
-    this.#wake();
+    if (this.stop.cancel(reason)) this.#wake();
   }
 
   /** Ends a task's attempt because its worker is given up; what follows is decided as after any failure. */
   loseAttempt(taskId: string): void {
-    this.#attempts.get(taskId)?.abort("lost");
+    this.stop.loseAttempt(taskId);
   }
 
   /** Stops driving; attempts under way go on and wait for the next owner. */
   release(reason: string): void {
-    this.#stop ??= { kind: "release", reason };
-    this.#halt.abort(reason);
+    this.stop.release(reason);
     this.#wake();
   }
 
-  /** Resolves at the run's end. Rejects when its log can't be written any more; its attempts are then ended. */
+  /** Stops driving because the log failed, or is another's: `drive` rejects with the error. The first one stands. */
+  fail(error: unknown): void {
+    this.stop.fail(error);
+    this.#wake();
+  }
+
+  /**
+   * Resolves at the run's end. Rejects when its log can't be written any more: attempts under way are then let go of,
+   * or ended when the run was cancelled.
+   */
   async drive(): Promise<RunLoopEnd> {
     const unsubscribe = this.#parts.slots.onFree(() => this.#wake());
     try {
       return await this.#loop();
     } catch (error) {
-      this.#abortAttempts("the run's log failed");
+      this.stop.fail(error);
+      this.stop.leaveAttempts();
       await Promise.allSettled(this.#tasks);
       throw error;
     } finally {
@@ -104,12 +109,13 @@ export class RunLoop {
       const woken = new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
-      if (this.#failure) throw this.#failure.error;
-      if (this.#stop?.kind === "release") {
-        await this.#publish({ type: "crew.run.released", reason: this.#stop.reason });
+      if (this.stop.failure) throw this.stop.failure.error;
+      const { asked } = this.stop;
+      if (asked?.kind === "release") {
+        await this.#publish({ type: "crew.run.released", reason: asked.reason });
         return "released";
       }
-      if (this.#stop) await this.#cancelUnstarted();
+      if (asked) await this.#cancelUnstarted();
       const end = await this.#advance();
       if (end) return end;
       await woken;
@@ -140,11 +146,11 @@ export class RunLoop {
     const { run, slots, engine } = this.#parts;
     for (const task of tasks) {
       // while one start went to the disk, a stop may have come, or another run have taken the slots
-      if (this.#stop || slots.free <= 0) return;
+      if (this.stop.kind || slots.free <= 0) return;
       await this.#start(task);
     }
     // the workers of the next tasks come up while these are at work
-    if (!this.#stop) engine.prepare(workersToCome(run.manifest, run.state));
+    if (!this.stop.kind) engine.prepare(workersToCome(run.manifest, run.state));
   }
 
   async #start(spec: TaskSpec): Promise<void> {
@@ -157,7 +163,7 @@ export class RunLoop {
       throw error;
     }
     // released meanwhile: its first attempt is the next owner's
-    if (this.#stop?.kind === "release") slots.give();
+    if (this.stop.kind === "release") slots.give();
     else this.#launch(spec);
   }
 
@@ -165,10 +171,10 @@ export class RunLoop {
   #launch(spec: TaskSpec): void {
     const work = this.#runTask(spec)
       .catch((error: unknown) => {
-        this.#failure ??= { error };
+        this.stop.fail(error);
       })
       .finally(() => {
-        this.#attempts.delete(spec.taskId);
+        this.stop.endAttempt(spec.taskId);
         this.#parts.slots.give();
         this.#wake();
       });
@@ -177,30 +183,19 @@ export class RunLoop {
 
   async #runTask(spec: TaskSpec): Promise<void> {
     const stop = {
-      kind: () => this.#stop?.kind ?? null,
-      halted: this.#halt.signal,
-      beginAttempt: () => this.#beginAttempt(spec.taskId),
+      kind: () => this.stop.kind,
+      halted: this.stop.halted,
+      beginAttempt: () => this.stop.beginAttempt(spec.taskId),
     };
     try {
       const ending = await runTask(this.#parts, spec, stop);
       if (ending) await this.#endTask(spec, ending);
     } catch (error) {
-      if (error instanceof LogFailed || this.#stop?.kind === "release") throw error;
+      if (error instanceof LogFailed || this.stop.kind === "release") throw error;
       // a fault of ours costs this task, and neither the others nor the run's end
       const fault = { kind: "internal", message: this.#parts.redact(messageOf(error)).slice(0, FAULT_CHARS_MAX) };
       await this.#endTask(spec, { type: "crew.task.failed", status: "failed", error: fault });
     }
-  }
-
-  #beginAttempt(taskId: string): AbortSignal {
-    const controller = new AbortController();
-    if (this.#stop?.kind === "cancel") controller.abort(this.#stop.reason);
-    this.#attempts.set(taskId, controller);
-    return controller.signal;
-  }
-
-  #abortAttempts(reason: string): void {
-    for (const controller of this.#attempts.values()) controller.abort(reason);
   }
 
   async #cancelUnstarted(): Promise<void> {
@@ -221,7 +216,8 @@ export class RunLoop {
   async #endRun({ status, reason }: NonNullable<NextSteps["end"]>): Promise<RunLoopEnd> {
     const { run, clock } = this.#parts;
     // a cancel that found nothing left to cancel but a failure is still what the user asked for
-    const asked = this.#stop?.kind === "cancel" && status !== "completed" ? this.#stop.reason : null;
+    const { asked: stop } = this.stop;
+    const asked = stop?.kind === "cancel" && status !== "completed" ? stop.reason : null;
     const end = asked === null ? { status, reason } : { status: "cancelled" as const, reason: asked };
     await this.#publish(runEndEvent(run.manifest, run.state, end, clock.now()));
     return end.status;

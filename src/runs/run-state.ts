@@ -80,6 +80,14 @@ export type TaskState =
   | (TaskEnded & { status: "completed"; summary: string; artifacts: readonly ArtifactRecord[] })
   | (TaskEnded & { status: "failed" | "cancelled" | "skipped" });
 
+/** Told to whichever worker does the task; `from` is the sender's session. */
+export interface TaskMessage {
+  messageId: string;
+  taskId: string;
+  from: string;
+  text: string;
+}
+
 export type TaskStatus = TaskState["status"];
 export type RunStatus = "queued" | "running" | "completed" | "failed" | "cancelled";
 
@@ -99,6 +107,8 @@ export interface RunState {
   releasedBy: RunOwner | null;
   /** In the manifest's order. */
   tasks: readonly TaskState[];
+  /** What tasks' workers were told, in order. */
+  mail: readonly TaskMessage[];
   tokens: number;
   costUsd: number;
 }
@@ -124,6 +134,7 @@ export function initialRunState(manifest: RunManifest): RunState {
     owner: null,
     releasedBy: null,
     tasks: manifest.tasks.map((spec) => initialTask(manifest, spec)),
+    mail: [],
     tokens: 0,
     costUsd: 0,
   };

@@ -23,15 +23,18 @@ export type RecordDeadLetter = (taskId: string, letter: CrewEventFields["crew.ta
  * last.
  */
 export async function runTask(parts: RunLoopParts, spec: TaskSpec, stop: TaskStop): Promise<TaskEnding | null> {
+  let toldAttempt: number | null = null;
   for (;;) {
     const task = taskOf(parts.run.state, spec.taskId);
     if (task?.status !== "running" || stop.kind() === "release") return null;
     const last = task.attempts.at(-1);
     if (last?.status === "running" || !last) await runAttempt(parts, spec, task.attempts, stop.beginAttempt());
-    else if (task.retry && stop.kind() === null) await tryAgain(parts, spec, task, task.retry, stop);
+    else if (task.retry && stop.kind() === null)
+      await tryAgain(parts, spec, task, waitLeft(parts, task.retry, toldAttempt), stop);
     else {
       const ending = await afterAttempt(parts, spec, task, last, stop);
       if (ending) return ending;
+      toldAttempt = last.attempt + 1;
     }
   }
 }
@@ -76,16 +79,23 @@ async function afterAttempt(
   return { type: "crew.task.failed", status: "failed", error: last.error };
 }
 
-/** What is left of the delay, which a former owner may have told, and then the attempt. */
+/** Milliseconds. Only of a delay that a former owner told is there no clock but the wall's, and that may have jumped. */
+function waitLeft(
+  { clock }: RunLoopParts,
+  { nextAttempt, toldAt, delayMs }: { nextAttempt: number; toldAt: number; delayMs: number },
+  toldAttempt: number | null,
+): number {
+  if (nextAttempt === toldAttempt) return delayMs;
+  return Math.min(delayMs, Math.max(0, toldAt + delayMs - clock.now()));
+}
+
 async function tryAgain(
   parts: RunLoopParts,
   spec: TaskSpec,
   task: RunningTask,
-  { toldAt, delayMs }: { toldAt: number; delayMs: number },
+  delayMs: number,
   stop: TaskStop,
 ): Promise<void> {
-  const { clock } = parts;
-  // the wall clock may have jumped since
-  await clock.sleep(Math.min(delayMs, Math.max(0, toldAt + delayMs - clock.now())), stop.halted);
+  await parts.clock.sleep(delayMs, stop.halted);
   if (stop.kind() === null) await runAttempt(parts, spec, task.attempts, stop.beginAttempt());
 }

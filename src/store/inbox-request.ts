@@ -1,10 +1,8 @@
 /** What another process may ask of a run's owner. Closed: an owner has an answer to every kind. */
 export type InboxRequest =
   | { kind: "cancel"; reason: string }
-  /** Tells a running worker something. */
+  /** Tells a task's worker something. */
   | { kind: "steer"; taskId: string; text: string }
-  /** Answers what a worker asked in the message of that id. */
-  | { kind: "answer"; taskId: string; messageId: string; text: string }
   /** Gives a failed task up by hand. */
   | { kind: "deadletter"; taskId: string };
 
@@ -25,7 +23,6 @@ type TextFields<K extends InboxRequest["kind"]> = readonly Exclude<keyof Extract
 const FIELDS: { readonly [K in InboxRequest["kind"]]: TextFields<K> } = {
   cancel: ["reason"],
   steer: ["taskId", "text"],
-  answer: ["taskId", "messageId", "text"],
   deadletter: ["taskId"],
 };
 

@@ -11,6 +11,7 @@ export interface AttemptPaths {
   stdout: string;
   stderr: string;
   heartbeat: string;
+  mail: string;
 }
 
 /** `heartbeat.json`. `lastSeenAt` is ISO 8601, UTC; `counter` grows with every beat. */
@@ -31,6 +32,7 @@ export function attemptPaths(folder: string): AttemptPaths {
     stdout: join(folder, "stdout.log"),
     stderr: join(folder, "stderr.log"),
     heartbeat: join(folder, "heartbeat.json"),
+    mail: join(folder, "mail.jsonl"),
   };
 }
 

@@ -1,4 +1,3 @@
-import { messageOf } from "../system/errors.ts";
 import type { AppendHandle, World } from "../system/world.ts";
 import { type AttemptPaths, attemptPaths } from "./attempt-folder.ts";
 import { type LimitedLog, limitedEventLog, limitedTextLog } from "./limited-log.ts";
@@ -7,9 +6,42 @@ import { type LimitedLog, limitedEventLog, limitedTextLog } from "./limited-log.
 const earlyMax = 1000;
 
 interface Open {
-  worker: AppendHandle;
+  worker: DroppingLog;
   stdout: LimitedLog;
   stderr: LimitedLog;
+}
+
+/**
+ * Drops what can't be written: a full disk must not end the session that is being recorded. Says nothing of it, since
+ * what the process says is written here too.
+ */
+class DroppingLog implements AppendHandle {
+  readonly #handle: AppendHandle;
+  #cut = false;
+  dropped = 0;
+
+  constructor(handle: AppendHandle) {
+    this.#handle = handle;
+  }
+
+  write(text: string): void {
+    try {
+      // part of what was dropped may stand there
+      this.#handle.write(this.#cut ? `\n${text}` : text);
+      this.#cut = false;
+    } catch {
+      this.#cut = true;
+      this.dropped += 1;
+    }
+  }
+
+  sync(): Promise<void> {
+    return this.#handle.sync();
+  }
+
+  close(): void {
+    this.#handle.close();
+  }
 }
 
 /** The three logs of an attempt. Nothing is opened before the attempt is ours: another worker may be writing them. */
@@ -17,6 +49,7 @@ export class AttemptLogs {
   readonly #world: World;
   readonly #folder: string;
   readonly #early: ((open: Open) => void)[] = [];
+  readonly #opened: DroppingLog[] = [];
   #open: Open | null = null;
 
   constructor(world: World, folder: string) {
@@ -26,11 +59,10 @@ export class AttemptLogs {
 
   /** Opens all or none, and writes what has waited. */
   open(): void {
-    const opened: AppendHandle[] = [];
     const openOne = (path: string) => {
-      const handle = this.#world.files.openAppend(path);
-      opened.push(handle);
-      return handle;
+      const log = new DroppingLog(this.#world.files.openAppend(path));
+      this.#opened.push(log);
+      return log;
     };
     const paths: AttemptPaths = attemptPaths(this.#folder);
     try {
@@ -41,7 +73,7 @@ export class AttemptLogs {
         stderr: limitedTextLog(openOne(paths.stderr)),
       };
     } catch (error) {
-      for (const handle of opened) handle.close();
+      for (const log of this.#opened.splice(0)) log.close();
       throw error;
     }
     for (const write of this.#early.splice(0)) this.#write(write);
@@ -57,6 +89,11 @@ export class AttemptLogs {
 
   stderr(text: string): void {
     this.#write(({ stderr }) => stderr.write(text));
+  }
+
+  /** Writes that the disk refused, of all three logs. */
+  get dropped(): number {
+    return this.#opened.reduce((sum, log) => sum + log.dropped, 0);
   }
 
   get chunks(): { stdout: number; stderr: number } {
@@ -75,16 +112,8 @@ export class AttemptLogs {
     for (const log of [this.#open.worker, this.#open.stdout, this.#open.stderr]) log.close();
   }
 
-  /** A full disk must not end the session that is being recorded; the end of the attempt will show it. */
   #write(write: (open: Open) => void): void {
-    if (!this.#open) {
-      if (this.#early.length < earlyMax) this.#early.push(write);
-      return;
-    }
-    try {
-      write(this.#open);
-    } catch (error) {
-      this.#world.log.warn("log not written", { error: messageOf(error) });
-    }
+    if (this.#open) write(this.#open);
+    else if (this.#early.length < earlyMax) this.#early.push(write);
   }
 }

@@ -26,6 +26,7 @@ export class AttemptRecord {
   #heartbeat: Disposable | null = null;
   #beats = 0;
   #claimed = false;
+  #ended: StepResult | null = null;
 
   /** The folder must be there. */
   constructor(world: World, request: StepRequest, workerId: string) {
@@ -96,13 +97,11 @@ export class AttemptRecord {
     this.#logs.stderr(text);
   }
 
-  /** Writes the end; on disk when it resolves. */
+  /** Writes the end; on disk when it resolves. One that could not be written stays the same at the next try. */
   async end(result: KindResult): Promise<StepResult> {
     invariant(this.#claimed, "only who claimed an attempt records its end");
-    this.#heartbeat?.[Symbol.dispose]();
-    this.event("worker_exited", result.exitCode === null ? result.outcome : `exit ${result.exitCode}`);
-    this.event(endEvents[stepOutcomeOf(result)], result.error?.message.slice(0, 200));
-    const step = this.#stepResult(result);
+    this.#ended ??= this.#endOf(result);
+    const step = this.#ended;
     const state: AttemptState = {
       status: "ended",
       lastEventSeq: this.#events.length,
@@ -112,7 +111,16 @@ export class AttemptRecord {
     };
     await this.#logs.sync();
     await this.#world.files.writeAtomic(attemptPaths(this.#request.runtime.attemptFolder).state, JSON.stringify(state));
+    this.#heartbeat?.[Symbol.dispose]();
     return step;
+  }
+
+  #endOf(result: KindResult): StepResult {
+    const how = result.exitCode === null ? result.outcome : `exit ${result.exitCode}`;
+    const { dropped } = this.#logs;
+    this.event("worker_exited", dropped === 0 ? how : `${how}; ${dropped} log writes dropped`);
+    this.event(endEvents[stepOutcomeOf(result)], result.error?.message.slice(0, 200));
+    return this.#stepResult(result);
   }
 
   close(): void {

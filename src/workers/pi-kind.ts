@@ -2,8 +2,16 @@ import { messageOf, UserError } from "../system/errors.ts";
 import type { Clock, Files } from "../system/world.ts";
 import type { AttemptKind, KindContext, KindResult } from "./kind.ts";
 import { emptyTally, foldPiEvent, logLineOf, type PiEvent, type PiTally, usageByModel } from "./pi-events.ts";
+import { PiMail } from "./pi-mail.ts";
 import { blocked, failed, judgePiEnd, type PiVerdict, type StopCause } from "./pi-outcome.ts";
-import { type OpenSession, openSession, type PreparedServices, prepareServices, requireSdk } from "./pi-session.ts";
+import {
+  type HostSession,
+  type OpenSession,
+  openSession,
+  type PreparedServices,
+  prepareServices,
+  requireSdk,
+} from "./pi-session.ts";
 import { resourceFingerprint } from "./resource-fingerprint.ts";
 import { type RetryAfterWatch, watchRetryAfter } from "./retry-after.ts";
 import type { StepRequest } from "./step-contract.ts";
@@ -49,7 +57,7 @@ export function createPiKind(options: PiKindOptions): AttemptKind {
       await prepared.services.catch(() => undefined);
     },
     run: async (request, context) => {
-      const attempt = new PiAttempt(options.clock, request, context);
+      const attempt = new PiAttempt(options, request, context);
       current = attempt;
       const result = await attempt.run(take);
       current = null;
@@ -60,14 +68,14 @@ export function createPiKind(options: PiKindOptions): AttemptKind {
 }
 
 class PiAttempt {
-  readonly #clock: Clock;
+  readonly #world: { clock: Clock; files: Files };
   readonly #request: StepRequest;
   readonly #context: KindContext;
   #tally: PiTally = emptyTally;
   #stopCause: StopCause = null;
 
-  constructor(clock: Clock, request: StepRequest, context: KindContext) {
-    this.#clock = clock;
+  constructor(world: { clock: Clock; files: Files }, request: StepRequest, context: KindContext) {
+    this.#world = world;
     this.#request = request;
     this.#context = context;
   }
@@ -82,7 +90,7 @@ class PiAttempt {
     let open: OpenSession | null = null;
     try {
       const services = await take(this.#request.runtime.worktreePath);
-      open = await openSession(services, pi.agent, (text) => this.#context.stderr(`${text}\n`), this.#clock);
+      open = await openSession(services, pi.agent, (text) => this.#context.stderr(`${text}\n`), this.#world.clock);
     } catch (error) {
       await this.#context.claimed;
       return this.#result(setupFailure(error));
@@ -132,14 +140,27 @@ class PiAttempt {
     signal.addEventListener("abort", onAbort, { once: true });
     try {
       this.#context.stdout(JSON.stringify(session.sessionManager.getHeader()));
-      // without expansion: a task that begins with "/" is no command
-      await session.prompt(prompt, { expandPromptTemplates: false });
+      await this.#converse(session, prompt);
       return "";
     } catch (error) {
       return messageOf(error) || "The host ended the session.";
     } finally {
       signal.removeEventListener("abort", onAbort);
       unsubscribe();
+    }
+  }
+
+  /** Until the model has ended its turn and nothing is left to be told. */
+  async #converse(session: HostSession, prompt: string): Promise<void> {
+    const note = (text: string) => this.#context.stderr(`${text}\n`);
+    const mail = new PiMail(this.#world, this.#request.runtime.attemptFolder, session, note);
+    using _following = mail.follow();
+    let text = await mail.opening(prompt);
+    while (text !== "" && this.#stopCause === null) {
+      // without expansion: a task that begins with "/" is no command
+      await session.prompt(text, { expandPromptTemplates: false });
+      // a model that can't be reached is told no more; the next attempt is told everything
+      text = this.#tally.stopReason === "error" ? "" : await mail.rest();
     }
   }
 

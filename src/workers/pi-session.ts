@@ -19,6 +19,11 @@ export interface HostSession {
   }): Promise<void>;
   subscribe(listener: (event: HostEvent & Record<string, unknown>) => void): () => void;
   prompt(text: string, options: { expandPromptTemplates: boolean }): Promise<void>;
+  /** Queues a text for the model's next request. */
+  steer(text: string): Promise<void>;
+  readonly agent: { hasQueuedMessages(): boolean };
+  /** Empties the queue. One host takes a text out of `steering` a moment after a request took it: ask the agent first. */
+  clearQueue(): { steering: string[] };
   abort(): Promise<void>;
   dispose(): void;
   getActiveToolNames(): string[];

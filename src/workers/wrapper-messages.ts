@@ -6,6 +6,9 @@ import type { StepRequest } from "./step-contract.ts";
 /** From an abort until the attempt's end is written without it and its processes are killed, milliseconds. */
 export const stopGraceMs = 3000;
 
+/** At most so long between two tries to write an attempt's end to a full disk, milliseconds. */
+export const endRetryMaxMs = 2000;
+
 export type OwnerMessage =
   | { type: "attempt"; request: StepRequest; workerId: string }
   | { type: "cancel"; reason: string }

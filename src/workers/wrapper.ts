@@ -8,11 +8,12 @@ import { type AttemptKind, emptyResult, type KindContext, type KindResult, type 
 import { runWithinLimit } from "./limited-run.ts";
 import { blocked, failed } from "./pi-outcome.ts";
 import type { StepRequest } from "./step-contract.ts";
-import type { OwnerMessage, WrapperMessage } from "./wrapper-messages.ts";
+import { endRetryMaxMs, type OwnerMessage, type WrapperMessage } from "./wrapper-messages.ts";
 
 const sweepMaxMs = 1000;
-const endTries = 3;
+/** Between two tries to write an attempt's end; so many tries where nobody wants it any more. */
 const endRetryMs = 500;
+const unwantedTries = 3;
 
 /** The wrapper's process as the worker host sees it. */
 export interface WrapperProcess {
@@ -28,6 +29,8 @@ interface Attempt {
   readonly request: StepRequest;
   readonly workerId: string;
   readonly stop: AbortController;
+  /** It was told to stop from outside: not by its time limit, and not by a crash. */
+  readonly unwanted: AbortController;
   readonly record: AttemptRecord;
   /** Set by a crash: whatever the session still says, this is the end. */
   crashed: KindResult | null;
@@ -104,6 +107,7 @@ export class WorkerHost {
 
   #stop(reason: StopReason): void {
     this.#current?.stop.abort(reason);
+    this.#current?.unwanted.abort(reason);
   }
 
   async #work(request: StepRequest, workerId: string): Promise<void> {
@@ -114,7 +118,8 @@ export class WorkerHost {
       return;
     }
     const record = new AttemptRecord(this.#world, request, workerId);
-    const attempt: Attempt = { request, workerId, stop: new AbortController(), record, crashed: null, recorded: null };
+    const stops = { stop: new AbortController(), unwanted: new AbortController() };
+    const attempt: Attempt = { request, workerId, ...stops, record, crashed: null, recorded: null };
     this.#current = attempt;
     const refused = await this.#attempt(attempt);
     // a session that could not be stopped may have started others since
@@ -194,20 +199,26 @@ export class WorkerHost {
   }
 
   #recordEnd(attempt: Attempt, result: KindResult): Promise<void> {
-    attempt.recorded ??= this.#writeEnd(attempt.record, attempt.crashed ?? result);
+    attempt.recorded ??= this.#writeEnd(attempt, attempt.crashed ?? result);
     return attempt.recorded;
   }
 
-  /** A disk may be full for a moment. When it stays so, the process ends without a record: the owner sees it as lost. */
-  async #writeEnd(record: AttemptRecord, result: KindResult): Promise<void> {
+  /**
+   * A disk may be full for hours: what was done is not lost for that. Where somebody told the attempt to stop, the
+   * process ends without a record after a few tries, and its owner knows why.
+   */
+  async #writeEnd({ record, unwanted }: Attempt, result: KindResult): Promise<void> {
+    const { clock, log } = this.#world;
     for (let tries = 1; ; tries += 1) {
       try {
         await record.end(result);
         return;
       } catch (error) {
-        this.#world.log.error("end not recorded", { error: messageOf(error) });
-        if (tries === endTries) return this.#process.exit(1);
-        await this.#world.clock.sleep(endRetryMs);
+        if (tries === 1) log.error("end not recorded yet", { error: messageOf(error) });
+        const { aborted } = unwanted.signal;
+        if (aborted && tries >= unwantedTries) return this.#process.exit(1);
+        const delayMs = Math.min(endRetryMaxMs, endRetryMs * 2 ** Math.min(tries - 1, unwantedTries + 1));
+        await (aborted ? clock.sleep(endRetryMs) : clock.sleep(delayMs, unwanted.signal));
       }
     }
   }

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createLocalEngine } from "../../src/engines/local.ts";
-import { EngineDisposed } from "../../src/engines/local-attempt.ts";
+import { AttemptLetGo } from "../../src/engines/local-attempt.ts";
 import { inTurn } from "../support/model-reply.ts";
 import { expectGone, processesVisible, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { type EngineBench, never, openBench, recordHooks } from "./engine-bench.ts";
@@ -192,7 +192,7 @@ describe.skipIf(!processesVisible)("disposal while an attempt starts", { timeout
     const running = bench.engine.execute(bench.order(), `w1-${process.pid}`, recordHooks(), never).catch((e) => e);
     await new Promise((resolve) => setTimeout(resolve, delayMs));
     await bench.engine.dispose();
-    expect(await running).toBeInstanceOf(EngineDisposed);
+    expect(await running).toBeInstanceOf(AttemptLetGo);
     bench.engine.prepare(2);
     await expectGone(tagged(bench), 3000);
   });

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { createLocalEngine } from "../../src/engines/local.ts";
-import { EngineDisposed } from "../../src/engines/local-attempt.ts";
+import { AttemptLetGo } from "../../src/engines/local-attempt.ts";
 import { inTurn } from "../support/model-reply.ts";
 import { expectGone, processesVisible, processesWithEnvironment } from "../support/processes.ts";
 import { type EngineBench, never, openBench, recordHooks } from "./engine-bench.ts";
@@ -146,7 +146,7 @@ describe.skipIf(!processesVisible)("the end of an attempt", { timeout: 40_000 },
     first.catch(() => undefined);
     await until(() => sleeping(bench)().length > 0);
     await bench.engine.dispose();
-    await expect(first).rejects.toBeInstanceOf(EngineDisposed);
+    await expect(first).rejects.toBeInstanceOf(AttemptLetGo);
     expect(sleeping(bench)()).not.toEqual([]);
     const second = createLocalEngine(bench.options);
     const abort = new AbortController();

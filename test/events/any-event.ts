@@ -171,9 +171,10 @@ const FIELDS: { readonly [T in CrewEventType]: fc.Arbitrary<CrewEventFields[T]> 
   "crew.subagent.completed": fc.record({ workerId: anyText, status: outcome, durationMs: count }),
   "crew.mailbox.message": fc.record({
     messageId: anyText,
-    direction: fc.constantFrom("in" as const, "out" as const),
+    direction: fc.constantFrom("to-worker" as const, "from-worker" as const),
     from: anyText,
     to: anyText,
+    text: anyText,
   }),
   "crew.notification.sent": fc.record({
     severity: fc.constantFrom("info" as const, "warning" as const, "error" as const),

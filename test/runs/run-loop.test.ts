@@ -66,6 +66,7 @@ async function driver(
     redact,
     afterFailure: () => ({ giveUp: true, deadLetter: null }),
     recordDeadLetter: async () => true,
+    putMail: async () => undefined,
   });
   return { run, loop, told };
 }
@@ -333,6 +334,7 @@ describe("cancelling", () => {
         correlation: createCorrelation(),
         afterFailure: () => ({ giveUp: true, deadLetter: null }),
         recordDeadLetter: async () => true,
+        putMail: async () => undefined,
         redact: (text) => text,
       });
       // the moment an event is told, and a moment later
@@ -563,7 +565,7 @@ describe("releasing and taking over", () => {
 });
 
 describe("a log that can't be written any more", () => {
-  it.each(["write", "sync", "part"] as const)("ends the attempts and rejects, at whatever event (%s)", async (at) => {
+  it.each(["write", "sync", "part"] as const)("follows no attempt and rejects, at whatever event (%s)", async (at) => {
     watchUnheard();
     const manifest = manifestOf([taskSpec("a"), taskSpec("b"), taskSpec("c", { dependsOn: ["a", "b"] })]);
     // events 1 and 2 are the making and the claim
@@ -607,7 +609,10 @@ describe("a log that can't be written any more", () => {
     }
   });
 
-  it("aborts attempts under way", async () => {
+  it.each([
+    ["lets attempts under way go", "", []],
+    ["ends those of a run that was cancelled", "not wanted", ["a", "b"]],
+  ])("%s", async (_what, cancel, aborted) => {
     watchUnheard();
     const failing = new FailingLogFiles();
     const temp = await tempStore({ files: failing.files });
@@ -618,9 +623,10 @@ describe("a log that can't be written any more", () => {
     await engine.begun(2);
     await settled();
     failing.fail = { at: "write", code: "ENOSPC" };
-    engine.end("a");
+    if (cancel) loop.cancel(cancel);
+    else engine.end("a");
     await failed;
-    expect(engine.aborted).toEqual(["b"]);
+    expect(engine.aborted).toEqual(aborted);
     expect(engine.running).toBe(0);
     expect(slots.free).toBe(2);
   });

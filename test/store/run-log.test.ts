@@ -197,7 +197,8 @@ describe("a bad line in the middle", () => {
         writeFileSync(path, lines.map((line, at) => `${at === bad ? damage(line) : line}\n`).join(""));
         const { events, health } = await readAll(path);
         expect(events, `line ${bad + 1}`).toEqual(whole.filter((_event, at) => at !== bad));
-        expect(health.bad).toBe(1);
+        const last = bad === lines.length - 1;
+        expect(health).toMatchObject(last ? { bad: 1, torn: 0, missing: 0 } : { bad: 0, torn: 1, missing: 1 });
         expect(isDegraded(health)).toBe(true);
         // one can go on with it, too
         const { log, claim, append } = await openLog(path);
@@ -206,6 +207,26 @@ describe("a bad line in the middle", () => {
         log.close();
         expect((await readAll(path)).events.at(-1)).toMatchObject({ text: "after" });
       }
+  });
+
+  it("has cost nothing when the count goes on behind it, and is all there is to know until then", async () => {
+    const path = await someLog(["one"]);
+    const reader = new RunLogReader(files, path);
+    await reader.readNew();
+    for (const fragment of ['{"v":1,"seq":4,"epo\n', "\0\0\0\n"]) {
+      appendFileSync(path, fragment);
+      await reader.readNew();
+      expect(isDegraded(reader.health)).toBe(true);
+    }
+    appendFileSync(path, encodeEventLine(placed(4, 1, progress("four"))));
+    await reader.readNew();
+    expect(reader.health).toMatchObject({ bad: 0, torn: 2, missing: 0 });
+    expect(isDegraded(reader.health)).toBe(false);
+    appendFileSync(path, `\0\n${encodeEventLine(placed(6, 1, progress("six")))}`);
+    await reader.readNew();
+    expect(reader.health).toMatchObject({ bad: 0, torn: 3, missing: 1 });
+    expect(isDegraded(reader.health)).toBe(true);
+    expect((await readAll(path)).health).toEqual(reader.health);
   });
 
   it("is not what makes the second of two claims fail: the first in the file wins", async () => {
@@ -365,7 +386,8 @@ describe("a log that can't be written", () => {
       const { events, health } = await readAll(path);
       expect(events.map(({ seq }) => seq)).toEqual(events.map((_event, index) => index + 1));
       expect(events.at(-3)).toMatchObject({ text: "before" });
-      expect(health).toMatchObject({ missing: 0, bad: at === "part" ? 1 : 0 });
+      expect(health).toMatchObject({ missing: 0, bad: 0, torn: at === "part" ? 1 : 0 });
+      expect(isDegraded(health)).toBe(false);
     },
   );
 

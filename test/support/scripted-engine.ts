@@ -1,4 +1,10 @@
-import type { AttemptHooks, AttemptOrder, AttemptReport, TaskEngine } from "../../src/runs/execute.ts";
+import {
+  type AttemptHooks,
+  type AttemptOrder,
+  type AttemptReport,
+  LET_GO,
+  type TaskEngine,
+} from "../../src/runs/execute.ts";
 
 /** A report of an attempt that went well, with what the test wants to be different. */
 export function attemptReport(changes: Partial<AttemptReport> = {}): AttemptReport {
@@ -84,16 +90,17 @@ export class ScriptedEngine implements TaskEngine {
     this.#changed();
     hooks.spawned({ workerId: worker.workerId, pid: 4000 + this.executed.length, adopted: Boolean(known) });
     const abort = () => {
+      if (signal.reason === LET_GO) return free(new Error("the attempt was let go of"));
       this.aborted.push(taskId);
       worker.end(CANCELLED_REPORT);
     };
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort, { once: true });
     let free: (error: Error) => void = () => undefined;
     const letGo = new Promise<never>((_resolve, reject) => {
       free = reject;
     });
     this.#letGo.add(free);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
     try {
       return await Promise.race([worker.ended, letGo]);
     } finally {

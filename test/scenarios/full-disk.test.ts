@@ -1,0 +1,138 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { RunLogReader } from "../../src/store/run-log-reader.ts";
+import { nodeFiles } from "../../src/system/node-files.ts";
+import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { waitUntil } from "../support/processes.ts";
+import { makeRig, type Rig } from "../support/rig.ts";
+import type { HostEvent, RpcHost } from "../support/rpc-host.ts";
+import { ofType, runFolder, runIds } from "../support/run-files.ts";
+import { breakCalls, missing, mountSmallDisk } from "../support/system-faults.ts";
+
+const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
+
+const noMount = missing("mount");
+const noStrace = missing("strace");
+
+const told = (host: RpcHost, words: string): HostEvent[] =>
+  host.events.filter((event) => event["method"] === "notify" && String(event["message"]).includes(words));
+
+/** A gate that a worker's model request waits at. */
+function gate(): { opened: Promise<void>; open: () => void } {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((done) => {
+    open = done;
+  });
+  return { opened, open };
+}
+
+/** The real Pi with a run whose two middle tasks are at work. */
+async function midRun(prepare: (rig: Rig) => Promise<void>) {
+  const gates = { b: gate(), c: gate() };
+  const rig = await makeRig(async (request) => {
+    const step = stepOf(request);
+    if (step === "b" || step === "c") await gates[step].opened;
+    // more than the room that is left behind the last line of a log
+    return { text: `${step} is done. ${"All of it. ".repeat(500)}` };
+  });
+  await prepare(rig);
+  for (const [path, text] of Object.entries(diamondFiles)) await rig.agentFolder.write(path, text);
+  const host = await rig.rpc({ extensions: [PACKAGE] });
+  await host.command('/team-run diamond "survive"', 60_000);
+  const asked = (step: string) => rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
+  await waitUntil(() => asked("b") === 1 && asked("c") === 1, 60_000);
+  const [runId = ""] = await runIds(rig.agentFolder.project);
+  const folder = runFolder(rig.agentFolder.project, runId);
+  const recorded = async (task: string) => {
+    const state = await readFile(join(folder, "tasks", task, "a0001/state.json"), "utf8").catch(() => "");
+    return state.includes('"status":"ended"');
+  };
+  return { rig, host, runId, folder, gates, asked, recorded };
+}
+
+/** Each step once, its log whole but for the line that was cut off. */
+async function expectWhole(folder: string, asked: (step: string) => number): Promise<void> {
+  const reader = new RunLogReader(nodeFiles(), join(folder, "events.jsonl"));
+  const events = await reader.readNew();
+  expect(events.at(-1)?.type).toBe("crew.run.completed");
+  expect(events.map(({ seq }) => seq)).toEqual(events.map((_event, index) => index + 1));
+  expect(reader.health).toMatchObject({ missing: 0, fenced: 0, ignored: 0, bad: 0 });
+  const lines = (await readFile(join(folder, "events.jsonl"), "utf8")).split("\n").filter(Boolean);
+  for (const line of lines) expect(line.lastIndexOf('{"v":1,"seq"'), "a glued line").toBe(0);
+  expect(lines.length - events.length).toBe(reader.health.torn);
+  for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
+  expect(
+    ofType(events, "crew.subagent.spawned")
+      .map(({ taskId }) => taskId)
+      .sort(),
+  ).toEqual(["a", "b", "c", "d"]);
+  const pid = ofType(events, "crew.subagent.spawned").find(({ taskId }) => taskId === "c")?.pid;
+  expect(ofType(events, "crew.subagent.adopted").find(({ taskId }) => taskId === "c")?.pid).toBe(pid);
+}
+
+describe("the disk is full in the middle of a run", { timeout: 180_000 }, () => {
+  it.skipIf(noMount)(
+    `pauses it; with room again it goes on and completes${noMount ? `: skipped, ${noMount}` : ""}`,
+    async () => {
+      let disk: Awaited<ReturnType<typeof mountSmallDisk>> | undefined;
+      const { rig, host, runId, folder, gates, asked, recorded } = await midRun(async (rig) => {
+        disk = await mountSmallDisk(join(rig.agentFolder.project, ".crew"), 8);
+      });
+      // its worker's end is on disk, the run's owner has not seen it yet
+      process.kill(host.pid, "SIGSTOP");
+      gates.b.open();
+      await waitUntil(() => recorded("b"), 30_000);
+      disk?.fill();
+      process.kill(host.pid, "SIGCONT");
+      const notice = await host.waitFor((event) => String(event["message"]).includes("is paused"), 30_000);
+      expect(notice["message"]).toContain(`Run ${runId} is paused: the run's log can't be written`);
+      expect(notice["message"]).toContain("It goes on by itself once there is room on the disk.");
+      expect((await host.command(`/team-status ${runId}`)).notices.join("\n")).toContain("paused: the run's log");
+      expect(notice["notifyType"]).toBe("error");
+      expect((await host.command(`/team-status ${runId}`)).notices.join("\n")).toContain("running");
+      // a worker that ends meanwhile keeps what it did until it can be written
+      gates.c.open();
+      const said = async () => {
+        const logs = join(rig.agentFolder.agent, "crew/workers");
+        const texts = await Promise.all((await readdir(logs)).map((name) => readFile(join(logs, name), "utf8")));
+        return texts.join("");
+      };
+      await waitUntil(async () => (await said()).includes("end not recorded yet"), 30_000);
+      expect(asked("d")).toBe(0);
+      expect(await recorded("c")).toBe(false);
+
+      disk?.free();
+      await host.waitFor((event) => String(event["message"]).includes("goes on: its log can be written again"), 60_000);
+      await waitUntil(
+        async () => (await readFile(join(folder, "events.jsonl"), "utf8")).includes("crew.run.completed"),
+        60_000,
+      );
+      expect(told(host, "is paused")).toHaveLength(1);
+      expect(told(host, "goes on: its log")).toHaveLength(1);
+      await expectWhole(folder, asked);
+      await host.close();
+    },
+  );
+});
+
+describe("a disk that fails", { timeout: 180_000 }, () => {
+  it.skipIf(noStrace)(`pauses the run until it works again${noStrace ? `: skipped, ${noStrace}` : ""}`, async () => {
+    const { host, runId, folder, gates, asked } = await midRun(async () => undefined);
+    const broken = await breakCalls(host.pid, "fdatasync", "EIO");
+    gates.b.open();
+    const notice = await host.waitFor((event) => String(event["message"]).includes("is paused"), 60_000);
+    expect(notice["message"]).toContain(`Run ${runId} is paused: the run's log can't be put on disk: EIO`);
+    expect(asked("d")).toBe(0);
+    await broken.mend();
+    await host.waitFor((event) => String(event["message"]).includes("goes on: its log can be written again"), 60_000);
+    gates.c.open();
+    await waitUntil(
+      async () => (await readFile(join(folder, "events.jsonl"), "utf8")).includes("crew.run.completed"),
+      60_000,
+    );
+    await expectWhole(folder, asked);
+    const counted = (await host.command("/team-metrics crew.task.count")).notices.join("\n");
+    expect(counted).toMatch(/completed.*\b4\b/);
+  });
+});

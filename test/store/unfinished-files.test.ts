@@ -1,0 +1,22 @@
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { expect, it } from "vitest";
+import { removeUnfinishedFiles } from "../../src/store/unfinished-files.ts";
+import { quietWorld } from "../engines/engine-bench.ts";
+import { tempFolder } from "./temp-store.ts";
+
+it("removes what killed writers left in an ended run, and nothing else", async () => {
+  const folder = await tempFolder();
+  const unfinished = [".state.json.7.ab12.tmp", "inbox/.r1.json.7.ab.tmp", "tasks/a/a0001/.meta.json.9.cd34.tmp"];
+  const kept = ["events.jsonl", ".hidden", "inbox/r2.json", "tasks/a/a0001/notes.tmp", "tasks/a/a0001/state.json"];
+  for (const path of [...unfinished, ...kept]) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), "");
+  }
+  await removeUnfinishedFiles(quietWorld(), folder);
+  const found = await readdir(folder, { recursive: true, withFileTypes: true });
+  expect(found.filter((it) => it.isFile()).map((it) => it.name)).toEqual(
+    expect.arrayContaining(kept.map((path) => path.split("/").at(-1))),
+  );
+  expect(found.filter((it) => it.isFile())).toHaveLength(kept.length);
+});
