@@ -38,8 +38,8 @@ export interface WatchSettings {
 
 export type Finding = Place & { silenceMs: number } & (
     | { kind: "level"; level: HeartbeatLevel; previousLevel: HeartbeatLevel }
-    /** For the first time in this attempt. */
-    | { kind: "dead" }
+    /** For the first time in this attempt. `alive`: its process is there, so that it is about to be stuck, not lost. */
+    | { kind: "dead"; alive: boolean }
     /** Silent, but its process is there: to be shown. Once per silence. */
     | { kind: "stuck" }
     /** Silent, and its process can't be proved to be there: its attempt has to be ended. Once. */
@@ -97,7 +97,7 @@ export function judgeTick(
     const heard = listen(before, task.heartbeat, previous.watches.has(key) ? watchedMs : 0);
     const judged = judge(heard, task.processAlive, settings.thresholds, freshTicks > 0);
     watches.set(key, judged);
-    findings.push(...changesOf(before, judged));
+    findings.push(...changesOf(before, judged, task.processAlive));
   }
   return { state: { settings, lastTick: now, freshTicks, watches }, findings };
 }
@@ -151,13 +151,13 @@ function verdictOf(watch: Watch, deadTicks: number, processAlive: LiveTask["proc
   return watch.verdict === "stuck" && processAlive === "unknown" ? "stuck" : "lost";
 }
 
-function changesOf(before: Watch, after: Watch): Finding[] {
+function changesOf(before: Watch, after: Watch, processAlive: LiveTask["processAlive"]): Finding[] {
   const { runId, taskId, attempt, workerId, silenceMs } = after;
   const common = { runId, taskId, attempt, workerId, silenceMs };
   const findings: Finding[] = [];
   if (after.level !== before.level)
     findings.push({ ...common, kind: "level", level: after.level, previousLevel: before.level });
-  if (after.toldDead && !before.toldDead) findings.push({ ...common, kind: "dead" });
+  if (after.toldDead && !before.toldDead) findings.push({ ...common, kind: "dead", alive: processAlive === "alive" });
   if (after.verdict !== null && after.verdict !== before.verdict) findings.push({ ...common, kind: after.verdict });
   return findings;
 }

@@ -50,9 +50,10 @@ export interface InterruptedRun {
 }
 
 /**
- * The interrupted ones among the project's runs: `running`, with an owner that is provably gone, or, where that can't
- * be proved, that has given no sign of life for `deadMs`. A worker that is alive does not hold up the recovery of a
- * run whose owner is provably gone. A run without an owner was let go of, and is nobody's loss. `nowMs`: wall clock.
+ * The interrupted ones among the project's runs: not ended, with an owner that is provably gone, or, where that can't
+ * be proved, that has given no sign of life for `deadMs`; and those that were made and that nobody ever took, for as
+ * long. A worker that is alive does not hold up the recovery of a run whose owner is provably gone. A run that was let
+ * go of is nobody's loss. `nowMs`: wall clock.
  */
 export function detectInterruptedRuns(
   facts: readonly RunFacts[],
@@ -60,8 +61,12 @@ export function detectInterruptedRuns(
   deadMs = HEARTBEAT_THRESHOLDS.deadMs,
 ): InterruptedRun[] {
   return facts.flatMap((run): InterruptedRun[] => {
-    const { status, owner } = run.state;
-    if (status !== "running" || owner === null || run.owner === "alive") return [];
+    const { status, owner, releasedBy } = run.state;
+    if (isTerminal(status) || run.owner === "alive") return [];
+    if (owner === null) {
+      const untaken = releasedBy === null && nowMs - run.lastEventAt >= deadMs;
+      return untaken ? [{ plan: planRecovery(run, nowMs, deadMs), proof: "owner-gone" }] : [];
+    }
     if (run.owner === "dead") return [{ plan: planRecovery(run, nowMs, deadMs), proof: "owner-gone" }];
     // an owner that waits for a slot is heard of through its other runs
     const owned = facts.filter(({ state }) => state.owner !== null && isSameProcess(state.owner, owner));

@@ -1,7 +1,9 @@
-import { resolve } from "node:path";
+import { writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import { tagVariable } from "../support/agent-folder.ts";
 import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
-import { waitUntil } from "../support/processes.ts";
+import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { makeRig } from "../support/rig.ts";
 import { eventsOf, ofType, runIds } from "../support/run-files.ts";
 
@@ -78,5 +80,18 @@ describe("a run that was under way when Pi quit", () => {
       30_000,
     );
     expect(asked()).toBe(1);
+  });
+
+  it("is cancelled with its workers at once where the user wants it so", async () => {
+    const rig = await makeRig((request) => ({ text: `${stepOf(request)}`, delayMs: 20_000 }), { files: diamondFiles });
+    await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify({ reliability: { onQuit: "stop" } }));
+    const host = await rig.rpc({ extensions: [PACKAGE] });
+    await host.command('/team-run diamond "now"');
+    await waitUntil(() => rig.server.requests.length === 1, 30_000);
+    await host.close();
+    const [runId = ""] = await runIds(rig.agentFolder.project);
+    const last = (await eventsOf(rig.agentFolder.project, runId)).at(-1);
+    expect(last).toMatchObject({ type: "crew.run.cancelled", reason: "stopped when Pi quit" });
+    await expectGone(() => processesWithEnvironment(tagVariable, rig.agentFolder.tag));
   });
 });

@@ -74,7 +74,7 @@ describe("the watcher's judgement", () => {
     const at = (kind: string) => it0.findings.find((found) => found.kind === kind)?.at ?? 0;
     expect(at("dead")).toBe(61);
     expect(at("lost")).toBe(63);
-    expect(it0.findings.find((found) => found.kind === "dead")?.silenceMs).toBe(300_000);
+    expect(it0.findings.find((found) => found.kind === "dead")).toMatchObject({ silenceMs: 300_000, alive: false });
   });
 
   it("calls stuck, never lost, whose process is provably alive; lost, once that process is gone", () => {
@@ -82,6 +82,7 @@ describe("the watcher's judgement", () => {
     const it0 = bench(worker);
     it0.tick(2000);
     expect(it0.told().slice(3)).toEqual(["dead t", "stuck t"]);
+    expect(it0.findings.find((found) => found.kind === "dead")).toMatchObject({ alive: true });
     // a look that proves nothing takes no proof back
     worker.processAlive = "unknown";
     it0.tick(100);

@@ -86,11 +86,19 @@ describe("an interrupted run", () => {
     expect(detected(facts(state, { owner: "alive", lastEventAt: 0 }))).toEqual([]);
   });
 
-  it("is not one that ended, waits in the queue, or was let go of", () => {
+  it("is not one that ended, or was let go of", () => {
     const ended = apply(state, { type: "crew.run.cancelled", status: "cancelled" } as unknown as NewEvent);
-    const queued = apply(initialRunState(manifestOf([])), { type: "crew.run.claimed", owner: OWNER });
     const released = apply(state, { type: "crew.run.released", reason: "reload" });
-    expect(detected(facts(ended), facts(queued), facts(released, { owner: "unknown" }))).toEqual([]);
+    expect(detected(facts(ended), facts(released, { owner: "unknown" }))).toEqual([]);
+  });
+
+  it("may not have begun: taken by who died before, or made and never taken", () => {
+    const fresh = initialRunState(manifestOf([]));
+    const taken = apply(fresh, { type: "crew.run.claimed", owner: OWNER });
+    expect(detected(facts(taken))).toEqual(["run-1"]);
+    const unowned = { owner: "unknown" } as const;
+    expect(detected(facts(fresh, unowned))).toEqual(["run-1"]);
+    expect(detected(facts(fresh, { ...unowned, lastEventAt: NOW - deadMs + 1 }))).toEqual([]);
   });
 
   it("row 15, the owner's pid now belongs to another process: the owner is gone", () => {

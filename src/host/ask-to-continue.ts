@@ -1,0 +1,68 @@
+import { join } from "node:path";
+import { runPaths } from "../store/layout.ts";
+import type { RunStore } from "../store/run-store.ts";
+import type { RecoveryAnswer } from "../supervision/recovery-decision.ts";
+import type { RecoveryPlan } from "../supervision/recovery-plan.ts";
+import { codeOf } from "../system/errors.ts";
+import type { ProcessIdentity, World } from "../system/world.ts";
+import type { Session } from "./session.ts";
+
+/**
+ * Asks the user whether an interrupted run shall go on, and does what follows from it. One session asks, however many
+ * are open: the one named in the run's folder, and no other before `answered` is done.
+ */
+export async function askToContinue(
+  session: Session,
+  store: RunStore,
+  plan: RecoveryPlan,
+  answered: (answer: RecoveryAnswer) => Promise<void>,
+): Promise<void> {
+  const { context, world } = session;
+  const { resumableTasks, preservedTasks, adoptableTasks, runId } = plan;
+  const file = context && (await takeQuestion(world, runPaths(store.crewRoot, runId).folder));
+  if (!context || !file) return;
+  const facts = [
+    `kept as they are: ${list(preservedTasks)}`,
+    `worker still at work: ${list(adoptableTasks)}`,
+    `done again or still to do: ${list(resumableTasks)}`,
+  ];
+  try {
+    // another session may have asked and taken it over since this one looked
+    if ((await store.view(runId)).seq !== plan.lastEventSeq || session.closed) return;
+    const yes = await context.ui.confirm(
+      `Continue the interrupted run ${runId}?`,
+      `${facts.join("\n")}\nNo cancels it.`,
+    );
+    if (!session.closed) await answered(yes ? "confirm" : "decline");
+  } finally {
+    await world.files.remove(file);
+  }
+}
+
+/** The file that says who asks; null when another session does. Behind one that died over it the next number is free. */
+async function takeQuestion({ files, processes }: World, folder: string): Promise<string | null> {
+  const self = JSON.stringify(processes.self());
+  for (let number = 1; ; number++) {
+    const file = join(folder, `asking-${number}.json`);
+    try {
+      await files.writeNew(file, self);
+      return file;
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") throw error;
+    }
+    const asker = parseIdentity(await files.readText(file));
+    if (asker !== null && processes.alive(asker) !== "dead") return null;
+  }
+}
+
+function parseIdentity(text: string | null): ProcessIdentity | null {
+  try {
+    return text === null ? null : (JSON.parse(text) as ProcessIdentity | null);
+  } catch {
+    return null;
+  }
+}
+
+function list(tasks: readonly string[]): string {
+  return tasks.length === 0 ? "none" : tasks.join(", ");
+}

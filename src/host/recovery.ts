@@ -1,0 +1,194 @@
+import { isTerminal, type RunState } from "../runs/run-state.ts";
+import { attemptFolder } from "../store/layout.ts";
+import type { OpenRun, RunView } from "../store/run-store.ts";
+import { answerStep, type RecoveryStep, recoveryStep } from "../supervision/recovery-decision.ts";
+import { detectInterruptedRuns, type RunFacts } from "../supervision/recovery-plan.ts";
+import { messageOf } from "../system/errors.ts";
+import { isSameProcess } from "../system/same-process.ts";
+import { readAttemptFacts } from "../workers/attempt-facts.ts";
+import { announceEnd } from "./announce-end.ts";
+import { askToContinue } from "./ask-to-continue.ts";
+import type { BackgroundRuns } from "./background-runs.ts";
+import type { Config } from "./config-schema.ts";
+import type { FollowedRun } from "./followed-runs.ts";
+import { applyResumption } from "./resumption.ts";
+import { showProgress } from "./run-display.ts";
+import type { RunService, ShownRun } from "./run-service.ts";
+import type { Session } from "./session.ts";
+
+const LOOKED_AT_MAX = 100;
+
+/** What becomes of the project's runs that nobody drives: facts → plan → the user's word → done. */
+export class Recovery {
+  readonly #session: Session;
+  readonly #runs: RunService;
+  readonly #background: BackgroundRuns;
+  readonly #config: Config["reliability"];
+  /** Runs that some session's user was asked about while this one was open. */
+  readonly #asked = new Set<string>();
+  #looking = false;
+
+  constructor(session: Session, runs: RunService, background: BackgroundRuns, config: Config["reliability"]) {
+    this.#session = session;
+    this.#runs = runs;
+    this.#background = background;
+    this.#config = config;
+  }
+
+  /** What earlier sessions left. `starting`: Pi has just come up; otherwise its session was replaced. */
+  async begin(starting: boolean): Promise<void> {
+    const views = await this.#unended();
+    for (const view of views) if (this.#wasLetGo(view, starting)) await this.#goOn(view, starting);
+    await this.#followBackground();
+    await this.look();
+  }
+
+  /** Looks for runs whose owner is gone. Never rejects; does nothing while an earlier look waits for an answer. */
+  async look(): Promise<void> {
+    // without anybody to tell, an interrupted run stays as it is, and is listed
+    if (this.#looking || !this.#session.context?.hasUI) return;
+    this.#looking = true;
+    try {
+      await this.#recoverInterrupted();
+    } catch (error) {
+      this.#session.world.log.error("a look for interrupted runs failed", { error: messageOf(error) });
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  /** Of this folder: a run of another one was not made here, whoever put it here. */
+  async #unended(): Promise<RunView[]> {
+    const views: RunView[] = [];
+    const { processes } = this.#session.world;
+    const ids = await this.#runs.store.unended((owner) => processes.alive(owner) === "alive");
+    for (const id of ids.slice(0, LOOKED_AT_MAX)) {
+      const view = await this.#runs.view(id).catch(() => null);
+      if (view && !isTerminal(view.state.status) && view.manifest.cwd === this.#session.cwd) views.push(view);
+    }
+    return views;
+  }
+
+  /**
+   * By the session before in this very Pi, whose workers are still at it; or by a Pi on this machine that has ended
+   * since: its user quit, and meant the run to go on next time.
+   */
+  #wasLetGo({ state: { status, owner, releasedBy } }: RunView, starting: boolean): boolean {
+    if (isTerminal(status) || owner !== null || releasedBy === null) return false;
+    const { processes } = this.#session.world;
+    if (starting) return this.#session.context?.hasUI === true && processes.alive(releasedBy) === "dead";
+    return isSameProcess(releasedBy, processes.self());
+  }
+
+  async #goOn({ manifest: { runId, background } }: RunView, starting: boolean): Promise<void> {
+    const session = this.#session;
+    if (session.closed) return;
+    try {
+      if (background) await this.#background.goOn(runId, null);
+      else {
+        const taken = await this.#runs.takeOver(runId);
+        if (!taken) return;
+        this.#display(taken);
+      }
+      if (starting)
+        session.show(`Run ${runId} goes on where the last session left it. /team-cancel ${runId} ends it.`, "info");
+    } catch (error) {
+      session.world.log.error("a run that was let go of was not gone on with", { runId, error: messageOf(error) });
+    }
+  }
+
+  /** Those that go on in processes of their own, or ended while no session was there to hear of it. */
+  async #followBackground(): Promise<void> {
+    if (!this.#session.context?.hasUI) return;
+    for (const followed of await this.#background.followAll()) this.#display(followed);
+  }
+
+  async #recoverInterrupted(): Promise<void> {
+    const session = this.#session;
+    const views = await this.#unended();
+    const facts = await Promise.all(views.map((view) => this.#factsOf(view)));
+    const { autoRecover, heartbeat } = this.#config;
+    for (const interrupted of detectInterruptedRuns(facts, session.world.clock.now(), heartbeat.deadMs)) {
+      if (session.closed) return;
+      const { runId } = interrupted.plan;
+      const askedBefore = this.#asked.has(runId);
+      const view = views.find(({ manifest }) => manifest.runId === runId);
+      const step = recoveryStep(interrupted, { autoRecover, canAsk: true, askedBefore });
+      try {
+        await this.#apply(step, view?.manifest.background === true);
+      } catch (error) {
+        this.#asked.add(runId);
+        // in another session the user said yes, too, and it was faster
+        if (await this.#isTakenCareOf(runId)) continue;
+        session.world.log.error("an interrupted run was not recovered", { runId, error: messageOf(error) });
+        session.show(`Run ${runId} was interrupted and could not be recovered: ${messageOf(error)}`, "error");
+      }
+    }
+  }
+
+  async #isTakenCareOf(runId: string): Promise<boolean> {
+    const state = (await this.#runs.view(runId).catch(() => null))?.state;
+    if (!state) return false;
+    const { owner, status } = state;
+    return isTerminal(status) || (owner !== null && this.#session.world.processes.alive(owner) === "alive");
+  }
+
+  async #factsOf({ state, seq, writtenAt }: RunView): Promise<RunFacts> {
+    const { world } = this.#session;
+    const workers = await Promise.all(
+      openAttempts(state).map(async ({ taskId, attempt }) => {
+        const folder = attemptFolder(this.#runs.store.crewRoot, state.runId, taskId, attempt);
+        return { taskId, attempt, ...(await readAttemptFacts(world, folder)) };
+      }),
+    );
+    const owner = state.owner === null ? "unknown" : world.processes.alive(state.owner);
+    return { state, lastEventSeq: seq, lastEventAt: writtenAt, owner, workers };
+  }
+
+  async #apply(step: RecoveryStep, background: boolean): Promise<void> {
+    const { plan } = step;
+    const { runId, interruptedAttempts } = plan;
+    switch (step.kind) {
+      case "none":
+        return;
+      case "ask":
+        this.#asked.add(runId);
+        return askToContinue(this.#session, this.#runs.store, plan, (answer) =>
+          this.#apply(answerStep(plan, answer), background),
+        );
+      case "close": {
+        const taken = await this.#runs.takeOver(runId, { cancelReason: step.reason });
+        await taken?.done;
+        if (taken)
+          this.#session.show(
+            `Run ${runId} was interrupted and is closed; nothing it did is lost. /team-resume ${runId} continues it.`,
+            "warning",
+          );
+        return;
+      }
+      case "resume": {
+        const resumption = { interruptedAttempts, resumed: step.resumed };
+        if (background) {
+          await this.#background.goOn(runId, resumption);
+          return this.#followBackground();
+        }
+        const { world } = this.#session;
+        const prepare = (run: OpenRun) => applyResumption(world, this.#runs.store.crewRoot, resumption, run);
+        const taken = await this.#runs.takeOver(runId, { prepare });
+        if (taken) this.#display(taken);
+      }
+    }
+  }
+
+  #display(run: ShownRun | FollowedRun): void {
+    showProgress(this.#session, run);
+    announceEnd(this.#session, run);
+  }
+}
+
+function openAttempts(state: RunState): { taskId: string; attempt: number }[] {
+  return state.tasks.flatMap(({ taskId, status, attempts }) => {
+    const last = attempts.at(-1);
+    return status === "running" && last?.status === "running" ? [{ taskId, attempt: last.attempt }] : [];
+  });
+}

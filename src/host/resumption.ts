@@ -1,0 +1,71 @@
+import type { CrewEventFields } from "../events/crew-event.ts";
+import { attemptFolder } from "../store/layout.ts";
+import type { OpenRun } from "../store/run-store.ts";
+import { INTERRUPTED } from "../supervision/failure-kind.ts";
+import type { RecoveryPlan } from "../supervision/recovery-plan.ts";
+import type { World } from "../system/world.ts";
+import { closeAttempt, readAttemptFacts, readRemains } from "../workers/attempt-facts.ts";
+import { attemptTags } from "../workers/attempt-folder.ts";
+import { endTagged } from "../workers/attempt-processes.ts";
+
+const SWEEP_MS_MAX = 1000;
+
+/** What the new owner of an interrupted run does before it drives on. Plain data. */
+export interface Resumption {
+  interruptedAttempts: RecoveryPlan["interruptedAttempts"];
+  resumed: CrewEventFields["crew.run.resumed"];
+}
+
+/** Ends the attempts nobody is at any more, and tells that the run goes on. */
+export async function applyResumption(
+  world: World,
+  crewRoot: string,
+  { interruptedAttempts, resumed }: Resumption,
+  run: OpenRun,
+): Promise<void> {
+  const begun: string[] = [];
+  for (const attempt of interruptedAttempts)
+    if (!(await endInterrupted(world, crewRoot, run, attempt))) begun.push(attempt.taskId);
+  await run.publisher.publish({
+    type: "crew.run.resumed",
+    ...resumed,
+    resumableTasks: resumed.resumableTasks.filter((taskId) => !begun.includes(taskId)),
+    adoptedTasks: [...resumed.adoptedTasks, ...begun],
+  });
+}
+
+/**
+ * Its worker went down with the owner: what it used is counted, and it does not count as a try. False when there is
+ * somebody at it after all: a worker that was given it just before the owner died, and began it since it was planned.
+ */
+async function endInterrupted(
+  world: World,
+  crewRoot: string,
+  run: OpenRun,
+  { taskId, attempt }: { taskId: string; attempt: number },
+): Promise<boolean> {
+  const { runId } = run.manifest;
+  const folder = attemptFolder(crewRoot, runId, taskId, attempt);
+  const record = run.state.tasks.find((task) => task.taskId === taskId)?.attempts.find((it) => it.attempt === attempt);
+  if (record?.status !== "running") return true;
+  if (!(await closeAttempt(world, folder))) {
+    const { process, ended } = await readAttemptFacts(world, folder);
+    if (ended || process === "alive") return false;
+  }
+  // what the worker had started is in groups of its own and did not go down with it
+  await endTagged(world, attemptTags({ runId, taskId, attempt }, record.workerId), SWEEP_MS_MAX);
+  const { tokens, costUsd, model } = await readRemains(world, folder);
+  await run.publisher.publish({
+    type: "crew.task.attempt_finished",
+    taskId,
+    attempt,
+    outcome: "lost",
+    durationMs: Math.max(0, world.clock.now() - record.startedAt),
+    tokens,
+    costUsd,
+    failureKind: "lost",
+    error: { kind: INTERRUPTED, message: "The worker went down with the process that drove the run." },
+    ...(model === null ? {} : { model }),
+  });
+  return true;
+}

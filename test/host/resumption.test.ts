@@ -1,0 +1,69 @@
+import { spawn } from "node:child_process";
+import { mkdir, writeFile } from "node:fs/promises";
+import { expect, it, onTestFinished } from "vitest";
+import { applyResumption } from "../../src/host/resumption.ts";
+import { attemptFolder } from "../../src/store/layout.ts";
+import type { OpenRun } from "../../src/store/run-store.ts";
+import { attemptPaths, attemptTags } from "../../src/workers/attempt-folder.ts";
+import { quietWorld } from "../engines/engine-bench.ts";
+import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
+import { keepingBus, ownerOf, tempStore } from "../store/temp-store.ts";
+import { expectGone, processesVisible, processesWithEnvironment } from "../support/processes.ts";
+
+const world = quietWorld();
+const runId = `run-${world.random.hex(6)}`;
+const place = { taskId: "a", attempt: 1 };
+const resumption = {
+  interruptedAttempts: [place],
+  resumed: { recoveredFromSeq: 4, resumableTasks: ["a"], adoptedTasks: [] },
+};
+
+/** A run whose owner died while its only task was at its first attempt, claimed by the next one. */
+async function interruptedRun(): Promise<{
+  run: OpenRun;
+  crewRoot: string;
+  told: ReturnType<typeof keepingBus>["told"];
+}> {
+  const { store, crewRoot } = await tempStore();
+  const { bus, told } = keepingBus();
+  const run = await store.create(manifestOf([taskSpec("a")], { runId }), bus);
+  onTestFinished(() => run.close());
+  const names = { team: "team", role: "hand", stepName: "a", workerKind: "pi" as const };
+  await run.publisher.publish({ type: "crew.run.started", team: "team", workflow: "flow" });
+  await run.publisher.publish({ type: "crew.task.started", taskId: "a", ...names });
+  await run.publisher.publish({ type: "crew.task.attempt_started", ...place, workerId: "w-1", workerKind: "pi" });
+  expect(await run.claim(ownerOf("next"))).toBe(true);
+  return { run, crewRoot, told };
+}
+
+it("leaves an attempt to the worker that began it after the plan was made", async () => {
+  const { run, crewRoot, told } = await interruptedRun();
+  const folder = attemptFolder(crewRoot, runId, "a", 1);
+  await mkdir(folder, { recursive: true });
+  const startedAt = new Date().toISOString();
+  const state = { status: "running", workerId: "w-1", ...world.processes.self(), startedAt, lastEventSeq: 0 };
+  await writeFile(attemptPaths(folder).state, JSON.stringify(state));
+  await applyResumption(world, crewRoot, resumption, run);
+  expect(run.state.tasks[0]?.attempts).toMatchObject([{ attempt: 1, status: "running" }]);
+  expect(told.at(-1)).toMatchObject({ type: "crew.run.resumed", resumableTasks: [], adoptedTasks: ["a"] });
+});
+
+it("ends an attempt that nobody is at, once, and nobody can begin it any more", async () => {
+  const { run, crewRoot, told } = await interruptedRun();
+  await applyResumption(world, crewRoot, resumption, run);
+  await applyResumption(world, crewRoot, resumption, run);
+  const ends = told.filter(({ type }) => type === "crew.task.attempt_finished");
+  expect(ends).toMatchObject([{ outcome: "lost", error: { kind: "interrupted" } }]);
+  const state = attemptPaths(attemptFolder(crewRoot, runId, "a", 1)).state;
+  await expect(world.files.writeNew(state, "{}")).rejects.toThrow("EEXIST");
+});
+
+it.skipIf(!processesVisible)("ends what a worker that is gone has started", async () => {
+  const { run, crewRoot } = await interruptedRun();
+  const tags = attemptTags({ runId, ...place }, "w-1");
+  const tool = spawn("sleep", ["60"], { detached: true, stdio: "ignore", env: { ...process.env, ...tags } });
+  onTestFinished(() => void tool.kill("SIGKILL"));
+  expect(processesWithEnvironment("FOREMAN_ATTEMPT", tags.FOREMAN_ATTEMPT)).toHaveLength(1);
+  await applyResumption(world, crewRoot, resumption, run);
+  await expectGone(() => processesWithEnvironment("FOREMAN_ATTEMPT", tags.FOREMAN_ATTEMPT));
+});

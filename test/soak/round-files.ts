@@ -1,0 +1,97 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { runFolder } from "../support/run-files.ts";
+import type { PlannedRun, RoundPlan } from "./plan.ts";
+
+/** A round as its files show it while it is under way. */
+export class RoundFiles {
+  /** How many times they have grown, as far as it was seen. */
+  steps = 0;
+  readonly #plan: RoundPlan;
+  readonly #project: string;
+  readonly #ledger: string;
+  #bytes = 0;
+  #grownAt = performance.now();
+  #lastTypes: string[] = [];
+
+  constructor(plan: RoundPlan, project: string, ledger: string) {
+    this.#plan = plan;
+    this.#project = project;
+    this.#ledger = ledger;
+  }
+
+  /** Whether they have grown since the last look. */
+  look(): boolean {
+    const bytes = [this.#ledger, ...this.#logs()].reduce((sum, path) => sum + bytesOf(path), 0);
+    if (bytes === this.#bytes) return false;
+    this.#bytes = bytes;
+    this.steps++;
+    this.#lastTypes = this.#logs().map((path) => lastType(textOf(path)));
+    this.stir();
+    return true;
+  }
+
+  /** Whether some run's log ends with such an event. */
+  isAt(type: string | null): boolean {
+    return type === null || this.#lastTypes.includes(type);
+  }
+
+  /** Something happens that shows in no file yet. */
+  stir(): void {
+    this.#grownAt = performance.now();
+  }
+
+  quietMs(): number {
+    return performance.now() - this.#grownAt;
+  }
+
+  /** Runs that nobody has made yet, or whose maker died before there was anything to find. */
+  missing(): { run: PlannedRun; at: number }[] {
+    const goals = this.#folders().map((folder) => textOf(join(folder, "manifest.json")));
+    return this.#plan.runs
+      .map((run, at) => ({ run, at }))
+      .filter(({ run }) => !goals.some((text) => text.includes(`"SEED:${run.seed}"`)));
+  }
+
+  ended(): boolean {
+    const ended = this.#logs().filter((path) => /"type":"crew\.run\.(completed|failed|cancelled)"/.test(textOf(path)));
+    return ended.length >= this.#plan.runs.length && this.missing().length === 0;
+  }
+
+  standing(): string {
+    const last = this.#logs().map((path) => `${path}: ${lastType(textOf(path))}`);
+    return [...last, `${this.missing().length} runs not made`].join("; ");
+  }
+
+  #logs(): string[] {
+    return this.#folders().map((folder) => join(folder, "events.jsonl"));
+  }
+
+  #folders(): string[] {
+    return namesIn(runFolder(this.#project, "")).map((id) => runFolder(this.#project, id));
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // no run was made yet
+  }
+}
+
+function bytesOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+function lastType(log: string): string {
+  return /"type":"([^"]*)"/.exec(log.trimEnd().split("\n").at(-1) ?? "")?.[1] ?? "";
+}

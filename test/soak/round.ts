@@ -1,0 +1,197 @@
+import { writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type AgentFolder, makeAgentFolder, tagVariable } from "../support/agent-folder.ts";
+import { killAll, type ProcessEntry, processesWithEnvironment, waitUntil } from "../support/processes.ts";
+import { addToLedger, type LedgerLine, readLedger } from "./ledger.ts";
+import { judgeProject, type Verdict } from "./oracle.ts";
+import { type Blow, definitionFiles, type RoundPlan, type Target } from "./plan.ts";
+import { RoundFiles } from "./round-files.ts";
+import { SoakSession } from "./soak-session.ts";
+
+/** Runs are asked for, blows fall, sessions are opened again, until every run has ended; then all is judged. */
+
+const LOOK_MS = 4;
+/** Nothing has happened for so long: the next blow falls. */
+const QUIET_MS = 4000;
+/** Nothing has happened for so long, and no scripted wait is that long: the run was left lying. */
+const LYING_MS = 30_000;
+const ROUND_MS_MAX = 180_000;
+const LEAVE_MS_MAX = 30_000;
+
+export interface RoundReport extends Verdict {
+  /** Where everything was; for the caller to remove. */
+  folder: string;
+  project: string;
+  ledger: readonly LedgerLine[];
+  blows: Partial<Record<Target, number>>;
+  /** What sessions told as errors, and what they wrote where nobody reads. */
+  complaints: string[];
+}
+
+/** Workers beat every five seconds: what is silent for longer may be gone. */
+const CONFIG = {
+  observability: { pollIntervalMs: 1000 },
+  reliability: {
+    heartbeat: { warnMs: 6000, staleMs: 7000, deadMs: 8000 },
+    autoRetry: true,
+    autoRecover: true,
+    retryPolicy: { maxAttempts: 3, backoffMs: 100, exponentialFactor: 1 },
+  },
+};
+
+export async function playRound(plan: RoundPlan): Promise<RoundReport> {
+  const place = await makeAgentFolder({ files: definitionFiles(plan) });
+  await writeFile(join(place.agent, "crew.json"), JSON.stringify(CONFIG));
+  const round = new Round(plan, place);
+  try {
+    await round.play();
+    await round.leave();
+  } finally {
+    killAll(processesWithEnvironment(tagVariable, place.tag));
+  }
+  const { project } = place;
+  const { blows, complaints } = round;
+  const ledger = readLedger(round.ledger);
+  const { faults, counts } = await judgeProject(project, ledger);
+  return { faults: [...round.faults, ...faults], counts, folder: dirname(project), project, ledger, blows, complaints };
+}
+
+class Round {
+  readonly ledger: string;
+  readonly faults: string[] = [];
+  readonly complaints: string[] = [];
+  readonly blows: Partial<Record<Target, number>> = {};
+  readonly #plan: RoundPlan;
+  readonly #place: AgentFolder;
+  readonly #sessions: SoakSession[] = [];
+  readonly #files: RoundFiles;
+
+  constructor(plan: RoundPlan, place: AgentFolder) {
+    this.#plan = plan;
+    this.#place = place;
+    this.ledger = join(place.home, "ledger.jsonl");
+    this.#files = new RoundFiles(plan, place.project, this.ledger);
+  }
+
+  async play(): Promise<void> {
+    const until = performance.now() + ROUND_MS_MAX;
+    await this.#open(1);
+    for (const blow of this.#plan.blows) {
+      const mark = this.#files.steps;
+      const isDue = () => this.#files.steps - mark >= blow.afterSteps && this.#files.isAt(blow.moment);
+      await this.#watch(() => isDue() || this.#files.quietMs() > QUIET_MS);
+      if (this.#files.ended()) break;
+      await sleep(blow.delayMs);
+      await this.#strike(blow);
+    }
+    for (;;) {
+      await this.#watch(() => this.#files.quietMs() > LYING_MS || performance.now() > until);
+      if (this.#files.ended()) return;
+      this.faults.push(`nothing went on for ${LYING_MS} ms: ${this.#files.standing()}`);
+      if (performance.now() > until) return;
+      await this.#open(1);
+    }
+  }
+
+  /** All sessions quit; nothing of the round is left then. */
+  async leave(): Promise<void> {
+    await Promise.all(this.#sessions.map((session) => this.#quit(session)));
+    await waitUntil(() => this.#processes().length === 0, LEAVE_MS_MAX).catch(() => {
+      for (const { pid, command } of this.#processes()) this.faults.push(`process ${pid} was left: ${command}`);
+    });
+  }
+
+  /** Resolves when `holds`, or when all runs have ended. */
+  async #watch(holds: () => boolean): Promise<void> {
+    if (this.#files.ended()) return;
+    while (!holds()) {
+      if (this.#files.look() && this.#files.ended()) return;
+      await sleep(LOOK_MS);
+    }
+  }
+
+  async #strike(blow: Blow): Promise<void> {
+    const { target } = blow;
+    if (target === "quit" || target === "replace") return this.#endSession(target);
+    const victims = this.#victims(blow);
+    if (victims.length === 0) return;
+    for (const { pid, victim } of victims) {
+      addToLedger(this.ledger, { kind: "kill", victim, pid });
+      kill(pid);
+    }
+    this.blows[target] = (this.blows[target] ?? 0) + 1;
+    await waitUntil(() => !this.#processes().some(({ pid }) => victims.some((it) => it.pid === pid)));
+    if (!victims.some(({ victim }) => victim === "session" || victim === "supervisor")) return;
+    await this.#open(blow.rivals ? 2 : 1);
+  }
+
+  async #endSession(target: "quit" | "replace"): Promise<void> {
+    const session = this.#sessions.find(({ gone }) => !gone);
+    if (!session || this.#files.missing().length > 0) return;
+    this.blows[target] = (this.blows[target] ?? 0) + 1;
+    if (target === "replace") return session.replace();
+    await this.#quit(session);
+    await this.#open(1);
+  }
+
+  #victims({ target, pick }: Blow): { pid: number; victim: string }[] {
+    const all = this.#processes().map((entry) => ({ pid: entry.pid, victim: victimOf(entry) }));
+    const one = (...victims: string[]) => {
+      const found = all.filter(({ victim }) => victims.includes(victim));
+      return found.slice(Math.floor(pick * found.length)).slice(0, 1);
+    };
+    if (target === "everything") return all;
+    if (target === "owner+wrapper") return [...one("supervisor", "session"), ...one("wrapper")];
+    return [...one(target), ...one("session", "supervisor", "wrapper", "tool")].slice(0, 1);
+  }
+
+  async #quit(session: SoakSession): Promise<void> {
+    await within(session.quit()).catch(() => this.faults.push("a session did not end when it was told to"));
+  }
+
+  #processes(): ProcessEntry[] {
+    return processesWithEnvironment(tagVariable, this.#place.tag);
+  }
+
+  /** When sessions become many, the oldest quits. */
+  async #open(count: number): Promise<void> {
+    const { project: cwd, env } = this.#place;
+    const [oldest, another] = this.#sessions.filter(({ gone }) => !gone);
+    if (oldest && another) await this.#quit(oldest);
+    const place = { cwd, env: { ...env, SOAK_LEDGER: this.ledger } };
+    const opened = Array.from({ length: count }, () => new SoakSession(place, (text) => this.complaints.push(text)));
+    this.#sessions.push(...opened);
+    this.#files.stir();
+    const [first] = opened;
+    await first?.opened;
+    for (const { run, at } of this.#files.missing()) first?.run(`w${at}`, `SEED:${run.seed}`, run.background);
+  }
+}
+
+function victimOf({ command }: ProcessEntry): string {
+  if (command.includes("soak/host/session.mjs")) return "session";
+  if (command.includes("host/supervisor.mjs")) return "supervisor";
+  return command.includes("workers/start.mjs") ? "wrapper" : "tool";
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // it ended by itself just now
+  }
+}
+
+async function within(work: Promise<unknown>): Promise<void> {
+  const over = new AbortController();
+  const late = sleep(LEAVE_MS_MAX, null, { signal: over.signal }).then(() => {
+    throw new Error(`not within ${LEAVE_MS_MAX} ms`);
+  });
+  late.catch(() => undefined);
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    over.abort();
+  }
+}

@@ -1,0 +1,125 @@
+import { appendFile, cp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { sealedLine } from "../../src/events/event-line.ts";
+import { DeadLetters } from "../../src/store/dead-letters.ts";
+import { quietWorld } from "../engines/engine-bench.ts";
+import { tempFolder } from "../store/temp-store.ts";
+import { processesVisible } from "../support/processes.ts";
+import { runFolder, runIds } from "../support/run-files.ts";
+import type { LedgerLine } from "./ledger.ts";
+import { judgeProject } from "./oracle.ts";
+import { planRound, type RoundPlan } from "./plan.ts";
+import { playRound, type RoundReport } from "./round.ts";
+
+const ROUNDS = 6;
+const PARALLEL = 2;
+
+async function played(plan: RoundPlan): Promise<RoundReport> {
+  const report = await playRound(plan);
+  onTestFinished(() => rm(report.folder, { recursive: true, force: true }));
+  return report;
+}
+
+describe.skipIf(!processesVisible)("the soak", () => {
+  it("finds nothing lost, nothing done twice and nothing left, whoever is killed", { timeout: 240_000 }, async () => {
+    const seeds = Array.from({ length: 100 }, (_, at) => at + 1);
+    const plans = seeds.map((seed) => planRound(seed, true)).filter(({ blows }) => blows.length > 1);
+    const left = plans.slice(0, ROUNDS);
+    const reports: RoundReport[] = [];
+    const play = async () => {
+      for (let plan = left.shift(); plan; plan = left.shift()) reports.push(await played(plan));
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, play));
+    expect(reports.flatMap(({ faults, folder }) => faults.map((fault) => `${folder}: ${fault}`))).toEqual([]);
+    expect(reports.flatMap(({ blows }) => Object.keys(blows)).length).toBeGreaterThan(ROUNDS / 2);
+  });
+
+  it("would see what it looks for", { timeout: 120_000 }, async () => {
+    const good = await played({ ...planRound(1, false), blows: [] });
+    expect(good.faults).toEqual([]);
+    const [runId = ""] = await runIds(good.project);
+    for (const { name, plant, found } of defects(runId)) {
+      const project = join(await tempFolder(), "project");
+      await cp(good.project, project, { recursive: true });
+      const ledger = await plant({ project, folder: runFolder(project, runId), ledger: [...good.ledger] });
+      const { faults } = await judgeProject(project, ledger);
+      expect(faults.join("\n"), name).toMatch(found);
+    }
+  });
+});
+
+interface Place {
+  project: string;
+  folder: string;
+  ledger: LedgerLine[];
+}
+
+interface Defect {
+  name: string;
+  plant(place: Place): Promise<LedgerLine[]>;
+  found: RegExp;
+}
+
+function defects(runId: string): Defect[] {
+  const inLog = (change: (lines: string[]) => string[]) => async (place: Place) => {
+    const path = join(place.folder, "events.jsonl");
+    const lines = (await readFile(path, "utf8")).split("\n").filter(Boolean);
+    await writeFile(path, `${change(lines).join("\n")}\n`);
+    return place.ledger;
+  };
+  const inLedger = (change: (lines: LedgerLine[]) => LedgerLine[]) => async (place: Place) => change(place.ledger);
+  const first = (lines: LedgerLine[], kind: "begin" | "effect") =>
+    lines.find((line) => line.kind === kind && line.runId === runId) as LedgerLine;
+  return [
+    {
+      name: "an effect twice",
+      plant: inLedger((lines) => [...lines, first(lines, "effect")]),
+      found: /did attempt 1 2 times/,
+    },
+    {
+      name: "an effect missing",
+      plant: inLedger((lines) => lines.filter((line) => line !== first(lines, "effect"))),
+      found: /has 0 effects of attempt 1, which is completed/,
+    },
+    {
+      name: "an attempt begun twice",
+      plant: inLedger((lines) => lines.flatMap((line) => (line === first(lines, "begin") ? [line, line] : [line]))),
+      found: /began attempt 1 twice/,
+    },
+    {
+      name: "a gap",
+      plant: inLog((lines) => lines.filter((_, at) => at !== 8)),
+      found: /"missing":1.*\n.*seq is 1 2 3/,
+    },
+    { name: "no end", plant: inLog((lines) => lines.slice(0, -1)), found: /it has 0 ends/ },
+    { name: "a torn line", plant: inLog((lines) => [...lines, '{"v":1,"seq":']), found: /log is not whole/ },
+    { name: "a dead letter twice", plant: plantDeadLetter(runId), found: /2 lines of dead letters for 1 letters/ },
+    { name: "a false snapshot", plant: plantSnapshot, found: /is not the fold of the log/ },
+    {
+      name: "an unfinished file",
+      plant: async ({ folder, ledger }) => {
+        await writeFile(join(folder, ".state.json.1.ab.tmp"), "");
+        return ledger;
+      },
+      found: /\.state\.json\.1\.ab\.tmp was left/,
+    },
+  ];
+}
+
+function plantDeadLetter(runId: string): Defect["plant"] {
+  return async ({ project, folder, ledger }) => {
+    const letters = new DeadLetters(quietWorld(), join(project, ".crew"));
+    await letters.add({ runId, taskId: "t0", reason: "max-retries", attempts: 3 });
+    const path = join(folder, "deadletter.jsonl");
+    await appendFile(path, await readFile(path, "utf8"));
+    return ledger;
+  };
+}
+
+const plantSnapshot: Defect["plant"] = async ({ folder, ledger }) => {
+  const path = join(folder, "state.json");
+  const { crc: _crc, ...snapshot } = JSON.parse(await readFile(path, "utf8"));
+  await writeFile(path, sealedLine({ ...snapshot, state: { ...snapshot.state, costUsd: 1000 } }));
+  return ledger;
+};
