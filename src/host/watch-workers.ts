@@ -1,6 +1,5 @@
 import { attemptFolder } from "../store/layout.ts";
-import { HEARTBEAT_THRESHOLDS } from "../supervision/heartbeat.ts";
-import type { Finding, LiveTask } from "../supervision/heartbeat-judge.ts";
+import type { Finding, LiveTask, WatchSettings } from "../supervision/heartbeat-judge.ts";
 import { HeartbeatWatcher } from "../supervision/heartbeat-watcher.ts";
 import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
@@ -12,7 +11,7 @@ import type { ActiveRun, RunService } from "./run-service.ts";
 export function watchWorkers(
   world: World,
   runs: RunService,
-  intervalMs: number,
+  settings: WatchSettings,
   notify: (notification: Notification) => void,
 ): HeartbeatWatcher {
   const readers = new Map<string, HeartbeatReader>();
@@ -21,16 +20,14 @@ export function watchWorkers(
     const live = runs.active.flatMap(liveAttempts);
     const places = new Set(live.map(placeOf));
     for (const place of readers.keys()) if (!places.has(place)) readers.delete(place);
-    return Promise.all(
-      live.map(async (attempt) => {
-        const { runId, taskId, attempt: number, workerId } = attempt;
-        const place = placeOf(attempt);
-        const folder = attemptFolder(runs.store.crewRoot, runId, taskId, number);
-        const reader = readers.get(place) ?? new HeartbeatReader(world, folder);
-        readers.set(place, reader);
-        return { runId, taskId, attempt: number, workerId, ...(await reader.read()) };
-      }),
-    );
+    return live.map((attempt) => {
+      const { runId, taskId, attempt: number, workerId } = attempt;
+      const place = placeOf(attempt);
+      const folderOf = () => attemptFolder(runs.store.crewRoot, runId, taskId, number);
+      const reader = readers.get(place) ?? new HeartbeatReader(world, folderOf());
+      readers.set(place, reader);
+      return { runId, taskId, attempt: number, workerId, ...reader.read() };
+    });
   }
 
   async function report(findings: readonly Finding[]): Promise<void> {
@@ -59,6 +56,8 @@ export function watchWorkers(
       }
       case "dead":
         await run.publisher.publish({ type: "crew.task.heartbeat_dead", taskId, attempt, stalenessMs });
+        // it is told once, when it is found stuck
+        if (finding.alive) return;
         notify({
           ...notice,
           id: `dead_${runId}_${taskId}`,
@@ -84,7 +83,7 @@ export function watchWorkers(
       report,
       onError: (error) => world.log.warn("a look at the heartbeats failed", { error: messageOf(error) }),
     },
-    { intervalMs, thresholds: HEARTBEAT_THRESHOLDS },
+    settings,
   );
 }
 

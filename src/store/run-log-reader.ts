@@ -18,8 +18,10 @@ export interface LogPosition {
 
 /** What was found amiss while reading; all zero in a healthy log. */
 export interface LogHealth {
-  /** Lines that are no event: bad JSON, bad checksum, NULs. */
+  /** Lines at the end that are no event: bad JSON, bad checksum, NULs. What they held is not known yet. */
   bad: number;
+  /** Such lines after which the log went on; an event that was lost with them is among `missing`. */
+  torn: number;
   /** Events missing between two accepted ones. */
   missing: number;
   /** Lines of a former owner, written after it lost the run. */
@@ -31,9 +33,9 @@ export interface LogHealth {
 }
 
 export const LOG_START: LogPosition = { seq: 0, epoch: 0, bytes: 0, torn: false };
-export const HEALTHY_LOG: LogHealth = { bad: 0, missing: 0, fenced: 0, ignored: 0, newer: false };
+export const HEALTHY_LOG: LogHealth = { bad: 0, torn: 0, missing: 0, fenced: 0, ignored: 0, newer: false };
 
-/** A run is shown as degraded when part of its story is unreadable. */
+/** A run is shown as degraded when part of its story is missing, or may be. */
 export function isDegraded(health: LogHealth): boolean {
   return health.bad > 0 || health.missing > 0 || health.newer;
 }
@@ -54,7 +56,8 @@ export class RunLogReader {
     this.#files = files;
     this.#path = path;
     this.#position = position;
-    this.#health = { ...health };
+    // a snapshot of an earlier version may lack a count
+    this.#health = { ...HEALTHY_LOG, ...health };
   }
 
   get position(): LogPosition {
@@ -123,6 +126,8 @@ export class RunLogReader {
       return false;
     }
     this.#health.missing += seq - now.seq - 1;
+    this.#health.torn += this.#health.bad;
+    this.#health.bad = 0;
     this.#position = { ...now, seq, epoch };
     return true;
   }

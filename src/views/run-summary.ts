@@ -1,3 +1,4 @@
+import type { HeartbeatLevel } from "../events/crew-event.ts";
 import type { RunManifest } from "../runs/manifest.ts";
 import type { AttemptRecord, RunState, TaskState } from "../runs/run-state.ts";
 import { safeText } from "../system/safe-text.ts";
@@ -21,6 +22,14 @@ const SIGNS: Readonly<Record<TaskState["status"], string>> = {
   failed: "✗",
   cancelled: "–",
   skipped: "–",
+};
+
+/** Of a running task: its worker's silence. Past the last level it is given up, unless its process is there. */
+const LEVELS: Readonly<Record<HeartbeatLevel, string>> = {
+  healthy: "",
+  warn: "silent",
+  stale: "stale",
+  dead: "stuck",
 };
 
 const STATUS_COLUMNS = 9;
@@ -82,7 +91,7 @@ function taskLines(task: TaskState, after: readonly string[], column: number, no
   if (task.attempts.length > 1) parts.push(`${task.attempts.length} attempts`);
   const model = lastModel(task.attempts);
   if (model) parts.push(model);
-  if (task.status === "running") parts.push(activityOf(task));
+  if (task.status === "running") parts.push(LEVELS[task.level], activityOf(task));
   const lines = [`${head}  ${parts.filter(Boolean).join("  ")}`];
   if ("error" in task && task.error && task.status !== "cancelled")
     lines.push(`  ${" ".repeat(column)}${task.error.kind}: ${oneLine(task.error.message)}`);
