@@ -66,10 +66,7 @@ function tableOf(bounds: readonly number[]): Uint8Array | null {
   const last = bounds.at(-1) ?? 0;
   if (last > TABLE_BOUND_MAX || !bounds.every((bound) => Number.isInteger(bound) && bound > 0)) return null;
   const table = new Uint8Array(last + 1);
-  let bucket = 0;
-  for (let value = 0; value <= last; value++) {
-    if (value > (bounds[bucket] as number)) bucket++;
-    table[value] = bucket;
-  }
+  // filled in pieces: at a session's start a loop over all the integers would be seen
+  for (const [bucket, bound] of bounds.entries()) table.fill(bucket, (bounds[bucket - 1] ?? -1) + 1, bound + 1);
   return table;
 }

@@ -34,7 +34,7 @@ class CounterSeries implements BoundCounter {
   }
 
   inc(delta = 1): void {
-    if (!(Number.isFinite(delta) && delta >= 0)) throw badDelta(delta);
+    if (!isDelta(delta)) throw badDelta(delta);
     this.value += delta;
   }
 }
@@ -57,7 +57,7 @@ export class LabelledCounter implements MetricFacts {
   }
 
   inc(labels?: AnyLabels, delta = 1): void {
-    if (!(Number.isFinite(delta) && delta >= 0)) throw badDelta(delta);
+    if (!isDelta(delta)) throw badDelta(delta);
     this.#set.at(labels).value += delta;
   }
 
@@ -76,6 +76,11 @@ export class LabelledCounter implements MetricFacts {
   }
 }
 
-function badDelta(delta: number): RangeError {
+/** Finite and not negative. */
+export function isDelta(delta: number): boolean {
+  return Number.isFinite(delta) && delta >= 0;
+}
+
+export function badDelta(delta: number): RangeError {
   return new RangeError(`a counter only grows: it can't be increased by ${delta}`);
 }

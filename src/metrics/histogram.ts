@@ -46,6 +46,11 @@ class HistogramSeries implements BoundHistogram {
 
   observe(value: number): void {
     if (!Number.isFinite(value)) throw badValue(value);
+    this.add(value);
+  }
+
+  /** `value` is finite. */
+  add(value: number): void {
     const index = this.#buckets.indexOf(value);
     this.counts[index] = (this.counts[index] as number) + 1;
     this.sum += value;
@@ -74,7 +79,7 @@ export class LabelledHistogram implements MetricFacts {
 
   observe(labels: AnyLabels | undefined, value: number): void {
     if (!Number.isFinite(value)) throw badValue(value);
-    this.#set.at(labels).observe(value);
+    this.#set.at(labels).add(value);
   }
 
   labels(labels?: AnyLabels): BoundHistogram {

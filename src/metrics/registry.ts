@@ -1,10 +1,11 @@
 import { messageOf } from "../system/errors.ts";
-import type { Log } from "../system/world.ts";
+import type { Clock, Log } from "../system/world.ts";
 import { Buckets, DEFAULT_BOUNDS } from "./buckets.ts";
 import { type Counter, LabelledCounter, type MetricSetup } from "./counter.ts";
 import { type Collect, type Gauge, LabelledGauge } from "./gauge.ts";
 import { type Histogram, LabelledHistogram } from "./histogram.ts";
 import type { MetricsSnapshot, MetricUnit } from "./snapshot.ts";
+import { LabelledWindowedCounter, RETENTION_MS, type WindowedCounter } from "./windowed-counter.ts";
 
 /** Series per metric before the overflow series. */
 export const SERIES_MAX = 1000;
@@ -18,6 +19,8 @@ export interface RegistryOptions {
   /** Hears, once per metric, that the series cap was passed or that a `collect` threw. */
   warn?: Log["warn"];
   seriesMax?: number;
+  /** For windowed counters, which can't be registered without one. */
+  clock?: Pick<Clock, "monotonicMs">;
   /** Bounds by metric name, from the user's configuration; they win over those at registration. */
   buckets?: Readonly<Record<string, readonly number[]>>;
 }
@@ -35,6 +38,12 @@ export interface MetricOptions<L extends string> {
  */
 export interface MetricRegistry {
   registerCounter<const L extends string = never>(name: string, help: string, options?: MetricOptions<L>): Counter<L>;
+  /** `retentionMs`: how far back rates can look, 1 h unless given. Throws when the registry has no clock. */
+  registerWindowedCounter<const L extends string = never>(
+    name: string,
+    help: string,
+    options?: MetricOptions<L> & { retentionMs?: number },
+  ): WindowedCounter<L>;
   registerGauge<const L extends string = never>(
     name: string,
     help: string,
@@ -65,6 +74,7 @@ class Registry implements MetricRegistry {
   readonly warn: Log["warn"];
   readonly #seriesMax: number;
   readonly #bounds: Readonly<Record<string, readonly number[]>>;
+  readonly #clock: RegistryOptions["clock"];
   readonly #defaultBuckets = new Buckets(DEFAULT_BOUNDS);
   #disposed = false;
 
@@ -72,12 +82,23 @@ class Registry implements MetricRegistry {
     this.warn = options.warn ?? (() => undefined);
     this.#seriesMax = options.seriesMax ?? SERIES_MAX;
     this.#bounds = options.buckets ?? {};
+    this.#clock = options.clock;
   }
 
   registerCounter<const L extends string = never>(name: string, help: string, options: MetricOptions<L> = {}) {
-    const setup = this.#setup(name, help, options);
-    const base = name.replace(/_total$/, "");
-    return this.#add<Counter<L>>(new LabelledCounter(setup), [base, `${base}_total`]);
+    return this.#add<Counter<L>>(new LabelledCounter(this.#setup(name, help, options)), counterClaims(name));
+  }
+
+  registerWindowedCounter<const L extends string = never>(
+    name: string,
+    help: string,
+    options: MetricOptions<L> & { retentionMs?: number } = {},
+  ) {
+    const clock = this.#clock;
+    if (clock === undefined) throw new Error(`metric ${name}: a windowed counter needs a registry with a clock`);
+    const { retentionMs = RETENTION_MS } = options;
+    const setup = { ...this.#setup(name, help, options), retentionMs, monotonicMs: () => clock.monotonicMs() };
+    return this.#add<WindowedCounter<L>>(new LabelledWindowedCounter(setup), counterClaims(name));
   }
 
   registerGauge<const L extends string = never>(
@@ -150,4 +171,9 @@ class Registry implements MetricRegistry {
     this.#metrics.set(typed.name, typed);
     return metric as M;
   }
+}
+
+function counterClaims(name: string): string[] {
+  const base = name.replace(/_total$/, "");
+  return [base, `${base}_total`];
 }

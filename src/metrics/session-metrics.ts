@@ -11,11 +11,12 @@ export interface SessionMetrics {
   turnEnded(fact: { durationMs: number }): void;
   /** `delayMs`: from the request to the first token of the reply. */
   firstToken(fact: { model: string; delayMs: number }): void;
-  toolEnded(fact: { tool: string; status: "ok" | "error"; durationMs: number }): void;
+  /** `durationMs` is null when the start was not seen. */
+  toolEnded(fact: { tool: string; status: "ok" | "error"; durationMs: number | null }): void;
   /** Once per reply of a model, with that reply's own counts. `costUsd` in US dollars. */
   usage(fact: { model: string; tokens: TokenCounts; costUsd: number }): void;
-  /** HTTP status of a failed model request; `network` when there was no reply. */
-  providerError(fact: { status: number | "network" }): void;
+  /** HTTP status of a failed model request; `network` when the connection failed, `other` for what names neither. */
+  providerError(fact: { status: number | "network" | "other" }): void;
 }
 
 /** Registers the `crew.session.*` metrics. */
@@ -46,7 +47,7 @@ export function registerSessionMetrics(registry: MetricRegistry): SessionMetrics
     firstToken: ({ model, delayMs }) => firstTokens.observe({ model }, delayMs),
     toolEnded: ({ tool, status, durationMs }) => {
       tools.inc({ tool, status });
-      toolDurations.observe({ tool }, durationMs);
+      if (durationMs !== null) toolDurations.observe({ tool }, durationMs);
     },
     usage: ({ model, tokens, costUsd }) => countUsage(model, tokens, costUsd),
     providerError: ({ status }) => errors.inc({ status }),

@@ -100,13 +100,13 @@ test("the other team metrics", () => {
   tell("crew.task.deadletter", { reason: "max-retries", attempts: 3 });
   tell("crew.task.heartbeat_level", { level: "stale", previousLevel: "warn", stalenessMs: 1 });
   tell("crew.task.heartbeat_dead", { stalenessMs: 1 });
-  tell("crew.mailbox.message", { messageId: "1", direction: "in", from: "a", to: "b" });
+  tell("crew.mailbox.message", { messageId: "1", direction: "to-worker", from: "a", to: "b", text: "t" });
   tell("crew.notification.sent", { severity: "error", source: "s", id: "1" });
   expect(moved()).toEqual({
     "task.deadletter_total{reason=max-retries}": 1,
     "heartbeat.level_total{level=stale}": 1,
     "heartbeat.dead_total{}": 1,
-    "mailbox.count{direction=in}": 1,
+    "mailbox.count{direction=to-worker}": 1,
     "notification.count{severity=error}": 1,
   });
 });

@@ -70,6 +70,28 @@ test("any sequence of finds and removals agrees with a plain Map", () => {
   );
 });
 
+test.each([1, 2, 3, 4])("hundreds of tuples of %i labels stay apart, however alike they are", (count) => {
+  const names = ["a", "b", "c", "d"].slice(0, count);
+  const { set } = cells(names, 5000);
+  const model = new Map<string, Cell>();
+  const alike = ["", "x", "aaaa1", "1aaaa", "aa1aa", "aaaaa", "aaaab", "baaaa"];
+  for (let round = 0; round < 3; round++) {
+    for (let n = 0; n < alike.length ** Math.min(count, 3); n++) {
+      const values = names.map((_, i) => alike[Math.floor(n / alike.length ** i) % alike.length] ?? "");
+      const cell = set.at(Object.fromEntries(names.map((name, i) => [name, values[i] ?? ""])));
+      expect(Object.values(cell.labels)).toEqual(values);
+      expect(model.get(values.join("|")) ?? cell).toBe(cell);
+      model.set(values.join("|"), cell);
+    }
+  }
+  expect(set.size).toBe(model.size);
+});
+
+test("what every object inherits is no value of a label", () => {
+  const { set } = cells(["constructor"]);
+  expect(set.at({}).labels).toEqual({ constructor: "" });
+});
+
 test("over the cap everything unseen shares one series: totals stay true and nothing is evicted", () => {
   fc.assert(
     fc.property(fc.array(fc.nat(30), { maxLength: 200 }), fc.integer({ min: 1, max: 10 }), (ids, max) => {

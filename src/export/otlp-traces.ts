@@ -1,0 +1,198 @@
+import { createHash } from "node:crypto";
+import type { CrewEvent, EventEnvelope, EventOf } from "../events/crew-event.ts";
+import type { MetricTable } from "../metrics/metric-table.ts";
+import { agentAttributes, isAgent, usageAttributes } from "./gen-ai-attributes.ts";
+import { type Attributes, doubleValue, intValue, textValue } from "./otlp-json.ts";
+import type { Span } from "./otlp-spans.ts";
+
+type RunEnd = EventOf<"crew.run.completed" | "crew.run.failed" | "crew.run.cancelled">;
+type TaskEnd = EventOf<"crew.task.completed" | "crew.task.failed" | "crew.task.cancelled" | "crew.task.skipped">;
+type AttemptEnd = EventOf<"crew.task.attempt_finished">;
+
+/** Begun work that is remembered: what no longer fits costs its span the exact start and the agent's name. */
+const OPEN_MAX = 4096;
+
+/** What is known of work under way, by its span id. */
+interface Open {
+  readonly runId: string;
+  /** Milliseconds since 1970; null when it began under a former owner. */
+  readonly startMs: number | null;
+  readonly role: string;
+  readonly workerKind: string;
+}
+
+/**
+ * Makes spans of a run's events: the run, in it its tasks, in these their attempts, in these the tool calls that were
+ * told. Ids are those of the events, so that the owners of a run, one after the other, tell one tree; each span is
+ * told once, when its work ends, by whoever owns the run then. What began under a former owner starts its measured
+ * duration before its end.
+ *
+ * Nothing of prompts, goals, replies and tool arguments is taken; an error's message is, as the event has it.
+ *
+ * A worker tells of a few tool calls a second at most: of many short ones in a row, not each has a span.
+ */
+export class RunSpans {
+  readonly table: Partial<MetricTable>;
+  readonly #emit: (span: Span) => void;
+  readonly #open = new Map<string, Open>();
+  #forgotten = 0;
+
+  constructor(emit: (span: Span) => void) {
+    this.#emit = emit;
+    const runEnded = (event: RunEnd) => this.#endRun(event);
+    const taskEnded = (event: TaskEnd) => this.#endTask(event);
+    const letGo = (event: CrewEvent) => this.#forgetRun(event.runId);
+    this.table = {
+      "crew.run.started": (event) => this.#remember(event, { startMs: event.ts, role: "", workerKind: "" }),
+      "crew.run.completed": runEnded,
+      "crew.run.failed": runEnded,
+      "crew.run.cancelled": runEnded,
+      "crew.run.released": letGo,
+      "crew.run.interrupted": letGo,
+      "crew.task.started": (event) =>
+        this.#remember(event, { startMs: event.ts, role: event.role, workerKind: event.workerKind }),
+      "crew.task.completed": taskEnded,
+      "crew.task.failed": taskEnded,
+      "crew.task.cancelled": taskEnded,
+      "crew.task.skipped": taskEnded,
+      "crew.task.attempt_started": (event) =>
+        this.#remember(event, { startMs: event.ts, role: this.#roleOf(event), workerKind: event.workerKind }),
+      "crew.subagent.adopted": (event) => {
+        if (!this.#open.has(event.spanId))
+          this.#remember(event, { startMs: null, role: this.#roleOf(event), workerKind: event.workerKind });
+      },
+      "crew.task.attempt_finished": (event) => this.#endAttempt(event),
+      "crew.task.progress": (event) => this.#endTool(event),
+    };
+  }
+
+  /** Begun work that was forgotten because there was too much of it. */
+  get forgotten(): number {
+    return this.#forgotten;
+  }
+
+  /** Begun work that is remembered. */
+  get open(): number {
+    return this.#open.size;
+  }
+
+  #remember(event: EventEnvelope, facts: Omit<Open, "runId">): void {
+    this.#open.set(event.spanId, { runId: event.runId, ...facts });
+    if (this.#open.size <= OPEN_MAX) return;
+    const [oldest = ""] = this.#open.keys();
+    this.#open.delete(oldest);
+    this.#forgotten++;
+  }
+
+  #forgetRun(runId: string): void {
+    for (const [spanId, open] of this.#open) if (open.runId === runId) this.#open.delete(spanId);
+  }
+
+  /** Of the task an attempt belongs to. */
+  #roleOf(event: EventEnvelope): string {
+    return this.#open.get(event.parentSpanId ?? "")?.role ?? "";
+  }
+
+  #endRun(event: RunEnd): void {
+    const open = this.#open.get(event.spanId);
+    this.#forgetRun(event.runId);
+    const isFailed = event.status === "failed";
+    this.#tell(event, open, {
+      name: `invoke_workflow ${event.workflow}`,
+      durationMs: event.durationMs,
+      attributes: {
+        "gen_ai.operation.name": textValue("invoke_workflow"),
+        "gen_ai.workflow.name": textValue(event.workflow),
+        "crew.team": textValue(event.team),
+        "crew.run.status": textValue(event.status),
+        "crew.run.task_count": intValue(event.taskCount),
+        "crew.run.tokens": intValue(event.tokens),
+        "crew.run.cost_usd": doubleValue(event.costUsd),
+        ...(isFailed ? { "error.type": textValue("failed") } : {}),
+      },
+      error: isFailed ? (event.reason ?? "the run failed") : null,
+    });
+  }
+
+  #endTask(event: TaskEnd): void {
+    const open = this.#open.get(event.spanId);
+    this.#open.delete(event.spanId);
+    const isFailed = event.status === "failed";
+    const errorType = event.error === undefined ? {} : { "error.type": textValue(event.error.kind) };
+    this.#tell(event, open, {
+      name: `task ${event.taskId ?? ""}`,
+      durationMs: event.durationMs,
+      attributes: {
+        "crew.team": textValue(event.team),
+        "crew.role": textValue(event.role),
+        "crew.task.type": textValue(event.taskType),
+        "crew.task.status": textValue(event.status),
+        "crew.task.attempts": intValue(event.attempts),
+        "crew.task.tokens": intValue(event.tokens),
+        "crew.task.cost_usd": doubleValue(event.costUsd),
+        ...(isFailed ? errorType : {}),
+      },
+      error: isFailed ? (event.error?.message ?? "the task failed") : null,
+    });
+  }
+
+  #endAttempt(event: AttemptEnd): void {
+    const open = this.#open.get(event.spanId);
+    this.#open.delete(event.spanId);
+    const { outcome, error, failureKind, exitCode } = event;
+    const isFailed = outcome !== "completed" && outcome !== "cancelled";
+    const agent = isAgent(open?.workerKind ?? "", event.model);
+    const role = open?.role || this.#roleOf(event);
+    this.#tell(event, open, {
+      name: agent ? `invoke_agent ${role}`.trimEnd() : `attempt ${event.attempt ?? ""}`,
+      durationMs: event.durationMs,
+      attributes: {
+        ...(agent ? { ...agentAttributes(role, event.model), ...usageAttributes(event.tokens) } : {}),
+        "crew.attempt": intValue(event.attempt ?? 1),
+        "crew.attempt.outcome": textValue(outcome),
+        "crew.attempt.cost_usd": doubleValue(event.costUsd),
+        ...(open ? { "crew.worker.kind": textValue(open.workerKind) } : {}),
+        ...(failureKind === undefined ? {} : { "crew.attempt.failure_kind": textValue(failureKind) }),
+        ...(exitCode === undefined ? {} : { "process.exit.code": intValue(exitCode) }),
+        ...(isFailed ? { "error.type": textValue(error?.kind ?? outcome) } : {}),
+      },
+      error: isFailed ? (error?.message ?? outcome) : null,
+    });
+  }
+
+  /** A call that was told only when it began has no end, and no span. */
+  #endTool(event: EventOf<"crew.task.progress">): void {
+    const { tool, toolStatus, toolDurationMs } = event;
+    if (tool === undefined || toolDurationMs === undefined || toolStatus === "running") return;
+    const isFailed = toolStatus === "error";
+    const role = this.#open.get(event.spanId)?.role ?? "";
+    const spanId = createHash("sha256").update(`${event.spanId}:${event.seq}`).digest("hex").slice(0, 16);
+    this.#tell({ ...event, spanId, parentSpanId: event.spanId }, undefined, {
+      name: `execute_tool ${tool}`,
+      durationMs: toolDurationMs,
+      attributes: {
+        "gen_ai.operation.name": textValue("execute_tool"),
+        "gen_ai.tool.name": textValue(tool),
+        ...(role === "" ? {} : { "gen_ai.agent.name": textValue(role) }),
+        ...(isFailed ? { "error.type": textValue("tool_error") } : {}),
+      },
+      error: isFailed ? `${tool} ended with an error` : null,
+    });
+  }
+
+  #tell(
+    event: EventEnvelope,
+    open: Open | undefined,
+    span: { name: string; durationMs: number; attributes: Attributes; error: string | null },
+  ): void {
+    const { traceId, spanId, parentSpanId = null, runId, taskId, ts: endMs } = event;
+    // the wall clock may have been set back in between
+    const startMs = Math.min(endMs, open?.startMs ?? endMs - span.durationMs);
+    const place = {
+      "crew.run.id": textValue(runId),
+      ...(taskId === undefined ? {} : { "crew.task.id": textValue(taskId) }),
+    };
+    const { name, attributes, error } = span;
+    this.#emit({ traceId, spanId, parentSpanId, name, startMs, endMs, attributes: { ...place, ...attributes }, error });
+  }
+}

@@ -1,0 +1,113 @@
+import { expect, test } from "vitest";
+import { SessionMeter } from "../../src/host/session-meter.ts";
+import type { SessionMetrics } from "../../src/metrics/session-metrics.ts";
+
+function setup() {
+  const facts: unknown[] = [];
+  const note = (name: string) => (fact: object) => void facts.push({ name, ...fact });
+  const metrics: SessionMetrics = {
+    turnEnded: note("turn"),
+    firstToken: note("first"),
+    toolEnded: note("tool"),
+    usage: note("usage"),
+    providerError: note("error"),
+  };
+  const clock = { ms: 1000, monotonicMs: () => clock.ms };
+  return { facts, clock, meter: new SessionMeter(metrics, clock) };
+}
+
+const reply = (more: object = {}) => ({ role: "assistant", provider: "p", model: "m", stopReason: "stop", ...more });
+const noTokens = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
+
+test("the first token is waited for from the request on, once per reply, whoever else speaks", () => {
+  const { facts, clock, meter } = setup();
+  meter.turnStarted();
+  clock.ms += 500;
+  meter.requestSent();
+  clock.ms += 70;
+  meter.pieceCame({ role: "user" });
+  meter.pieceCame(reply());
+  clock.ms += 70;
+  meter.pieceCame(reply());
+  meter.turnEnded();
+  meter.turnEnded();
+  expect(facts).toEqual([
+    { name: "first", model: "p/m", delayMs: 70 },
+    { name: "turn", durationMs: 640 },
+  ]);
+});
+
+test("a reply that began nothing leaves no wait behind", () => {
+  const { facts, meter } = setup();
+  meter.requestSent();
+  meter.messageEnded(reply());
+  meter.pieceCame(reply());
+  expect(facts).toEqual([{ name: "usage", model: "p/m", tokens: noTokens, costUsd: 0 }]);
+});
+
+test("numbers that are none count as zero, as does what a provider leaves out", () => {
+  const { facts, meter } = setup();
+  const usage = { input: Number.NaN, output: -5, cacheRead: "9", cacheWrite: 4, cost: { total: Infinity } };
+  meter.messageEnded({ role: "assistant", usage });
+  meter.messageEnded({ role: "toolResult", usage });
+  meter.messageEnded(null);
+  expect(facts).toEqual([
+    { name: "usage", model: "unknown/unknown", tokens: { ...noTokens, cacheWrite: 4 }, costUsd: 0 },
+  ]);
+});
+
+test.each([
+  ["429 Too many requests", 429],
+  ["Error: 529 overloaded", 529],
+  ['{"error":{"code":503,"message":"at capacity"}}', 503],
+  ["OpenAI API error (status 401)", 401],
+  ["HTTP status code: 404", 404],
+  ["Connection error.", "network"],
+  ["terminated", "network"],
+  ["the reply has 500 words too many", "other"],
+])("%s is an error of status %s", (errorMessage, status) => {
+  const { facts, meter } = setup();
+  meter.messageEnded(reply({ stopReason: "error", errorMessage }));
+  expect(facts.at(-1)).toEqual({ name: "error", status });
+});
+
+test("a status that was answered wins over words, and is good for its own request alone", () => {
+  const { facts, meter } = setup();
+  meter.requestSent();
+  meter.answered(502);
+  meter.messageEnded(reply({ stopReason: "error", errorMessage: "strange" }));
+  meter.requestSent();
+  meter.answered(503);
+  meter.messageEnded(reply({ stopReason: "aborted" }));
+  meter.requestSent();
+  meter.messageEnded(reply({ stopReason: "error", errorMessage: "strange" }));
+  meter.requestSent();
+  meter.answered(503);
+  meter.answered(200);
+  meter.messageEnded(reply({ stopReason: "error", errorMessage: "strange" }));
+  expect(facts.filter((fact) => (fact as { name: string }).name === "error")).toEqual([
+    { name: "error", status: 502 },
+    { name: "error", status: "other" },
+    { name: "error", status: "other" },
+  ]);
+});
+
+test("tools side by side are told apart; one whose start was missed has no duration", () => {
+  const { facts, clock, meter } = setup();
+  meter.toolStarted("1");
+  clock.ms += 10;
+  meter.toolStarted("2");
+  clock.ms += 5;
+  meter.toolEnded("1", "bash", false);
+  meter.toolEnded("2", "read", true);
+  meter.toolEnded("3", "ls", false);
+  meter.toolStarted("4");
+  meter.agentStarted();
+  meter.toolEnded("4", "ls", false);
+  expect(facts).toEqual([
+    { name: "tool", tool: "bash", status: "ok", durationMs: 15 },
+    { name: "tool", tool: "read", status: "error", durationMs: 5 },
+    { name: "tool", tool: "ls", status: "ok", durationMs: null },
+    { name: "tool", tool: "ls", status: "ok", durationMs: null },
+  ]);
+});
