@@ -15,6 +15,8 @@ export interface RunRequest {
   /** Null takes the team's default. */
   workflow: string | null;
   goal: string;
+  /** Driven by a process of its own, so that it goes on when Pi exits. */
+  background: boolean;
 }
 
 export interface RunCircumstances {
@@ -61,7 +63,7 @@ export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCir
     goal,
     team: team.name,
     workflow: workflow.name,
-    background: false,
+    background: request.background,
     sessionId: now.sessionId,
     resumedFrom: null,
     cwd: now.cwd,

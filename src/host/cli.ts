@@ -9,7 +9,7 @@ import { safeText } from "../system/safe-text.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { renderTimeline } from "../views/timeline.ts";
 import { agentFolder } from "./config.ts";
-import { PACKAGE_FOLDER } from "./package-folder.ts";
+import { packageVersion } from "./package-folder.ts";
 import { pictureOf } from "./run-report.ts";
 
 const HELP = `pi-foreman: read the runs of this project without Pi
@@ -30,7 +30,7 @@ export async function main(words: readonly string[], cwd: string): Promise<numbe
   try {
     if (verb === "runs") print(await runs(cwd));
     else if (verb === "status") print(await status(cwd, argument));
-    else if (["version", "--version", "-v"].includes(verb)) print([await version()]);
+    else if (["version", "--version", "-v"].includes(verb)) print([await packageVersion(nodeFiles())]);
     else if (["help", "--help", "-h"].includes(verb)) print([HELP]);
     else {
       print([`pi-foreman: there is no "${verb}".`, "", HELP], 2);
@@ -42,11 +42,6 @@ export async function main(words: readonly string[], cwd: string): Promise<numbe
     print([messageOf(error)], 2);
     return 1;
   }
-}
-
-async function version(): Promise<string> {
-  const text = await nodeFiles().readText(join(PACKAGE_FOLDER, "package.json"));
-  return text === null ? "unknown" : (JSON.parse(text) as { version: string }).version;
 }
 
 async function open(cwd: string) {

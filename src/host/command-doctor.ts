@@ -1,32 +1,28 @@
-import { join } from "node:path";
 import type { Catalog } from "../runs/definitions.ts";
 import { messageOf } from "../system/errors.ts";
 import { safeText } from "../system/safe-text.ts";
 import type { Command, CommandCall } from "./commands.ts";
 import { findSdkEntry } from "./host-process.ts";
 import { loadConfig } from "./load-config.ts";
-import { PACKAGE_FOLDER } from "./package-folder.ts";
+import { packageVersion } from "./package-folder.ts";
 import type { Session } from "./session.ts";
+import type { Telemetry } from "./telemetry.ts";
 
 /** `/team-doctor`: what works, what does not, and what to do about it. Changes nothing but the run folder it checks. */
 export const doctorCommand: Command = async (call) => {
   const { session } = call;
   const catalog = await session.catalog();
   const lines = [
-    `pi-foreman ${await version(session)} on Node ${process.versions.node}`,
+    `pi-foreman ${await packageVersion(session.world.files)} on Node ${process.versions.node}`,
     ...(await checks(call)),
     "",
     ...definitions(catalog, projectTrust(call.ctx)),
     ...(await configuration(session)),
+    ...telemetry(await session.telemetry()),
   ];
   // names of files may hold anything, line ends too
   return lines.map((line) => safeText(line, { multiline: false })).join("\n");
 };
-
-async function version({ world }: Session): Promise<string> {
-  const manifest = await world.files.readText(join(PACKAGE_FOLDER, "package.json"));
-  return manifest === null ? "" : (JSON.parse(manifest) as { version: string }).version;
-}
 
 async function checks({ session }: CommandCall): Promise<string[]> {
   const { model } = session;
@@ -71,6 +67,23 @@ function definitions(catalog: Catalog, trusted: boolean | null): string[] {
 async function configuration({ world, agentDir, cwd }: Session): Promise<string[]> {
   const { problems } = await loadConfig(world.files, agentDir, cwd);
   return problems.length === 0 ? ["configuration: no problems"] : problems.map((problem) => `✗ ${problem.message}`);
+}
+
+function telemetry({ problems, otlp, exporters }: Telemetry): string[] {
+  const channels = otlp()?.channels ?? [];
+  return [
+    ...problems.map((problem) => `! ${problem}`),
+    ...channels.map(({ signal, host, accepted, itemsLost, itemsRejected, lastError, lastWarning }) =>
+      check(
+        lastError === null && itemsLost + itemsRejected === 0,
+        `OTLP ${signal} to ${host}: ${accepted} requests accepted, ${itemsRejected} items rejected, ${itemsLost} lost` +
+          ((lastError ?? lastWarning) ? ` (${lastError ?? lastWarning})` : ""),
+      ),
+    ),
+    ...exporters().map(({ name, pushed, failed, lastError }) =>
+      check(lastError === null, `${name}: ${pushed} pushes, ${failed} failed${lastError ? ` (${lastError})` : ""}`),
+    ),
+  ];
 }
 
 function check(ok: boolean, text: string): string {

@@ -1,8 +1,31 @@
+import { UserError } from "../system/errors.ts";
+import { matchesGlob } from "../system/glob.ts";
 import { renderMetricsTable } from "../views/metrics-table.ts";
 import type { Command } from "./commands.ts";
+import type { Session } from "./session.ts";
+import { splitWords } from "./words.ts";
 
-/** `/team-metrics [glob]`: what this session counted. */
+const USAGE = "Usage: /team-metrics [glob] [--json], /team-metrics --serve [--port 9091], /team-metrics --stop.";
+
+/** `/team-metrics [glob] [--json]`: what this session counted; `--serve [--port n]`, `--stop`: the same over HTTP. */
 export const metricsCommand: Command = async ({ session, args, width }) => {
-  const options = args === "" ? { width } : { width, glob: args };
-  return renderMetricsTable(session.registry.snapshot(), options).join("\n");
+  const { words, options, flags } = splitWords(args, ["port"], ["json", "serve", "stop"]);
+  const [glob, ...more] = words;
+  if (more.length > 0) throw new UserError("usage", USAGE);
+  if (flags.has("serve")) return serve(session, options.get("port"));
+  if (options.has("port")) throw new UserError("usage", `--port goes with --serve. ${USAGE}`);
+  if (flags.has("stop"))
+    return (await (await session.telemetry()).stopServing()) ? "Nothing is served any more." : "Nothing was served.";
+  const snapshot = session.registry.snapshot();
+  if (!flags.has("json"))
+    return renderMetricsTable(snapshot, glob === undefined ? { width } : { width, glob }).join("\n");
+  const chosen = snapshot.filter(({ name }) => glob === undefined || matchesGlob(glob, name));
+  return JSON.stringify({ session: session.id, startedAt: new Date(session.startedAt).toISOString(), metrics: chosen });
 };
+
+async function serve(session: Session, given: string | undefined): Promise<string> {
+  const { config } = await session.config();
+  const port = given === undefined ? config.http.port : Number(given);
+  const { url } = await (await session.telemetry()).serve(port);
+  return `${url}metrics has this session's metrics for Prometheus, until the session ends or /team-metrics --stop.`;
+}

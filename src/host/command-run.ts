@@ -4,40 +4,50 @@ import type { Command, CommandCall } from "./commands.ts";
 import { modeOf } from "./output.ts";
 import { showProgress } from "./run-display.ts";
 import { reportEnd } from "./run-report.ts";
-import type { ActiveRun } from "./run-service.ts";
+import type { ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
 import { startRun } from "./start-run.ts";
 
-/** `/team-run [team] goal`: starts and returns in the TUI and over RPC; waits in print and JSON mode, which end after. */
+/**
+ * `/team-run [--background] [team] goal`: starts and returns in the TUI and over RPC; waits in print and JSON mode,
+ * which end after, unless the run goes on in the background.
+ */
 export const runCommand: Command = async (call) => {
-  const { pi, session, args } = call;
+  const { session, args } = call;
   const request = await parseRequest(session, args);
-  const active = await startRun(pi, session, request);
-  const { runId, tasks } = active.run.manifest;
-  const said = `Team ${request.team} is at work: run ${runId}, ${tasks.length} tasks. /team-status ${runId} shows it, /team-cancel ends it.`;
-  return followToEnd(call, active, said);
+  const shown = await startRun(session, request, false);
+  const { runId, tasks } = shown.run.manifest;
+  const where = request.background ? "in the background, also when Pi exits" : "";
+  const said = `Team ${request.team} is at work${where && ` ${where}`}: run ${runId}, ${tasks.length} tasks. /team-status ${runId} shows it, /team-cancel ends it.`;
+  return followToEnd(call, shown, said);
 };
 
 /** Shows a run that a command has started, and gives what the command says: `said`, or the run's end in a mode that ends with it. */
-export async function followToEnd(call: CommandCall, active: ActiveRun, said: string): Promise<string> {
-  const { pi, ctx, session, width } = call;
+export async function followToEnd(call: CommandCall, active: ShownRun, said: string): Promise<string> {
+  const { ctx, session, width } = call;
   showProgress(session, active);
   const mode = modeOf(ctx);
-  if (mode === "print" || mode === "json") return reportEnd(session, active, await active.done, width);
-  announceEnd(pi, session, active);
+  if ((mode === "print" || mode === "json") && !active.run.manifest.background)
+    return reportEnd(session, active, await active.done, width);
+  announceEnd(session, active);
   return said;
 }
 
-async function parseRequest(session: Session, args: string) {
+async function parseRequest(session: Session, given: string) {
   const { teams } = await session.catalog();
+  const background = /^--background(\s|$)/.test(given);
+  const args = background ? given.slice("--background".length).trim() : given;
   const [first = "", rest = ""] = split(args);
   if (first === "")
-    throw new UserError("no-goal", `Usage: /team-run <team> "<goal>". Teams: ${[...teams.keys()].join(", ")}.`);
-  if (teams.has(first)) return { team: first, workflow: null, goal: unquote(rest) };
+    throw new UserError(
+      "no-goal",
+      `Usage: /team-run [--background] <team> "<goal>". Teams: ${[...teams.keys()].join(", ")}.`,
+    );
+  if (teams.has(first)) return { team: first, workflow: null, goal: unquote(rest), background };
   // one bare word and a quoted goal: the word was meant as a team
   if (/^[\w-]+$/.test(first) && /^(["'“])[^"'“”]*["'”]$/.test(rest))
-    return { team: first, workflow: null, goal: unquote(rest) };
-  return { team: "default", workflow: null, goal: unquote(args) };
+    return { team: first, workflow: null, goal: unquote(rest), background };
+  return { team: "default", workflow: null, goal: unquote(args), background };
 }
 
 function split(args: string): [string, string] {

@@ -19,16 +19,21 @@ export const statusCommand: Command = async ({ session, args, width }) => {
   }
   const view = await runs.view(await runs.store.find(args));
   const lines = renderRun(pictureOf(view, session.cwd), now, width);
-  return [...lines, "", ...renderTimeline(view.state, now, width), ...outputsOf(view)].join("\n");
+  const paused = runs.active.find(({ run }) => run.manifest.runId === view.manifest.runId)?.paused;
+  const pause = paused ? ["", `paused: ${paused}`] : [];
+  return [...lines, ...pause, "", ...renderTimeline(view.state, now, width), ...outputsOf(view)].join("\n");
 };
 
 /** `/team-cancel [run]`: the one run under way when none is named. */
 export const cancelCommand: Command = async ({ session, args }) => {
   const runs = await session.runs();
-  const only = runs.active.length === 1 ? runs.active[0]?.run.manifest.runId : undefined;
+  const shown = await session.shownRuns();
+  const only = shown.length === 1 ? shown[0]?.run.manifest.runId : undefined;
   const runId = args === "" && only ? only : await runs.store.find(args);
   const how = await runs.cancel(runId, "cancelled by the user");
-  if (how === "asked")
+  const followed = shown.find(({ run }) => run.manifest.runId === runId);
+  if (followed) await followed.done;
+  else if (how === "asked")
     return `Another Pi drives run ${runId}; it was asked to cancel it. /team-status ${runId} shows when it has.`;
   const { state } = await runs.view(runId);
   return `Run ${runId} is ${state.status}; none of its processes is left. /team-status ${runId} shows it.`;

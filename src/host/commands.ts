@@ -1,4 +1,5 @@
 import type { ExtensionAPI, ExtensionCommandContext } from "@mariozechner/pi-coding-agent";
+import { isTerminal } from "../runs/run-state.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { outputWidth, say } from "./output.ts";
 import type { Late, Session } from "./session.ts";
@@ -43,6 +44,16 @@ const COMMANDS: readonly CommandEntry[] = [
     completes: runIds,
   },
   {
+    name: "team-message",
+    description: 'Tell a worker something while it works: /team-message <run> <task> "use pnpm"',
+    run: ({ messageCommand }) => messageCommand,
+    completes: async (session, prefix) => {
+      const [run = "", ...rest] = prefix.split(" ");
+      if (rest.length === 0) return (await runIds(session)).map((id) => `${id} `);
+      return rest.length === 1 ? (await taskIds(session, run)).map((id) => `${run} ${id} `) : [];
+    },
+  },
+  {
     name: "team-resume",
     description: "Go on with a run that failed or was cancelled, as a new run: /team-resume [run|latest]",
     run: ({ resumeCommand }) => resumeCommand,
@@ -70,9 +81,15 @@ const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "team-metrics",
-    description: "Show this session's metrics: /team-metrics [glob], e.g. crew.task.*",
+    description:
+      "Show this session's metrics, or serve them: /team-metrics [crew.task.*] [--json] [--serve --port 9091]",
     run: ({ metricsCommand }) => metricsCommand,
-    completes: async (session) => session.registry.snapshot().map((metric) => metric.name),
+    completes: async (session) => [
+      "--json",
+      "--serve",
+      "--stop",
+      ...session.registry.snapshot().map(({ name }) => name),
+    ],
   },
   {
     name: "team-doctor",
@@ -120,6 +137,13 @@ async function complete(session: Session | null, entry: CommandEntry, prefix: st
 
 async function runIds(session: Session): Promise<string[]> {
   return ["latest", ...(await (await session.runs()).store.ids()).slice(0, 20)];
+}
+
+/** Of a run's tasks that are not over. */
+async function taskIds(session: Session, run: string): Promise<string[]> {
+  const runs = await session.runs();
+  const { state } = await runs.view(await runs.store.find(run));
+  return state.tasks.filter(({ status }) => !isTerminal(status)).map(({ taskId }) => taskId);
 }
 
 async function deadLetterIds(session: Session): Promise<string[]> {

@@ -1,11 +1,15 @@
 import { Value } from "@sinclair/typebox/value";
 import { CONFIG_SCHEMA, type Config } from "./config-schema.ts";
 import { NOTIFICATIONS_USER_ONLY } from "./notification-config.ts";
+import { TELEMETRY_USER_ONLY } from "./telemetry-config.ts";
 
 const VALUE_CHARS_MAX = 60;
 
 /** What runs a program or sends data out: a file that comes with a project can't set it. */
-const USER_ONLY: ReadonlySet<string> = new Set(NOTIFICATIONS_USER_ONLY.map((key) => `notifications.${key}`));
+export const USER_ONLY: ReadonlySet<string> = new Set([
+  ...NOTIFICATIONS_USER_ONLY.map((key) => `notifications.${key}`),
+  ...TELEMETRY_USER_ONLY,
+]);
 
 interface Schema {
   type?: string;
@@ -42,6 +46,7 @@ export function applyConfigFile(base: Config, value: unknown, file: ConfigFile, 
     // for editors
     const { $schema: _named, ...sections } = value;
     applySection("", CONFIG_SCHEMA as Schema, result, sections, file, report);
+    keepAscending(base, result, report);
   } else
     problems.push({
       file: file.path,
@@ -71,6 +76,16 @@ function applySection(
       applySection(`${path}.`, schema, target[key] as Record<string, unknown>, value, file, report);
     else report(path, value, "must be an object");
   }
+}
+
+/** Of two files each may be in order and both together not: the later one gives way. */
+function keepAscending(base: Config, result: Config, report: Report): void {
+  const { heartbeat } = result.reliability;
+  if (heartbeat.warnMs < heartbeat.staleMs && heartbeat.staleMs < heartbeat.deadMs) return;
+  const { warnMs, staleMs, deadMs } = base.reliability.heartbeat;
+  const used = `${warnMs}, ${staleMs} and ${deadMs} are used`;
+  report("reliability.heartbeat", heartbeat, `can't be used: warnMs < staleMs < deadMs must hold; ${used}`);
+  result.reliability.heartbeat = { warnMs, staleMs, deadMs };
 }
 
 function applyValue(

@@ -1,5 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { NOTIFICATIONS_SCHEMA } from "./notification-config.ts";
+import { HTTP_SCHEMA, OTLP_SCHEMA, TELEMETRY_SCHEMA } from "./telemetry-config.ts";
 
 const RETRY_POLICY_SCHEMA = Type.Object({
   maxAttempts: Type.Integer({ default: 3, minimum: 1, maximum: 10, description: "Attempts, the first included." }),
@@ -13,6 +14,23 @@ const RETRY_POLICY_SCHEMA = Type.Object({
   }),
 });
 
+/** Milliseconds of silence from which on a level holds; each must be longer than the one before. */
+const HEARTBEAT_SCHEMA = Type.Object({
+  warnMs: Type.Integer({ default: 30_000, minimum: 1000, maximum: 86_400_000, description: "Silence to be noted." }),
+  staleMs: Type.Integer({
+    default: 60_000,
+    minimum: 1000,
+    maximum: 86_400_000,
+    description: "Silence to worry about.",
+  }),
+  deadMs: Type.Integer({
+    default: 300_000,
+    minimum: 1000,
+    maximum: 86_400_000,
+    description: "Silence after which a worker whose process can't be proved to live is given up.",
+  }),
+});
+
 /** The configuration file's form: all optional to write, all present once read. */
 export const CONFIG_SCHEMA = Type.Object({
   observability: Type.Object({
@@ -23,7 +41,16 @@ export const CONFIG_SCHEMA = Type.Object({
       maximum: 60_000,
       description: "How often workers' heartbeats are looked at.",
     }),
+    metricRetentionDays: Type.Integer({
+      default: 7,
+      minimum: 1,
+      maximum: 3650,
+      description: "Days whose files in state/metrics/ are kept.",
+    }),
   }),
+  telemetry: TELEMETRY_SCHEMA,
+  otlp: OTLP_SCHEMA,
+  http: HTTP_SCHEMA,
   limits: Type.Object({
     maxParallelAttempts: Type.Integer({
       default: 4,
@@ -44,6 +71,12 @@ export const CONFIG_SCHEMA = Type.Object({
   reliability: Type.Object({
     autoRetry: Type.Boolean({ default: false, description: "Try a failed attempt again when it may help." }),
     retryPolicy: RETRY_POLICY_SCHEMA,
+    heartbeat: HEARTBEAT_SCHEMA,
+    onQuit: Type.Union([Type.Literal("finish"), Type.Literal("stop")], {
+      default: "finish",
+      description:
+        "At quit: finish lets workers end what they are at, and the run goes on next time; stop cancels the session's runs.",
+    }),
     autoRecover: Type.Boolean({ default: false, description: "Ask at start whether interrupted runs shall go on." }),
     deadletterThreshold: Type.Integer({
       default: 3,

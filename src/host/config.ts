@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { HEARTBEAT_THRESHOLDS } from "../supervision/heartbeat.ts";
 import type { Config } from "./config-schema.ts";
 
 /** The one place that reads the environment. */
@@ -10,7 +11,10 @@ export const ENV: NodeJS.ProcessEnv = process.env;
 export const DEPTH_VARIABLE = "PI_FOREMAN_DEPTH";
 
 export const DEFAULT_CONFIG: Config = {
-  observability: { enabled: true, pollIntervalMs: 5000 },
+  observability: { enabled: true, pollIntervalMs: 5000, metricRetentionDays: 7 },
+  telemetry: { enabled: true, textfile: "" },
+  otlp: { enabled: false, endpoint: "", headers: {}, intervalMs: 60_000 },
+  http: { port: 9091, host: "localhost" },
   limits: { maxParallelAttempts: 4, attemptTimeoutSec: 1800, maxCostUsd: 0, maxTokens: 0, maxDurationMs: 0 },
   reliability: {
     autoRetry: false,
@@ -22,6 +26,8 @@ export const DEFAULT_CONFIG: Config = {
       maxDelayMs: 300_000,
       retryableErrors: [],
     },
+    heartbeat: HEARTBEAT_THRESHOLDS,
+    onQuit: "finish",
     autoRecover: false,
     deadletterThreshold: 3,
   },
@@ -47,4 +53,9 @@ export function agentFolder(env: NodeJS.ProcessEnv = ENV): string {
 export function teamDepth(env: NodeJS.ProcessEnv = ENV): number {
   const depth = Number(env[DEPTH_VARIABLE] ?? 0);
   return Number.isInteger(depth) && depth > 0 ? depth : 0;
+}
+
+/** As a child process is given it. */
+export function definedEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
 }

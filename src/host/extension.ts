@@ -3,6 +3,7 @@ import { messageOf } from "../system/errors.ts";
 import { registerCommands } from "./commands.ts";
 import { teamDepth } from "./config.ts";
 import { Session } from "./session.ts";
+import { meterSession } from "./session-meter.ts";
 import { registerTeamTool } from "./team-tool.ts";
 
 /**
@@ -21,34 +22,28 @@ export default function foreman(pi: ExtensionAPI): void {
     try {
       session = new Session(pi, ctx);
       registerTeamTool(pi, ctx, () => session);
-      goOn(pi, session, event.reason === "startup");
+      goOn(session, event.reason === "startup");
     } catch (error) {
       session = null;
       if (ctx.hasUI) ctx.ui.notify(`pi-foreman could not start: ${messageOf(error)}`, "error");
     }
   });
 
-  pi.on("session_shutdown", async () => {
+  pi.on("session_shutdown", async ({ reason }) => {
     const ending = session;
     session = null;
-    await ending?.close();
+    await ending?.close(reason === "quit");
   });
 
+  meterSession(pi, () => session?.meter ?? null);
   registerCommands(pi, () => session);
 }
 
-/**
- * What earlier sessions left: after a replacement the runs of this very process are taken over, at a start those that
- * were interrupted are recovered. Loaded when there are runs at all; the session does not wait for it.
- */
-function goOn(pi: ExtensionAPI, session: Session, starting: boolean): void {
+/** What earlier sessions left is gone on with, when there are runs at all; the session does not wait for it. */
+function goOn(session: Session, starting: boolean): void {
   session
     .hasRuns()
-    .then(async (some) => {
-      if (!some) return;
-      const { recoverRuns, takeOverReleased } = await session.late();
-      await (starting ? recoverRuns(pi, session) : takeOverReleased(pi, session));
-    })
+    .then(async (some) => some && (await session.recovery()).begin(starting))
     .catch((error: unknown) =>
       session.world.log.error("earlier runs were not gone on with", { error: messageOf(error) }),
     );

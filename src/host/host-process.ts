@@ -11,6 +11,22 @@ export interface HostArguments {
   json: boolean;
 }
 
+/** What starts workers like the user's own Pi. Plain data: a background run's process is given it. */
+export interface HostFacts {
+  execPath: string;
+  /** The main file of the host's SDK; null in a single-binary host. */
+  sdkEntry: string | null;
+  extensionPaths: readonly string[];
+  noExtensions: boolean;
+}
+
+/** Of the Pi this code runs in. */
+export async function ownHostFacts(files: Files, cwd: string): Promise<HostFacts> {
+  const { extensionPaths, noExtensions } = readHostArguments(process.argv, cwd);
+  const sdkEntry = await findSdkEntry(files, process.argv[1]);
+  return { execPath: process.execPath, sdkEntry, extensionPaths, noExtensions };
+}
+
 export function readHostArguments(argv: readonly string[], cwd: string): HostArguments {
   const extensionPaths: string[] = [];
   let noExtensions = false;

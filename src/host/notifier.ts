@@ -3,21 +3,21 @@ import { NotificationRouter } from "./notification-router.ts";
 import { notificationSinks } from "./notification-sinks.ts";
 import { parseQuietHours } from "./quiet-hours.ts";
 import type { RunService } from "./run-service.ts";
-import type { Session } from "./session.ts";
+import type { RunsHome } from "./runs-home.ts";
 
 /** What the user is told beside the work, by the configuration in force; told once more as an event of its run. */
 export function createNotifier(
-  session: Session,
+  home: RunsHome,
   config: Config["notifications"],
   runs: RunService,
   redact: (text: string) => string,
 ): NotificationRouter {
-  const { world, cwd } = session;
+  const { world, cwd } = home;
   const sinks = notificationSinks(config, {
     world,
     crewRoot: runs.store.crewRoot,
     cwd,
-    show: (text, severity) => session.context?.ui.notify(text, severity),
+    show: (text, severity) => home.show(text, severity),
   });
   return new NotificationRouter({
     clock: world.clock,
@@ -28,9 +28,11 @@ export function createNotifier(
     burstMax: config.burstMax,
     quietHours: parseQuietHours(config.quietHours),
     redact,
-    onSent: ({ id, severity, source, runId }) => {
+    onSent: ({ id, severity, source, message, runId }) => {
       const active = runs.active.find(({ run }) => run.manifest.runId === runId);
-      active?.run.publisher.publish({ type: "crew.notification.sent", id, severity, source }).catch(() => undefined);
+      // a background run's process has nobody to show it to: with the text in the log, its session can
+      const event = { type: "crew.notification.sent" as const, id, severity, source, message };
+      active?.run.publisher.publish(event).catch(() => undefined);
     },
   });
 }

@@ -1,9 +1,10 @@
 import { closingWords } from "../runs/run-state.ts";
 import { displayPath } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
+import { messageOf } from "../system/errors.ts";
 import { keepEnds, safeText } from "../system/safe-text.ts";
 import { type RunPicture, renderRun } from "../views/run-summary.ts";
-import type { ActiveRun, DriveEnd } from "./run-service.ts";
+import type { DriveEnd, ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
 
 const OUTPUT_CHARS_MAX = 6000;
@@ -38,14 +39,15 @@ export function endNote(end: DriveEnd): string[] {
     ];
   if (end.kind === "lost")
     return [
-      `The run was stopped: ${end.error instanceof Error ? end.error.message : String(end.error)}. ` +
-        "What happened before is kept. Free the disk or mend the folder, then start the run again.",
+      `The run was stopped, and its log could not tell: ${messageOf(end.error)}. What happened before is kept. ` +
+        "Free the disk or mend the folder; /team-cancel then ends it in its log too, /team-resume goes on with it.",
     ];
+  if (end.kind === "fenced") return ["Another Pi drives the run now; this session only watches."];
   return [];
 }
 
 /** All there is to say when a run this session drove has ended. */
-export async function reportEnd(session: Session, active: ActiveRun, end: DriveEnd, width: number): Promise<string> {
+export async function reportEnd(session: Session, active: ShownRun, end: DriveEnd, width: number): Promise<string> {
   const view = await (await session.runs()).view(active.run.manifest.runId);
   const lines = renderRun(pictureOf(view, session.cwd), session.world.clock.now(), width);
   return [...lines, ...endNote(end), ...outputsOf(view)].join("\n");

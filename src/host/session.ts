@@ -2,59 +2,90 @@ import { join } from "node:path";
 import type { ExtensionAPI, ExtensionContext } from "@mariozechner/pi-coding-agent";
 import { createCorrelation } from "../events/correlation.ts";
 import type { EventBus } from "../events/publisher.ts";
-import { subscribeCrewMetrics } from "../metrics/crew-metrics.ts";
+import { registerHeartbeatStaleness, subscribeCrewMetrics } from "../metrics/crew-metrics.ts";
 import { createMetricRegistry, type MetricRegistry } from "../metrics/registry.ts";
+import { registerSessionMetrics } from "../metrics/session-metrics.ts";
 import type { Catalog } from "../runs/definitions.ts";
 import { findCrewRoot } from "../store/layout.ts";
 import { Disposer } from "../system/disposer.ts";
 import { messageOf } from "../system/errors.ts";
-import { createFileLog } from "../system/file-log.ts";
-import { nodeWorld } from "../system/node.ts";
-import { nodeFiles } from "../system/node-files.ts";
-import type { Log, World } from "../system/world.ts";
+import type { World } from "../system/world.ts";
+import type { BackgroundRuns } from "./background-runs.ts";
 import { agentFolder } from "./config.ts";
+import { type HostFacts, ownHostFacts } from "./host-process.ts";
 import type { LATE } from "./late.ts";
 import type { LoadedConfig } from "./load-config.ts";
+import { openWorld } from "./open-world.ts";
+import type { Severity } from "./output.ts";
 import { PACKAGE_FOLDER } from "./package-folder.ts";
+import { openToPlugins } from "./plugins.ts";
+import type { Recovery } from "./recovery.ts";
 import { RunFeed } from "./run-feed.ts";
-import type { RunService } from "./run-service.ts";
+import type { RunService, ShownRun } from "./run-service.ts";
+import type { RunsHome } from "./runs-home.ts";
+import { SessionMeter } from "./session-meter.ts";
+import type { Telemetry } from "./telemetry.ts";
 
 export type Late = typeof LATE;
+
+/** One for all sessions: while an import is under way, the host's loader gives a second one the half-filled module. */
+let lateImport: Promise<Late> | null = null;
+
+/** A start is not slowed down by what is needed a minute later. */
+const TELEMETRY_AFTER_MS = 2000;
+
+interface Opened {
+  runs: RunService;
+  background: BackgroundRuns;
+  recovery: Recovery;
+}
 
 /**
  * Everything that belongs to one Pi session, and the only place that puts the rooms together. Opening it is cheap;
  * what runs need is loaded with the first run.
  */
-export class Session {
+export class Session implements RunsHome {
+  readonly pi: ExtensionAPI;
   readonly id: string;
   readonly cwd: string;
   readonly agentDir: string;
   readonly bus: EventBus;
   readonly world: World;
   readonly registry: MetricRegistry;
+  /** Wall clock, milliseconds. */
+  readonly startedAt: number;
+  meter: SessionMeter | null;
+  readonly correlation = createCorrelation();
   readonly #disposer: Disposer;
-  readonly #correlation = createCorrelation();
   readonly #stopCounting: () => void;
   #context: ExtensionContext;
-  #runs: Promise<RunService> | null = null;
+  #opened: Promise<Opened> | null = null;
   #feed: RunFeed | null = null;
   #config: Promise<LoadedConfig> | null = null;
-  #late: Promise<Late> | null = null;
+  #telemetry: Promise<Telemetry> | null = null;
 
   constructor(pi: ExtensionAPI, context: ExtensionContext) {
+    this.pi = pi;
     this.#context = context;
     this.id = context.sessionManager.getSessionId();
     this.cwd = context.cwd;
     this.agentDir = agentFolder();
     this.bus = pi.events;
-    const log = this.#openLog();
-    this.world = nodeWorld(log);
+    const world = openWorld(this.agentDir, this.correlation);
+    const { log } = world;
+    this.world = world;
+    this.startedAt = world.clock.now();
     this.#disposer = new Disposer((error) => log.error("a release failed", { error: messageOf(error) }));
-    this.#disposer.use(log);
-    this.registry = createMetricRegistry({ warn: log.warn });
+    this.#disposer.use(world);
+    this.registry = createMetricRegistry({ warn: log.warn, clock: world.clock });
+    this.meter = new SessionMeter(registerSessionMetrics(this.registry), world.clock);
     this.#disposer.defer(() => this.registry.dispose());
     this.#stopCounting = subscribeCrewMetrics(this.bus, this.registry);
     this.#disposer.defer(this.#stopCounting);
+    this.#disposer.defer(openToPlugins({ bus: this.bus, registry: this.registry, clock: world.clock }));
+    // released after the runs, so that their last events are told too
+    this.#disposer.defer(() => this.#endTelemetry());
+    this.#disposer.use(world.clock.after(TELEMETRY_AFTER_MS, () => void this.#startTelemetry()));
   }
 
   get closed(): boolean {
@@ -82,13 +113,43 @@ export class Session {
 
   /** Imported once, at the first use. */
   late(): Promise<Late> {
-    this.#late ??= import("./late.ts").then(({ LATE }) => LATE);
-    return this.#late;
+    lateImport ??= import("./late.ts").then(({ LATE }) => LATE);
+    return lateImport;
   }
 
   config(): Promise<LoadedConfig> {
-    this.#config ??= this.late().then(({ loadConfig }) => loadConfig(this.world.files, this.agentDir, this.cwd));
+    this.#config ??= this.#loadConfig();
     return this.#config;
+  }
+
+  async #loadConfig(): Promise<LoadedConfig> {
+    const { loadConfig } = await this.late();
+    const loaded = await loadConfig(this.world.files, this.agentDir, this.cwd);
+    if (!loaded.config.observability.enabled) {
+      this.#stopCounting();
+      this.meter = null;
+    }
+    return loaded;
+  }
+
+  /** What of the metrics leaves this process, and their history. Begun soon after the session, or now. */
+  telemetry(): Promise<Telemetry> {
+    this.#telemetry ??= Promise.all([this.late(), this.config()]).then(([{ startTelemetry }, { config }]) =>
+      startTelemetry(this, config),
+    );
+    return this.#telemetry;
+  }
+
+  async #startTelemetry(): Promise<void> {
+    await this.telemetry().catch((error: unknown) =>
+      this.world.log.error("metrics are neither kept nor sent", { error: messageOf(error) }),
+    );
+  }
+
+  /** A session that is over before its telemetry began is not held up for it, unless it had runs. */
+  async #endTelemetry(): Promise<void> {
+    if (this.#telemetry === null && this.#opened === null) return;
+    await (await this.telemetry()).dispose();
   }
 
   /** Read anew at each call: definition files may change between two runs. */
@@ -103,13 +164,31 @@ export class Session {
   }
 
   /** The runs of this project. Throws a UserError when no run can be kept. */
-  runs(): Promise<RunService> {
-    this.#runs ??= this.#openRuns().catch((error: unknown) => {
-      // the user may mend the folder and try again
-      this.#runs = null;
-      throw error;
-    });
-    return this.#runs;
+  async runs(): Promise<RunService> {
+    return (await this.#open()).runs;
+  }
+
+  /** Those that processes of their own drive. Throws as `runs`. */
+  async background(): Promise<BackgroundRuns> {
+    return (await this.#open()).background;
+  }
+
+  async recovery(): Promise<Recovery> {
+    return (await this.#open()).recovery;
+  }
+
+  /** The runs under way that this session drives or follows. */
+  async shownRuns(): Promise<ShownRun[]> {
+    const { runs, background } = await this.#open();
+    return [...runs.active, ...background.shown];
+  }
+
+  hostFacts(): Promise<HostFacts> {
+    return ownHostFacts(this.world.files, this.cwd);
+  }
+
+  show(text: string, severity: Severity): void {
+    this.context?.ui.notify(text, severity);
   }
 
   /** Made at the first run that somebody follows. */
@@ -123,22 +202,40 @@ export class Session {
     return (await findCrewRoot(this.world.files, this.cwd, this.agentDir)) !== null;
   }
 
-  /** Idempotent. Runs under way are released: their attempts go on. */
-  close(): Promise<void> {
-    return this.#disposer.dispose();
+  /**
+   * Idempotent. Runs under way are released: their attempts go on. At a quit they are cancelled when the user's
+   * configuration says so; background runs go on in any case.
+   */
+  async close(quit = false): Promise<void> {
+    if (quit && this.#opened && !this.closed) await this.#stopIfWished(this.#opened);
+    await this.#disposer.dispose();
   }
 
-  #openLog(): Log & Disposable {
-    const path = join(this.agentDir, "crew", "log", "foreman.jsonl");
-    const clock = { now: () => this.world.clock.now() };
-    return createFileLog({ files: nodeFiles(), clock, path, context: () => this.#correlation.getCurrentContext() });
+  async #stopIfWished(opened: Promise<Opened>): Promise<void> {
+    const [{ config }, parts] = await Promise.all([this.config(), opened.catch(() => null)]);
+    if (!parts || config.reliability.onQuit !== "stop") return;
+    const ids = parts.runs.active.map(({ run }) => run.manifest.runId);
+    await Promise.allSettled(ids.map((id) => parts.runs.cancel(id, "stopped when Pi quit")));
   }
 
-  async #openRuns(): Promise<RunService> {
-    const [{ openRuns }, { config }] = await Promise.all([this.late(), this.config()]);
-    if (!config.observability.enabled) this.#stopCounting();
-    const opened = await openRuns(this, config, this.#correlation);
+  #open(): Promise<Opened> {
+    this.#opened ??= this.#openRuns().catch((error: unknown) => {
+      // the user may mend the folder and try again
+      this.#opened = null;
+      throw error;
+    });
+    return this.#opened;
+  }
+
+  async #openRuns(): Promise<Opened> {
+    const [{ openRuns, BackgroundRuns, Recovery }, { config }] = await Promise.all([this.late(), this.config()]);
+    const opened = await openRuns(this, config);
     this.#disposer.defer(() => opened.dispose());
-    return opened.runs;
+    registerHeartbeatStaleness(this.registry, () => opened.silences());
+    const background = new BackgroundRuns(this, opened.runs);
+    this.#disposer.defer(() => background.dispose());
+    const recovery = new Recovery(this, opened.runs, background, config.reliability);
+    this.#disposer.use(this.world.clock.every(config.observability.pollIntervalMs, () => void recovery.look()));
+    return { runs: opened.runs, background, recovery };
   }
 }

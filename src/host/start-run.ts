@@ -1,11 +1,14 @@
-import type { ExtensionAPI } from "@mariozechner/pi-coding-agent";
 import { UserError } from "../system/errors.ts";
 import { buildManifest, type RunRequest } from "./build-manifest.ts";
-import type { ActiveRun } from "./run-service.ts";
+import type { ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
 
-/** Makes a run of this session's project and starts driving it. Throws a UserError for what the user can mend. */
-export async function startRun(pi: ExtensionAPI, session: Session, request: RunRequest): Promise<ActiveRun> {
+/**
+ * Makes a run of this session's project and starts it: driven by the session, or, when asked for in the background,
+ * by a process of its own. `wake`: the end of a background run begins a turn of the model. Throws a UserError for
+ * what the user can mend.
+ */
+export async function startRun(session: Session, request: RunRequest, wake: boolean): Promise<ShownRun> {
   const [runs, catalog, { config, problems }] = await Promise.all([
     session.runs(),
     session.catalog(),
@@ -19,10 +22,10 @@ export async function startRun(pi: ExtensionAPI, session: Session, request: RunR
     sessionId: session.id,
     cwd: session.cwd,
     model: session.model,
-    thinking: pi.getThinkingLevel(),
+    thinking: session.pi.getThinkingLevel(),
     attemptTimeoutSec: config.limits.attemptTimeoutSec,
   });
-  return runs.start(manifest);
+  return request.background ? (await session.background()).start(manifest, wake) : runs.start(manifest);
 }
 
 /** Ids sort by the time their runs were made. */

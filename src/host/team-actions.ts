@@ -1,12 +1,15 @@
-import type { AgentToolResult, ExtensionAPI } from "@mariozechner/pi-coding-agent";
+import type { AgentToolResult } from "@mariozechner/pi-coding-agent";
 import { displayPath } from "../store/layout.ts";
 import { UserError } from "../system/errors.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
+import { announceEnd } from "./announce-end.ts";
 import { deadLetterText } from "./command-deadletters.ts";
+import { sendMessage } from "./command-message.ts";
 import { redriveTask } from "./redrive.ts";
 import { resumeRun } from "./resume-run.ts";
+import { showProgress } from "./run-display.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
-import type { ActiveRun } from "./run-service.ts";
+import type { ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
 import { startRun } from "./start-run.ts";
 import type { TeamCall, TeamDetails } from "./team-tool.ts";
@@ -18,7 +21,6 @@ type Result = AgentToolResult<TeamDetails>;
 
 /** What the `team` tool does. Throws a UserError, which the host hands to the model as the tool's error. */
 export async function actOnTeam(
-  pi: ExtensionAPI,
   session: Session,
   params: TeamCall,
   signal: AbortSignal | undefined,
@@ -27,20 +29,31 @@ export async function actOnTeam(
   switch (params.action) {
     case "run": {
       if (!params.team) throw new UserError("no-team", 'Name a team: {"action":"run","team":"fast-fix","goal":"…"}.');
-      const request = { team: params.team, workflow: params.workflow ?? null, goal: params.goal ?? "" };
-      return waitFor(session, await startRun(pi, session, request), signal, update, "cancel");
+      const { team, workflow = null, goal = "", background = false } = params;
+      const shown = await startRun(session, { team, workflow, goal, background }, true);
+      if (!background) return waitFor(session, shown, signal, update, "cancel");
+      showProgress(session, shown);
+      announceEnd(session, shown);
+      return status(session, shown.run.manifest.runId, ["It goes on in the background; its end will be told to you."]);
     }
     case "status":
       return status(session, await find(session, params.runId));
     case "wait": {
       const runId = await find(session, params.runId);
-      const active = (await session.runs()).active.find(({ run }) => run.manifest.runId === runId);
-      return active ? waitFor(session, active, signal, update, "leave") : status(session, runId);
+      const shown = (await session.shownRuns()).find(({ run }) => run.manifest.runId === runId);
+      return shown ? waitFor(session, shown, signal, update, "leave") : status(session, runId);
     }
     case "cancel": {
       const runId = await find(session, params.runId);
+      const shown = (await session.shownRuns()).find(({ run }) => run.manifest.runId === runId);
       await (await session.runs()).cancel(runId, "cancelled by the team tool");
+      await shown?.done;
       return status(session, runId);
+    }
+    case "message": {
+      const { runId = "latest", taskId = "", text = "" } = params;
+      const said = await sendMessage(session, runId, taskId, text);
+      return { content: [{ type: "text", text: said }], details: {} };
     }
     case "list":
       return list(session);
@@ -78,7 +91,7 @@ async function find(session: Session, text: string | undefined): Promise<string>
 /** Follows a run to its end. `onAbort`: the run started by this call ends with it; one merely waited for goes on. */
 async function waitFor(
   session: Session,
-  active: ActiveRun,
+  active: ShownRun,
   signal: AbortSignal | undefined,
   update: (text: string) => void,
   onAbort: "cancel" | "leave",
@@ -98,7 +111,7 @@ async function waitFor(
     const abort = () => {
       // the host aborts what runs when the session is replaced, too: then the run is handed over, not cancelled
       if (session.closed) resolve();
-      else if (onAbort === "cancel") active.loop.cancel("cancelled by the user");
+      else if (onAbort === "cancel") active.cancel("cancelled by the user");
       else resolve();
     };
     if (signal?.aborted) abort();

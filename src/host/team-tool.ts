@@ -3,7 +3,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { UserError } from "../system/errors.ts";
 import type { Session } from "./session.ts";
 
-const ACTIONS = ["run", "status", "wait", "cancel", "resume", "list", "deadletters", "redrive"] as const;
+const ACTIONS = ["run", "status", "wait", "cancel", "resume", "list", "deadletters", "redrive", "message"] as const;
 type Action = (typeof ACTIONS)[number];
 
 const PARAMETERS = Type.Object({
@@ -12,16 +12,19 @@ const PARAMETERS = Type.Object({
     enum: [...ACTIONS],
     description:
       "run: start a team and wait for its end; list: teams and past runs; resume: finish a failed or cancelled run, " +
-      "keeping completed tasks; redrive: run a dead letter's task again",
+      "keeping completed tasks; redrive: run a dead letter's task again; message: tell a running task's worker something",
   }),
   team: Type.Optional(Type.String({ description: "run: team name, e.g. fast-fix, implementation, review, research" })),
   workflow: Type.Optional(Type.String({ description: "run: another workflow than the team's default" })),
   goal: Type.Optional(
     Type.String({ description: "run: what is to be achieved, with files, constraints and how to check" }),
   ),
+  background: Type.Optional(Type.Boolean({ description: "run: return at once; you are told when it ends" })),
   runId: Type.Optional(
-    Type.String({ description: 'status, wait, cancel, resume: a run id, a unique end of one, or "latest"' }),
+    Type.String({ description: 'status, wait, cancel, resume, message: a run id, a unique end of one, or "latest"' }),
   ),
+  taskId: Type.Optional(Type.String({ description: "message: whose worker" })),
+  text: Type.Optional(Type.String({ description: "message: what it is told" })),
   deadLetterId: Type.Optional(Type.String({ description: "redrive: an id from deadletters" })),
   model: Type.Optional(Type.String({ description: "redrive: provider/id instead of the agent's" })),
   prompt: Type.Optional(Type.String({ description: "redrive: instead of the task's text" })),
@@ -55,7 +58,7 @@ export function registerTeamTool(pi: ExtensionAPI, ctx: ExtensionContext, sessio
       const open = session();
       if (!open) throw new UserError("no-session", "The session is not open yet; try again.");
       const { actOnTeam } = await open.late();
-      return actOnTeam(pi, open, params as TeamCall, signal, (text) =>
+      return actOnTeam(open, params as TeamCall, signal, (text) =>
         onUpdate?.({ content: [{ type: "text", text }], details: {} }),
       );
     },

@@ -7,12 +7,15 @@ export interface Words {
   words: readonly string[];
   /** By name, without the dashes. */
   options: ReadonlyMap<string, string>;
+  /** Those that stand without a value. */
+  flags: ReadonlySet<string>;
 }
 
 /** A command's words and its `--name value`s. Quoted text is one word. Throws a UserError for what it does not know. */
-export function splitWords(text: string, optionNames: readonly string[]): Words {
+export function splitWords(text: string, optionNames: readonly string[], flagNames: readonly string[] = []): Words {
   const words: string[] = [];
   const options = new Map<string, string>();
+  const flags = new Set<string>();
   const tokens = tokensOf(text);
   for (let token = tokens.shift(); token; token = tokens.shift()) {
     const { option, word } = token;
@@ -20,12 +23,16 @@ export function splitWords(text: string, optionNames: readonly string[]): Words 
       words.push(word);
       continue;
     }
-    if (!optionNames.includes(option)) throw unknown(option, optionNames);
+    if (flagNames.includes(option)) {
+      flags.add(option);
+      continue;
+    }
+    if (!optionNames.includes(option)) throw unknown(option, [...optionNames, ...flagNames]);
     const value = tokens.shift();
     if (!value || value.option !== null) throw new UserError("no-value", `--${option} needs a value: --${option} "…".`);
     options.set(option, value.word);
   }
-  return { words, options };
+  return { words, options, flags };
 }
 
 function unknown(option: string, names: readonly string[]): UserError {

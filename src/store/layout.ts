@@ -55,7 +55,7 @@ export async function refusePlanted(files: Files, paths: RunPaths): Promise<void
   const folders = [paths.folder, paths.inbox, paths.artifacts];
   for (const path of [...folders, paths.manifest, paths.events, paths.state]) {
     const kind = folders.includes(path) ? "directory" : "file";
-    const facts = await files.facts(path);
+    const facts = files.factsNow(path);
     if (facts !== null && facts.kind !== kind)
       throw new UserError("planted", `The run can't be used: ${path} is not a real ${kind}. Remove ${paths.folder}.`);
   }
@@ -97,6 +97,11 @@ export async function findCrewRoot(files: Files, projectFolder: string, agentFol
   for (const root of crewRoots(projectFolder, agentFolder))
     if ((await files.facts(runsFolder(root)))?.kind === "directory") return root;
   return null;
+}
+
+/** Where metrics of a session are kept whose project has no folder for runs: beside those of other projects. */
+export function metricsRoot(projectFolder: string, agentFolder: string): string {
+  return crewRoots(projectFolder, agentFolder)[1];
 }
 
 function crewRoots(projectFolder: string, agentFolder: string): [inProject: string, inAgentFolder: string] {

@@ -24,7 +24,7 @@ async function built(steps: string, teamLines = "") {
   });
   const catalog = await loadCatalog(files, [{ origin: "project", root: "/p/.crew", holds: "crew" }]);
   expect(catalog.problems.filter((problem) => problem.severity === "error")).toEqual([]);
-  return buildManifest(catalog, { team: "one", workflow: null, goal: "it" }, NOW);
+  return buildManifest(catalog, { team: "one", workflow: null, goal: "it", background: false }, NOW);
 }
 
 describe("a manifest", () => {

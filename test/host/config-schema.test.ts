@@ -2,14 +2,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import { USER_ONLY } from "../../src/host/config-file.ts";
 import { CONFIG_SCHEMA } from "../../src/host/config-schema.ts";
 import { loadConfig } from "../../src/host/load-config.ts";
-import { NOTIFICATIONS_USER_ONLY } from "../../src/host/notification-config.ts";
 import { MemoryFiles } from "../support/memory-files.ts";
 
 const DOCS = join(import.meta.dirname, "../../docs");
 const PUBLISHED = join(DOCS, "config.schema.json");
-const USER_ONLY = NOTIFICATIONS_USER_ONLY.map((key) => `notifications.${key}`);
 
 interface Schema {
   properties?: Record<string, Schema>;
@@ -70,7 +69,7 @@ describe("the configuration's schema", () => {
       ]),
     );
     const wanted = leaves(schema).map(
-      ([path, leaf]) => [path, { value: leaf.default, userOnly: USER_ONLY.includes(path) }] as const,
+      ([path, leaf]) => [path, { value: leaf.default, userOnly: USER_ONLY.has(path) }] as const,
     );
     expect(rows).toEqual(new Map(wanted));
   });
@@ -82,6 +81,33 @@ describe("the configuration's schema", () => {
     const { config, problems } = await loadConfig(files, "/agent", "/p");
     expect(problems).toEqual([]);
     expect(config.observability.enabled).toBe(false);
+  });
+
+  it("takes heartbeat limits that ascend, over both files, and says which ones it did not take", async () => {
+    const load = (mine: string, theirs: string) =>
+      loadConfig(
+        new MemoryFiles({
+          "/agent/crew.json": `{"reliability":{"heartbeat":${mine}}}`,
+          "/p/.crew/config.json": `{"reliability":{"heartbeat":${theirs}}}`,
+        }),
+        "/agent",
+        "/p",
+      );
+    const fine = await load('{"warnMs":1000,"staleMs":2000,"deadMs":9000}', '{"deadMs":3000}');
+    expect(fine.problems).toEqual([]);
+    expect(fine.config.reliability.heartbeat).toEqual({ warnMs: 1000, staleMs: 2000, deadMs: 3000 });
+    const low = await load('{"warnMs":999}', "{}");
+    expect(low.problems).toMatchObject([{ path: "reliability.heartbeat.warnMs" }]);
+    for (const [mine, theirs, file] of [
+      ['{"deadMs":60000}', "{}", "/agent/crew.json"],
+      ['{"staleMs":40000}', '{"warnMs":40000}', "/p/.crew/config.json"],
+    ] as const) {
+      const { config, problems } = await load(mine, theirs);
+      expect(problems, mine).toHaveLength(1);
+      expect(problems[0]).toMatchObject({ file, path: "reliability.heartbeat" });
+      expect(problems[0]?.message).toMatch(/^reliability\.heartbeat = \{"warnMs".* in \/.* warnMs < staleMs < deadMs/);
+      expect(config.reliability.heartbeat).toMatchObject({ warnMs: 30_000, deadMs: 300_000 });
+    }
   });
 
   it("is not needed for a file that has no end", async () => {

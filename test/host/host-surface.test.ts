@@ -152,6 +152,7 @@ test("the SDK a worker needs is exported, and runs a prompt with an extension's 
   });
   expect(seen).toMatchObject({ inMemory: "function", diagnostics: [], text: "worked", stopReason: "stop", usage });
   expect(seen["methods"]).toEqual(["prompt", "steer", "followUp", "abort", "subscribe", "dispose", "bindExtensions"]);
+  expect(seen["left"]).toEqual([true, ["too late for the last turn"], false]);
   expect(seen["events"]).toEqual(expect.arrayContaining(["agent_start", "tool_execution_end", "agent_end"]));
   expect(server.requests.map(({ request }) => request.model)).toEqual(["mock-2", "mock-2"]);
   expect(server.requests[0]?.request.tools.sort()).toEqual(["bash", "probe_tool"]);
