@@ -16,7 +16,7 @@ export const metricsCommand: Command = async ({ session, args, width }) => {
   if (options.has("port")) throw new UserError("usage", `--port goes with --serve. ${USAGE}`);
   if (flags.has("stop"))
     return (await (await session.telemetry()).stopServing()) ? "Nothing is served any more." : "Nothing was served.";
-  const snapshot = session.registry.snapshot();
+  const snapshot = (await session.telemetry()).registry.snapshot();
   if (!flags.has("json"))
     return renderMetricsTable(snapshot, glob === undefined ? { width } : { width, glob }).join("\n");
   const chosen = snapshot.filter(({ name }) => glob === undefined || matchesGlob(glob, name));

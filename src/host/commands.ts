@@ -88,7 +88,7 @@ const COMMANDS: readonly CommandEntry[] = [
       "--json",
       "--serve",
       "--stop",
-      ...session.registry.snapshot().map(({ name }) => name),
+      ...(await session.telemetry()).registry.snapshot().map(({ name }) => name),
     ],
   },
   {

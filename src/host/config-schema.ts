@@ -47,6 +47,10 @@ export const CONFIG_SCHEMA = Type.Object({
       maximum: 3650,
       description: "Days whose files in state/metrics/ are kept.",
     }),
+    buckets: Type.Record(Type.String(), Type.Array(Type.Number()), {
+      default: {},
+      description: "Upper bounds of a histogram's buckets, by its name: ascending, in the metric's unit.",
+    }),
   }),
   telemetry: TELEMETRY_SCHEMA,
   otlp: OTLP_SCHEMA,

@@ -11,7 +11,7 @@ export const ENV: NodeJS.ProcessEnv = process.env;
 export const DEPTH_VARIABLE = "PI_FOREMAN_DEPTH";
 
 export const DEFAULT_CONFIG: Config = {
-  observability: { enabled: true, pollIntervalMs: 5000, metricRetentionDays: 7 },
+  observability: { enabled: true, pollIntervalMs: 5000, metricRetentionDays: 7, buckets: {} },
   telemetry: { enabled: true, textfile: "" },
   otlp: { enabled: false, endpoint: "", headers: {}, intervalMs: 60_000 },
   http: { port: 9091, host: "localhost" },

@@ -1,11 +1,17 @@
 import { type HttpServer, startHttpServer } from "../export/http-server.ts";
 import { metricsRoute } from "../export/metrics-route.ts";
+import type { MetricRegistry } from "../metrics/registry.ts";
 import { packageVersion } from "./package-folder.ts";
 import type { Session } from "./session.ts";
 
 /** Serves the session's metrics over HTTP until it ends. Throws a UserError when the port or the host can't be used. */
-export async function serveMetrics(session: Session, port: number, host: string): Promise<HttpServer> {
-  const { world, registry, id } = session;
+export async function serveMetrics(
+  session: Session,
+  registry: MetricRegistry,
+  port: number,
+  host: string,
+): Promise<HttpServer> {
+  const { world, id } = session;
   const version = await packageVersion(world.files);
   const health = () => {
     const upSeconds = Math.round((world.clock.now() - session.startedAt) / 1000);

@@ -2,9 +2,6 @@ import { join } from "node:path";
 import type { ExtensionAPI, ExtensionContext } from "@mariozechner/pi-coding-agent";
 import { createCorrelation } from "../events/correlation.ts";
 import type { EventBus } from "../events/publisher.ts";
-import { registerHeartbeatStaleness, subscribeCrewMetrics } from "../metrics/crew-metrics.ts";
-import { createMetricRegistry, type MetricRegistry } from "../metrics/registry.ts";
-import { registerSessionMetrics } from "../metrics/session-metrics.ts";
 import type { Catalog } from "../runs/definitions.ts";
 import { findCrewRoot } from "../store/layout.ts";
 import { Disposer } from "../system/disposer.ts";
@@ -12,13 +9,13 @@ import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import { agentFolder } from "./config.ts";
+import { EarlyFacts } from "./early-facts.ts";
 import { type HostFacts, ownHostFacts } from "./host-process.ts";
 import type { LATE } from "./late.ts";
 import type { LoadedConfig } from "./load-config.ts";
 import { openWorld } from "./open-world.ts";
 import type { Severity } from "./output.ts";
 import { PACKAGE_FOLDER } from "./package-folder.ts";
-import { openToPlugins } from "./plugins.ts";
 import type { Recovery } from "./recovery.ts";
 import { RunFeed } from "./run-feed.ts";
 import type { RunService, ShownRun } from "./run-service.ts";
@@ -51,13 +48,13 @@ export class Session implements RunsHome {
   readonly agentDir: string;
   readonly bus: EventBus;
   readonly world: World;
-  readonly registry: MetricRegistry;
   /** Wall clock, milliseconds. */
   readonly startedAt: number;
-  meter: SessionMeter | null;
+  /** What the host tells, until the metrics are there to be moved by it. */
+  readonly facts = new EarlyFacts();
+  readonly meter: SessionMeter;
   readonly correlation = createCorrelation();
   readonly #disposer: Disposer;
-  readonly #stopCounting: () => void;
   #context: ExtensionContext;
   #opened: Promise<Opened> | null = null;
   #feed: RunFeed | null = null;
@@ -77,12 +74,7 @@ export class Session implements RunsHome {
     this.startedAt = world.clock.now();
     this.#disposer = new Disposer((error) => log.error("a release failed", { error: messageOf(error) }));
     this.#disposer.use(world);
-    this.registry = createMetricRegistry({ warn: log.warn, clock: world.clock });
-    this.meter = new SessionMeter(registerSessionMetrics(this.registry), world.clock);
-    this.#disposer.defer(() => this.registry.dispose());
-    this.#stopCounting = subscribeCrewMetrics(this.bus, this.registry);
-    this.#disposer.defer(this.#stopCounting);
-    this.#disposer.defer(openToPlugins({ bus: this.bus, registry: this.registry, clock: world.clock }));
+    this.meter = new SessionMeter(this.facts, world.clock);
     // released after the runs, so that their last events are told too
     this.#disposer.defer(() => this.#endTelemetry());
     this.#disposer.use(world.clock.after(TELEMETRY_AFTER_MS, () => void this.#startTelemetry()));
@@ -118,21 +110,11 @@ export class Session implements RunsHome {
   }
 
   config(): Promise<LoadedConfig> {
-    this.#config ??= this.#loadConfig();
+    this.#config ??= this.late().then(({ loadConfig }) => loadConfig(this.world.files, this.agentDir, this.cwd));
     return this.#config;
   }
 
-  async #loadConfig(): Promise<LoadedConfig> {
-    const { loadConfig } = await this.late();
-    const loaded = await loadConfig(this.world.files, this.agentDir, this.cwd);
-    if (!loaded.config.observability.enabled) {
-      this.#stopCounting();
-      this.meter = null;
-    }
-    return loaded;
-  }
-
-  /** What of the metrics leaves this process, and their history. Begun soon after the session, or now. */
+  /** The metrics, and what of them leaves this process. Begun soon after the session, or now. */
   telemetry(): Promise<Telemetry> {
     this.#telemetry ??= Promise.all([this.late(), this.config()]).then(([{ startTelemetry }, { config }]) =>
       startTelemetry(this, config),
@@ -229,9 +211,11 @@ export class Session implements RunsHome {
 
   async #openRuns(): Promise<Opened> {
     const [{ openRuns, BackgroundRuns, Recovery }, { config }] = await Promise.all([this.late(), this.config()]);
+    // nothing happens that is not counted
+    const telemetry = await this.telemetry();
     const opened = await openRuns(this, config);
     this.#disposer.defer(() => opened.dispose());
-    registerHeartbeatStaleness(this.registry, () => opened.silences());
+    telemetry.watchSilences(() => opened.silences());
     const background = new BackgroundRuns(this, opened.runs);
     this.#disposer.defer(() => background.dispose());
     const recovery = new Recovery(this, opened.runs, background, config.reliability);

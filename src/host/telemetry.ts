@@ -2,8 +2,12 @@ import { CompositeExporter, type Exporter, type ExporterCounts } from "../export
 import type { HttpServer } from "../export/http-server.ts";
 import type { Otlp, OtlpStatus } from "../export/otlp-exporter.ts";
 import { createTextfileExporter } from "../export/textfile.ts";
+import { Buckets } from "../metrics/buckets.ts";
+import { type HeartbeatAge, registerHeartbeatStaleness, subscribeCrewMetrics } from "../metrics/crew-metrics.ts";
 import { MetricHistory, STEP_MS } from "../metrics/history.ts";
 import { subscribeMetricTable } from "../metrics/metric-table.ts";
+import { createMetricRegistry, type MetricRegistry } from "../metrics/registry.ts";
+import { registerSessionMetrics } from "../metrics/session-metrics.ts";
 import { findCrewRoot, metricsRoot } from "../store/layout.ts";
 import { MetricSink } from "../store/metric-sink.ts";
 import { Disposer } from "../system/disposer.ts";
@@ -12,14 +16,16 @@ import { collectSecretValues, createRedactor } from "../system/redaction.ts";
 import { ENV } from "./config.ts";
 import type { Config } from "./config-schema.ts";
 import { packageVersion } from "./package-folder.ts";
+import { openToPlugins } from "./plugins.ts";
 import type { Session } from "./session.ts";
 
 const TEXTFILE_EVERY_MS = 60_000;
 /** What exporters may take when the session ends. */
 const LAST_PUSH_MS = 3000;
 
-/** What of a session's metrics leaves its memory: history, the daily file, and exporters the user has asked for. */
+/** A session's metrics, and what of them leaves its memory: the daily file, and exporters the user has asked for. */
 export interface Telemetry {
+  readonly registry: MetricRegistry;
   readonly history: MetricHistory;
   /** Null when nothing is sent. */
   otlp(): OtlpStatus | null;
@@ -28,6 +34,8 @@ export interface Telemetry {
   serve(port: number): Promise<HttpServer>;
   /** False when nothing was served. */
   stopServing(): Promise<boolean>;
+  /** Lets the silence of live workers be read. */
+  watchSilences(read: () => Iterable<HeartbeatAge>): void;
   /** What of the settings could not be used, a sentence each. */
   readonly problems: readonly string[];
   /** Writes and sends what is left, within seconds. To be called while the metrics are still registered. */
@@ -35,23 +43,25 @@ export interface Telemetry {
 }
 
 export async function startTelemetry(session: Session, config: Config): Promise<Telemetry> {
-  const { world, registry } = session;
+  const { world } = session;
   const disposer = new Disposer((error) => world.log.error("a release failed", { error: messageOf(error) }));
+  const problems: string[] = [];
+  const registry = count(session, config, disposer, problems);
   const snapshot = () => registry.snapshot();
   const history = new MetricHistory();
   const sample = () => history.sample(snapshot(), world.clock.monotonicMs());
   sample();
   disposer.use(world.clock.every(STEP_MS, sample));
-  if (config.telemetry.enabled) keepFile(session, config, disposer);
+  if (config.telemetry.enabled) keepFile(session, registry, config, disposer);
   const exporters = new CompositeExporter(textfileExporters(session, config), world.log.warn);
   if (config.telemetry.textfile !== "") {
     disposer.use(world.clock.every(TEXTFILE_EVERY_MS, () => void exporters.push(snapshot())));
     disposer.defer(() => exporters.push(snapshot()).then(() => exporters.dispose()));
   }
-  const { otlp, problems } = await startOtlp(session, config, disposer);
+  const otlp = await startOtlp(session, registry, config, disposer, problems);
   let server: Promise<HttpServer> | null = null;
   const serve = (port: number) => {
-    server ??= startServer(session, port, config.http.host).catch((error: unknown) => {
+    server ??= startServer(session, registry, port, config.http.host).catch((error: unknown) => {
       server = null;
       throw error;
     });
@@ -65,7 +75,9 @@ export async function startTelemetry(session: Session, config: Config): Promise<
   };
   disposer.defer(async () => void (await stopServing()));
   return {
+    registry,
     history,
+    watchSilences: (read) => void registerHeartbeatStaleness(registry, read),
     otlp: () => otlp?.status() ?? null,
     exporters: () => exporters.counts(),
     serve,
@@ -75,13 +87,50 @@ export async function startTelemetry(session: Session, config: Config): Promise<
   };
 }
 
-async function startServer(session: Session, port: number, host: string): Promise<HttpServer> {
-  const { serveMetrics } = await import("./serve-metrics.ts");
-  return serveMetrics(session, port, host);
+/** The metrics, moved by the bus, by what the host tells, and by other extensions. */
+function count(session: Session, config: Config, disposer: Disposer, problems: string[]): MetricRegistry {
+  const { world, bus, facts } = session;
+  const { warn } = world.log;
+  const buckets = usableBuckets(config.observability.buckets, problems);
+  const registry = createMetricRegistry({ warn, clock: world.clock, buckets });
+  disposer.defer(() => registry.dispose());
+  const sessionMetrics = registerSessionMetrics(registry);
+  const stopCounting = subscribeCrewMetrics(bus, registry);
+  if (config.observability.enabled) {
+    facts.tell(sessionMetrics);
+    disposer.defer(stopCounting);
+  } else {
+    facts.forget();
+    stopCounting();
+  }
+  disposer.defer(openToPlugins({ bus, registry, clock: world.clock }));
+  return registry;
 }
 
-function keepFile(session: Session, config: Config, disposer: Disposer): void {
-  const { world, cwd, agentDir, registry } = session;
+function usableBuckets(given: Config["observability"]["buckets"], problems: string[]): typeof given {
+  const usable = Object.entries(given).filter(([name, bounds]) => {
+    try {
+      return new Buckets(bounds).bounds.length > 0;
+    } catch (error) {
+      problems.push(`observability.buckets: those of ${name} can't be used: ${messageOf(error)}`);
+      return false;
+    }
+  });
+  return Object.fromEntries(usable);
+}
+
+async function startServer(
+  session: Session,
+  registry: MetricRegistry,
+  port: number,
+  host: string,
+): Promise<HttpServer> {
+  const { serveMetrics } = await import("./serve-metrics.ts");
+  return serveMetrics(session, registry, port, host);
+}
+
+function keepFile(session: Session, registry: MetricRegistry, config: Config, disposer: Disposer): void {
+  const { world, cwd, agentDir } = session;
   const redactor = createRedactor({ secretValues: collectSecretValues(ENV) });
   const sink = new MetricSink({
     world,
@@ -101,19 +150,21 @@ function textfileExporters({ world }: Session, { telemetry }: Config): Exporter[
 
 async function startOtlp(
   session: Session,
+  registry: MetricRegistry,
   { otlp: { enabled, ...configured } }: Config,
   disposer: Disposer,
-): Promise<{ otlp: Otlp | null; problems: readonly string[] }> {
-  if (!enabled) return { otlp: null, problems: [] };
-  const { world, registry, bus } = session;
+  problems: string[],
+): Promise<Otlp | null> {
+  if (!enabled) return null;
+  const { world, bus } = session;
   const { endpoint, ...rest } = configured;
   const { readOtlpEnvironment } = await import("../export/otlp-environment.ts");
-  const { settings, problems } = readOtlpEnvironment(ENV, endpoint === "" ? rest : configured);
-  for (const problem of problems) world.log.warn(problem);
-  if (settings === null) return { otlp: null, problems };
+  const read = readOtlpEnvironment(ENV, endpoint === "" ? rest : configured);
+  problems.push(...read.problems);
+  if (read.settings === null) return null;
   const { createOtlp } = await import("../export/otlp-exporter.ts");
   const otlp = createOtlp({
-    ...{ settings, clock: world.clock, random: world.random, log: world.log },
+    ...{ settings: read.settings, clock: world.clock, random: world.random, log: world.log },
     version: await packageVersion(world.files),
     instanceId: `${session.id}-${world.random.hex(4)}`,
     startMs: session.startedAt,
@@ -125,7 +176,7 @@ async function startOtlp(
     await otlp.dispose(LAST_PUSH_MS);
     tellLoss(session, otlp.status());
   });
-  return { otlp, problems };
+  return otlp;
 }
 
 function tellLoss({ world }: Session, { channels }: OtlpStatus): void {

@@ -18,6 +18,8 @@ const SECTIONS: Readonly<Record<string, () => unknown>> = {
   worker: benchWorkers,
   pool: benchPool,
   metrics: () => import("./metrics.bench.ts"),
+  exposition: () => import("./exposition.bench.ts"),
+  otlp: () => import("./otlp-bench.ts").then(({ benchOtlp }) => benchOtlp()),
 };
 
 const { only } = parseArgs({ options: { only: { type: "string" } } }).values;

@@ -44,6 +44,8 @@ test("a session without any team counts what the model server sent: tokens, cost
   await host.prompt("and again");
   rig.server.setReply(() => ({ text: "half of this", cut: true }));
   await host.prompt("and once more");
+  // what was done before the metrics were loaded is in them
+  await say(host, "/team-metrics");
   await host.command("/plugin-push");
 
   const sent = rig.server.usageTotals();
@@ -77,8 +79,10 @@ test("a new session counts from zero, and each session once", async () => {
   const rig = await makeRig(() => ({ text: "yes" }));
   const host = await rig.rpc({ extensions: EXTENSIONS });
   await host.prompt("one");
+  await say(host, "/team-metrics");
   await host.send({ type: "new_session" });
   await host.prompt("two");
+  await say(host, "/team-metrics");
   await host.command("/plugin-push");
   expect(await read(rig)).toMatchObject({
     "crew.session.turn_duration_ms{}": 1,
