@@ -13,6 +13,7 @@ function doctor(files: MemoryFiles, host: { isProjectTrusted?: () => boolean } =
     model: "provider/model",
     catalog: () => loadCatalog(files, [{ origin: "project", root: "/p/.crew", holds: "crew" }]),
     runs: async () => ({ store: { crewRoot: "/p/.crew" } }),
+    telemetry: async () => ({ problems: ["a setting of its own"], otlp: () => null, exporters: () => [] }),
     config: () => Promise.reject(new Error("the session's own configuration is that of its start")),
   };
   return doctorCommand({ ctx: host, session } as unknown as CommandCall);
@@ -25,6 +26,7 @@ it("reads the configuration as it is now", async () => {
   expect(await doctor(files)).toContain("✗ limits.attemptTimeoutSec = 0 in /p/.crew/config.json");
   await files.writeAtomic("/p/.crew/config.json", "{}");
   expect(await doctor(files)).toContain("configuration: no problems");
+  expect(await doctor(files)).toContain("! a setting of its own");
 });
 
 it("says that definitions are untrusted when the host says that the project is", async () => {
