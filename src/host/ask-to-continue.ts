@@ -29,9 +29,13 @@ export async function askToContinue(
   try {
     // another session may have asked and taken it over since this one looked
     if ((await store.view(runId)).seq !== plan.lastEventSeq || session.closed) return;
+    // a host that replaces the session takes the dialog away without an answer
+    const closing = new AbortController();
+    session.defer(() => closing.abort());
     const yes = await context.ui.confirm(
       `Continue the interrupted run ${runId}?`,
-      `${facts.join("\n")}\nNo cancels it.`,
+      `${facts.join("\n")}\nNo cancels it, and so does Esc; /team-resume continues it also then.`,
+      { signal: closing.signal },
     );
     if (!session.closed) await answered(yes ? "confirm" : "decline");
   } finally {

@@ -3,12 +3,18 @@ import type { EventBus } from "../events/publisher.ts";
 import { isTerminal } from "../runs/run-state.ts";
 import { LogFenced } from "../store/run-log.ts";
 import type { OpenRun, RunStore } from "../store/run-store.ts";
+import { messageOf } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
 import type { World } from "../system/world.ts";
 
-/** Nobody has it, or its owner is provably gone, or was we ourselves and lost it with its log. */
-export function mayTake({ processes }: Pick<World, "processes">, owner: RunOwner | null): boolean {
-  return owner === null || isSameProcess(owner, processes.self()) || processes.alive(owner) === "dead";
+/**
+ * Nobody has it, or its owner is provably gone, or was we ourselves and lost it with its log. `confirmed`: the user wants
+ * it where nothing can be proved.
+ */
+export function mayTake({ processes }: Pick<World, "processes">, owner: RunOwner | null, confirmed = false): boolean {
+  if (owner === null || isSameProcess(owner, processes.self())) return true;
+  const liveness = processes.alive(owner);
+  return liveness === "dead" || (confirmed && liveness === "unknown");
 }
 
 /** Makes this process the run's owner; false when another one was faster. */
@@ -27,9 +33,11 @@ export async function reopenRun(
   const run = await store.open(manifest.runId, bus, toldSeq);
   try {
     if (mayTake(world, run.state.owner) && (await claimRun(world, run))) {
-      // its end was in the log after all
+      // its end was in the log after all; when that can't be told, what was told already must not be told again
       if (isTerminal(run.state.status))
-        await run.publisher.publish({ type: "crew.run.released", reason: "the run has ended" });
+        await run.publisher
+          .publish({ type: "crew.run.released", reason: "the run has ended" })
+          .catch((error: unknown) => world.log.warn("a run was not let go of", { error: messageOf(error) }));
       return run;
     }
   } catch (error) {

@@ -1,7 +1,7 @@
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { renderTimeline } from "../views/timeline.ts";
 import type { Command } from "./commands.ts";
-import { outputsOf, pictureOf } from "./run-report.ts";
+import { endNote, outputsOf, pictureOf } from "./run-report.ts";
 
 const LISTED_RUNS_MAX = 30;
 
@@ -32,9 +32,11 @@ export const cancelCommand: Command = async ({ session, args }) => {
   const runId = args === "" && only ? only : await runs.store.find(args);
   const how = await runs.cancel(runId, "cancelled by the user");
   const followed = shown.find(({ run }) => run.manifest.runId === runId);
-  if (followed) await followed.done;
-  else if (how === "asked")
+  const end = how === "asked" ? await followed?.done : how;
+  if (!end)
     return `Another Pi drives run ${runId}; it was asked to cancel it. /team-status ${runId} shows when it has.`;
+  const note = endNote(end);
+  if (note.length > 0) return [`Run ${runId} did not end here.`, ...note].join(" ");
   const { state } = await runs.view(runId);
   return `Run ${runId} is ${state.status}; none of its processes is left. /team-status ${runId} shows it.`;
 };

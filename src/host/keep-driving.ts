@@ -2,6 +2,7 @@ import { LogFailed } from "../events/publisher.ts";
 import type { RunLoop, RunLoopEnd } from "../runs/run-loop.ts";
 import { LogFenced } from "../store/run-log.ts";
 import type { OpenRun } from "../store/run-store.ts";
+import { failureOfThrown } from "../supervision/failure-kind.ts";
 import { executeWithRetry } from "../supervision/retry-executor.ts";
 import { backoffDelayMs, type RetryPolicy } from "../supervision/retry-policy.ts";
 import { codeOf, messageOf } from "../system/errors.ts";
@@ -123,7 +124,9 @@ export class LastingRun implements ActiveRun {
       this.#tries = attempt;
       return open();
     };
-    const hooks = { clock, random, signal: stop.askedSignal, attemptsMade: this.#tries, firstDelayMs };
+    // whatever it is, it may pass: a folder is mounted again, a file is put back
+    const failureOf = (error: unknown) => ({ ...failureOfThrown(error, clock.now()), kind: "transient" as const });
+    const hooks = { clock, random, signal: stop.askedSignal, attemptsMade: this.#tries, firstDelayMs, failureOf };
     try {
       return await executeWithRetry(counted, PATIENCE, hooks);
     } catch (error) {

@@ -1,3 +1,4 @@
+import type { RunOwner } from "../events/crew-event.ts";
 import { isTerminal, type RunState } from "../runs/run-state.ts";
 import { attemptFolder } from "../store/layout.ts";
 import type { OpenRun, RunView } from "../store/run-store.ts";
@@ -26,6 +27,8 @@ export class Recovery {
   readonly #config: Config["reliability"];
   /** Runs that some session's user was asked about while this one was open. */
   readonly #asked = new Set<string>();
+  /** Runs of this process that it could not drive, and has tried to go on with. */
+  readonly #triedAgain = new Set<string>();
   #looking = false;
 
   constructor(session: Session, runs: RunService, background: BackgroundRuns, config: Config["reliability"]) {
@@ -37,8 +40,8 @@ export class Recovery {
 
   /** What earlier sessions left. `starting`: Pi has just come up; otherwise its session was replaced. */
   async begin(starting: boolean): Promise<void> {
-    const views = await this.#unended();
-    for (const view of views) if (this.#wasLetGo(view, starting)) await this.#goOn(view, starting);
+    const when = starting ? "start" : "replaced";
+    for (const view of await this.#unended()) if (this.#wasLetGo(view, when)) await this.#goOn(view, starting);
     await this.#followBackground();
     await this.look();
   }
@@ -49,7 +52,9 @@ export class Recovery {
     if (this.#looking || !this.#session.context?.hasUI) return;
     this.#looking = true;
     try {
-      await this.#recoverInterrupted();
+      const views = await this.#unended();
+      for (const view of views) if (this.#wasLetGo(view, "later")) await this.#goOn(view, true);
+      await this.#recoverInterrupted(views);
     } catch (error) {
       this.#session.world.log.error("a look for interrupted runs failed", { error: messageOf(error) });
     } finally {
@@ -61,7 +66,10 @@ export class Recovery {
   async #unended(): Promise<RunView[]> {
     const views: RunView[] = [];
     const { processes } = this.#session.world;
-    const ids = await this.#runs.store.unended((owner) => processes.alive(owner) === "alive");
+    // of its own runs this process knows better which it drives
+    const isElsewhere = (owner: RunOwner) =>
+      !isSameProcess(owner, processes.self()) && processes.alive(owner) === "alive";
+    const ids = (await this.#runs.store.unended(isElsewhere)).filter((id) => !this.#isActive(id));
     for (const id of ids.slice(0, LOOKED_AT_MAX)) {
       const view = await this.#runs.view(id).catch(() => null);
       if (view && !isTerminal(view.state.status) && view.manifest.cwd === this.#session.cwd) views.push(view);
@@ -70,22 +78,36 @@ export class Recovery {
   }
 
   /**
-   * By the session before in this very Pi, whose workers are still at it; or by a Pi on this machine that has ended
-   * since: its user quit, and meant the run to go on next time.
+   * By the session before in this very Pi, whose workers are still at it; by a Pi on this machine that has ended since:
+   * its user quit, and meant the run to go on next time; or by this process itself, which owns it and could not drive
+   * it. While a session is open only background runs are gone on with for a Pi that quit.
    */
-  #wasLetGo({ state: { status, owner, releasedBy } }: RunView, starting: boolean): boolean {
-    if (isTerminal(status) || owner !== null || releasedBy === null) return false;
+  #wasLetGo({ manifest, state }: RunView, when: "start" | "replaced" | "later"): boolean {
+    const { status, owner, releasedBy } = state;
+    const { runId, background } = manifest;
     const { processes } = this.#session.world;
-    if (starting) return this.#session.context?.hasUI === true && processes.alive(releasedBy) === "dead";
-    return isSameProcess(releasedBy, processes.self());
+    if (isTerminal(status)) return false;
+    if (owner !== null)
+      return isSameProcess(owner, processes.self()) && !this.#isActive(runId) && !this.#triedAgain.has(runId);
+    if (releasedBy === null) return false;
+    if (when === "replaced") return isSameProcess(releasedBy, processes.self());
+    const mayTell = this.#session.context?.hasUI === true;
+    return mayTell && (when === "start" || background) && processes.alive(releasedBy) === "dead";
+  }
+
+  #isActive(runId: string): boolean {
+    return this.#runs.active.some(({ run }) => run.manifest.runId === runId);
   }
 
   async #goOn({ manifest: { runId, background } }: RunView, starting: boolean): Promise<void> {
     const session = this.#session;
     if (session.closed) return;
+    this.#triedAgain.add(runId);
     try {
-      if (background) await this.#background.goOn(runId, null);
-      else {
+      if (background) {
+        await this.#background.goOn(runId, null);
+        await this.#followBackground();
+      } else {
         const taken = await this.#runs.takeOver(runId);
         if (!taken) return;
         this.#display(taken);
@@ -103,9 +125,8 @@ export class Recovery {
     for (const followed of await this.#background.followAll()) this.#display(followed);
   }
 
-  async #recoverInterrupted(): Promise<void> {
+  async #recoverInterrupted(views: readonly RunView[]): Promise<void> {
     const session = this.#session;
-    const views = await this.#unended();
     const facts = await Promise.all(views.map((view) => this.#factsOf(view)));
     const { autoRecover, heartbeat } = this.#config;
     for (const interrupted of detectInterruptedRuns(facts, session.world.clock.now(), heartbeat.deadMs)) {
@@ -130,7 +151,9 @@ export class Recovery {
     const state = (await this.#runs.view(runId).catch(() => null))?.state;
     if (!state) return false;
     const { owner, status } = state;
-    return isTerminal(status) || (owner !== null && this.#session.world.processes.alive(owner) === "alive");
+    const { processes } = this.#session.world;
+    if (isTerminal(status) || this.#isActive(state.runId)) return true;
+    return owner !== null && !isSameProcess(owner, processes.self()) && processes.alive(owner) === "alive";
   }
 
   async #factsOf({ state, seq, writtenAt }: RunView): Promise<RunFacts> {
@@ -157,7 +180,7 @@ export class Recovery {
           this.#apply(answerStep(plan, answer), background),
         );
       case "close": {
-        const taken = await this.#runs.takeOver(runId, { cancelReason: step.reason });
+        const taken = await this.#runs.takeOver(runId, { cancelReason: step.reason, confirmed: true });
         await taken?.done;
         if (taken)
           this.#session.show(
@@ -174,7 +197,7 @@ export class Recovery {
         }
         const { world } = this.#session;
         const prepare = (run: OpenRun) => applyResumption(world, this.#runs.store.crewRoot, resumption, run);
-        const taken = await this.#runs.takeOver(runId, { prepare });
+        const taken = await this.#runs.takeOver(runId, { prepare, confirmed: true });
         if (taken) this.#display(taken);
       }
     }

@@ -39,8 +39,8 @@ export function endNote(end: DriveEnd): string[] {
     ];
   if (end.kind === "lost")
     return [
-      `The run was stopped, and its log could not tell: ${messageOf(end.error)}. What happened before is kept. ` +
-        "Free the disk or mend the folder; /team-cancel then ends it in its log too, /team-resume goes on with it.",
+      `The run was stopped, and its log could not tell: ${messageOf(end.error)} What happened before is kept. ` +
+        "Once that is mended, /team-cancel ends it in its log, too; the next start of Pi recovers it.",
     ];
   if (end.kind === "fenced") return ["Another Pi drives the run now; this session only watches."];
   return [];

@@ -11,6 +11,7 @@ import type { InboxRequest, PostedRequest } from "../store/inbox-request.ts";
 import type { OpenRun, RunStore, RunView } from "../store/run-store.ts";
 import { removeUnfinishedFiles } from "../store/unfinished-files.ts";
 import type { RunLimits } from "../supervision/budget.ts";
+import { HEARTBEAT_THRESHOLDS } from "../supervision/heartbeat.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import { claimRun, mayTake, reopenRun } from "./claim-run.ts";
@@ -47,6 +48,8 @@ export interface TakeOver {
   prepare?: (run: OpenRun) => Promise<void>;
   /** Takes it only to end it. */
   cancelReason?: string;
+  /** The user wants it, though the owner can't be proved gone: it is on another machine, or in another container. */
+  confirmed?: boolean;
 }
 
 export interface RunServiceParts {
@@ -68,8 +71,8 @@ export interface RunServiceParts {
 export class RunService {
   readonly #parts: RunServiceParts;
   readonly #active = new Map<string, ActiveRun>();
-  /** Runs on their way to being driven; a release waits for them. */
-  readonly #opening = new Set<Promise<unknown>>();
+  /** Runs on their way to being driven, one work at a time for each; a release waits for them. */
+  readonly #opening = new Map<string, Promise<unknown>>();
   #released: string | null = null;
 
   constructor(parts: RunServiceParts) {
@@ -90,14 +93,15 @@ export class RunService {
 
   /** Makes the run, becomes its owner and drives it. Resolves when it is under way. */
   start(manifest: RunManifest): Promise<ActiveRun> {
-    return this.#open(async () => this.#drive(await this.store.create(manifest, this.#parts.bus), {}));
+    const create = async () => this.#drive(await this.store.create(manifest, this.#parts.bus), {});
+    return this.#open(manifest.runId, create);
   }
 
   /** Goes on with a run whose owner let go of it or is gone; null when another process has it, or was faster. */
   takeOver(runId: string, how: TakeOver = {}): Promise<ActiveRun | null> {
-    return this.#open(async () => {
+    return this.#open(runId, async () => {
       const run = await this.store.open(runId, this.#parts.bus);
-      if (this.#active.has(runId) || !mayTake(this.#parts.world, run.state.owner)) {
+      if (this.#active.has(runId) || !mayTake(this.#parts.world, run.state.owner, how.confirmed)) {
         run.close();
         return null;
       }
@@ -119,32 +123,26 @@ export class RunService {
 
   async views(limit: number): Promise<RunView[]> {
     const ids = (await this.store.ids()).slice(0, limit);
-    const views: RunView[] = [];
-    for (const id of ids) {
-      const view = await this.view(id).catch(() => null);
-      if (view) views.push(view);
-    }
-    return views;
+    const views = await Promise.all(ids.map((id) => this.view(id).catch(() => null)));
+    return views.filter((view) => view !== null);
   }
 
   /**
    * Ends a run and resolves when nothing of it is left running. A run nobody drives any more is taken over for that;
    * the living owner of another process is asked, and `asked` says so: its workers end within seconds.
    */
-  async cancel(runId: string, reason: string): Promise<"ended" | "asked"> {
+  async cancel(runId: string, reason: string): Promise<DriveEnd | "asked"> {
     const live = this.#active.get(runId);
     if (live) {
-      live.loop.cancel(reason);
-      await live.done;
-      return "ended";
+      live.cancel(reason);
+      return live.done;
     }
-    const { state, folder } = await this.view(runId);
+    const { state, folder, writtenAt } = await this.view(runId);
     if (isTerminal(state.status)) throw new UserError("run-ended", `Run ${runId} has already ended: ${state.status}.`);
-    const taken = await this.takeOver(runId, { cancelReason: reason });
-    if (taken) {
-      await taken.done;
-      return "ended";
-    }
+    // whoever asks for the end of a run that has been silent for so long need not be sure that its owner is gone
+    const confirmed = this.#parts.world.clock.now() - writtenAt >= HEARTBEAT_THRESHOLDS.deadMs;
+    const taken = await this.takeOver(runId, { cancelReason: reason, confirmed });
+    if (taken) return taken.done;
     await postRequest(this.#parts.world, folder, { kind: "cancel", reason }, this.#parts.sessionId);
     return "asked";
   }
@@ -157,22 +155,23 @@ export class RunService {
   /** Stops driving: attempts under way go on, and the next owner follows them. */
   async release(reason: string): Promise<void> {
     this.#released = reason;
-    await Promise.allSettled(this.#opening);
+    await Promise.allSettled(this.#opening.values());
     const active = this.active;
     for (const { loop } of active) loop.release(reason);
     await Promise.all(active.map(({ done }) => done));
     await this.#parts.engine.dispose();
   }
 
-  async #open<T>(work: () => Promise<T>): Promise<T> {
+  async #open<T>(runId: string, work: () => Promise<T>): Promise<T> {
     if (this.#released !== null)
       throw new UserError("session-ended", "The session has ended; nothing new is started in it.");
-    const opening = work();
-    this.#opening.add(opening);
+    const before = this.#opening.get(runId) ?? Promise.resolve();
+    const opening = before.catch(() => undefined).then(work);
+    this.#opening.set(runId, opening);
     try {
       return await opening;
     } finally {
-      this.#opening.delete(opening);
+      if (this.#opening.get(runId) === opening) this.#opening.delete(runId);
     }
   }
 
@@ -182,7 +181,6 @@ export class RunService {
     try {
       if (!(await claimRun(world, run)))
         throw new UserError("claimed-elsewhere", `Run ${runId} was just taken by another process.`);
-      await prepare?.(run);
     } catch (error) {
       run.close();
       throw error;
@@ -190,11 +188,16 @@ export class RunService {
     const loop = this.#loopOf(run);
     if (cancelReason !== undefined) loop.cancel(cancelReason);
     if (this.#released !== null) loop.release(this.#released);
+    let toPrepare = prepare;
+    const prepareOnce = async (claimed: OpenRun) => {
+      await toPrepare?.(claimed);
+      toPrepare = undefined;
+    };
     const active = new LastingRun(
       {
         world,
         notify: this.#parts.notify,
-        drive: (openRun, openLoop) => this.#driveToEnd(openRun, openLoop),
+        drive: (openRun, openLoop) => this.#driveToEnd(openRun, openLoop, prepareOnce),
         reopen: (before) => reopenRun(this.#parts, before),
         loopOf: (openRun) => this.#loopOf(openRun),
       },
@@ -202,7 +205,9 @@ export class RunService {
       loop,
     );
     this.#active.set(runId, active);
-    void active.done.then(() => this.#active.delete(runId));
+    void active.done.then(() => {
+      if (this.#active.get(runId) === active) this.#active.delete(runId);
+    });
     return active;
   }
 
@@ -221,7 +226,7 @@ export class RunService {
     });
   }
 
-  async #driveToEnd(run: OpenRun, loop: RunLoop): Promise<RunLoopEnd> {
+  async #driveToEnd(run: OpenRun, loop: RunLoop, prepare: (run: OpenRun) => Promise<void>): Promise<RunLoopEnd> {
     const { files, clock, log } = this.#parts.world;
     const { runId } = run.manifest;
     const handle = (request: PostedRequest) => answerRequest(this.#parts, { run, loop }, request);
@@ -229,6 +234,7 @@ export class RunService {
     const inbox = new Inbox({ files, clock, log, runFolder: run.folder, handle, handledIds }).start();
     using _budget = watchBudget(this.#parts.world, this.#parts.limits, run, loop);
     try {
+      await prepare(run);
       const end = await loop.drive();
       await run.saveSnapshot().catch((error: unknown) => {
         log.warn("state.json was not written", { runId, error: messageOf(error) });

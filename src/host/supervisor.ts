@@ -45,8 +45,8 @@ async function supervise(home: RunsHome, { runId, resumption }: SupervisorOrder)
   const { config } = await loadConfig(world.files, agentDir, cwd);
   const { runs, dispose } = await openRuns(home, config);
   try {
-    const prepare = resumption && { prepare: applyResumption.bind(null, world, runs.store.crewRoot, resumption) };
-    const active = await runs.takeOver(runId, prepare ?? {});
+    const resume = resumption && { prepare: applyResumption.bind(null, world, runs.store.crewRoot, resumption) };
+    const active = await runs.takeOver(runId, resume ? { ...resume, confirmed: true } : {});
     if (!active) throw new UserError("claimed-elsewhere", `Another process drives run ${runId}.`);
     const release = () => void runs.release("its process was asked to end");
     process.on("SIGTERM", release);

@@ -135,8 +135,9 @@ export class RunLog implements EventLogWriter {
       onEvent(event);
     }
     this.#position = this.#parts.reader.position;
-    this.#owns = won !== null;
-    return won;
+    // a later claim may have been read with ours
+    this.#owns = won !== null && won.epoch === this.#position.epoch;
+    return this.#owns ? won : null;
   }
 
   close(): void {
