@@ -4,6 +4,7 @@ import type { RunStore } from "../store/run-store.ts";
 import type { RecoveryAnswer } from "../supervision/recovery-decision.ts";
 import type { RecoveryPlan } from "../supervision/recovery-plan.ts";
 import { codeOf } from "../system/errors.ts";
+import { isSameProcess } from "../system/same-process.ts";
 import type { ProcessIdentity, World } from "../system/world.ts";
 import type { Session } from "./session.ts";
 
@@ -43,7 +44,10 @@ export async function askToContinue(
   }
 }
 
-/** The file that says who asks; null when another session does. Behind one that died over it the next number is free. */
+/**
+ * The file that says who asks; null when another Pi does. Behind one that died over it the next number is free, and so
+ * it is behind a session of this Pi, which has been replaced since.
+ */
 async function takeQuestion({ files, processes }: World, folder: string): Promise<string | null> {
   const self = JSON.stringify(processes.self());
   for (let number = 1; ; number++) {
@@ -55,7 +59,8 @@ async function takeQuestion({ files, processes }: World, folder: string): Promis
       if (codeOf(error) !== "EEXIST") throw error;
     }
     const asker = parseIdentity(await files.readText(file));
-    if (asker !== null && processes.alive(asker) !== "dead") return null;
+    const stale = asker === null || isSameProcess(asker, processes.self());
+    if (!stale && processes.alive(asker) !== "dead") return null;
   }
 }
 

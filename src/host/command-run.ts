@@ -35,8 +35,10 @@ export async function followToEnd(call: CommandCall, active: ShownRun, said: str
 
 async function parseRequest(session: Session, given: string) {
   const { teams } = await session.catalog();
-  const background = /^--background(\s|$)/.test(given);
-  const args = background ? given.slice("--background".length).trim() : given;
+  // before the goal, that is first or behind the team: within a goal it is the goal's
+  const [, before = "", flag] = /^\s*([\w-]+\s+)??(--background(?:\s|$))/.exec(given) ?? [];
+  const background = flag !== undefined;
+  const args = background ? `${before}${given.slice(given.indexOf(flag) + flag.length)}`.trim() : given;
   const [first = "", rest = ""] = split(args);
   if (first === "")
     throw new UserError(

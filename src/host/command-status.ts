@@ -1,9 +1,13 @@
+import type { Clock } from "../system/world.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { renderTimeline } from "../views/timeline.ts";
 import type { Command } from "./commands.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
+import type { DriveEnd, ShownRun } from "./run-service.ts";
 
 const LISTED_RUNS_MAX = 30;
+/** What the process of a background run takes for ending it is some seconds; when it is stopped, it never answers. */
+const ASKED_MS_MAX = 15_000;
 
 /** `/team-status [run]`: the list of runs, or all about one. */
 export const statusCommand: Command = async ({ session, args, width }) => {
@@ -32,11 +36,20 @@ export const cancelCommand: Command = async ({ session, args }) => {
   const runId = args === "" && only ? only : await runs.store.find(args);
   const how = await runs.cancel(runId, "cancelled by the user");
   const followed = shown.find(({ run }) => run.manifest.runId === runId);
-  const end = how === "asked" ? await followed?.done : how;
+  const end = how === "asked" ? await endSoon(followed, session.world.clock) : how;
   if (!end)
-    return `Another Pi drives run ${runId}; it was asked to cancel it. /team-status ${runId} shows when it has.`;
+    return `Another process drives run ${runId}; it was asked to cancel it. /team-status ${runId} shows when it has.`;
   const note = endNote(end);
   if (note.length > 0) return [`Run ${runId} did not end here.`, ...note].join(" ");
   const { state } = await runs.view(runId);
   return `Run ${runId} is ${state.status}; none of its processes is left. /team-status ${runId} shows it.`;
 };
+
+/** The end of a run that another process was asked for; null when it does not come within seconds. */
+export async function endSoon(run: ShownRun | undefined, clock: Clock): Promise<DriveEnd | null> {
+  if (!run) return null;
+  const waited = new AbortController();
+  const end = await Promise.race([run.done, clock.sleep(ASKED_MS_MAX, waited.signal).then(() => null)]);
+  waited.abort();
+  return end;
+}

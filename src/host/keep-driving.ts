@@ -31,10 +31,14 @@ export interface KeepDrivingParts {
   /** Opens the run anew and becomes its owner. LogFenced when another process is. */
   reopen(run: OpenRun): Promise<OpenRun | LogFenced>;
   loopOf(run: OpenRun): RunLoop;
+  /** Whether the run's folder was removed. */
+  isGone(run: OpenRun): Promise<boolean>;
 }
 
 /** A run driven by this process, through times in which its log can't be written: it pauses, and goes on by itself. */
 export class LastingRun implements ActiveRun {
+  /** Who waits for it here reads its end. */
+  readonly wake = false;
   readonly done: Promise<DriveEnd>;
   readonly #parts: KeepDrivingParts;
   #run: OpenRun;
@@ -94,6 +98,7 @@ export class LastingRun implements ActiveRun {
   /** Waits until the run can be driven on; its end here when it can't. */
   async #goOn(failure: LogFailed): Promise<DriveEnd | null> {
     if (failure instanceof LogFenced) return this.#fenced(failure);
+    if (await this.#parts.isGone(this.#run)) return this.#gone();
     this.#paused = `${failure.message}. It goes on by itself once ${remedyOf(failure)}.`;
     this.#say("paused", "error", `is paused: ${this.#paused}`);
     let next: OpenRun | LogFenced;
@@ -143,6 +148,12 @@ export class LastingRun implements ActiveRun {
     const loop = this.#parts.loopOf(this.#run);
     loop.cancel(asked.reason);
     await loop.drive().catch(() => undefined);
+  }
+
+  /** Its folder was removed: there is nothing to come back to, and its workers end when they see it. */
+  async #gone(): Promise<DriveEnd> {
+    this.#say("gone", "error", `has lost its folder ${this.#run.folder}: it can't go on, and its workers are ended.`);
+    return { kind: "lost", error: new Error(`The run's folder ${this.#run.folder} was removed.`) };
   }
 
   #fenced({ owner }: LogFenced): DriveEnd {

@@ -1,9 +1,9 @@
 import type { RunOwner } from "../events/crew-event.ts";
 import { isTerminal, type RunState } from "../runs/run-state.ts";
 import { attemptFolder } from "../store/layout.ts";
-import type { OpenRun, RunView } from "../store/run-store.ts";
+import type { RunView } from "../store/run-store.ts";
 import { answerStep, type RecoveryStep, recoveryStep } from "../supervision/recovery-decision.ts";
-import { detectInterruptedRuns, type RunFacts } from "../supervision/recovery-plan.ts";
+import { detectInterruptedRuns, planRecovery, type RunFacts } from "../supervision/recovery-plan.ts";
 import { messageOf } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
 import { readAttemptFacts } from "../workers/attempt-facts.ts";
@@ -11,8 +11,7 @@ import { announceEnd } from "./announce-end.ts";
 import { askToContinue } from "./ask-to-continue.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import type { Config } from "./config-schema.ts";
-import type { FollowedRun } from "./followed-runs.ts";
-import { applyResumption } from "./resumption.ts";
+import { applyResumption, type Resumption } from "./resumption.ts";
 import { showProgress } from "./run-display.ts";
 import type { RunService, ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -44,6 +43,19 @@ export class Recovery {
     for (const view of await this.#unended()) if (this.#wasLetGo(view, when)) await this.#goOn(view, starting);
     await this.#followBackground();
     await this.look();
+  }
+
+  /** Goes on with an unended run that nobody drives, because the user asks for it; null when there is nothing to take up. */
+  async takeUp(runId: string): Promise<ShownRun | null> {
+    const view = await this.#runs.view(runId);
+    if (isTerminal(view.state.status) || this.#isActive(runId)) return null;
+    const facts = await this.#factsOf(view);
+    if (facts.owner === "alive") return null;
+    const { background } = view.manifest;
+    if (view.state.releasedBy !== null) return this.#takeOver(runId, null, background);
+    const { deadMs } = this.#config.heartbeat;
+    const step = answerStep(planRecovery(facts, this.#session.world.clock.now(), deadMs), "confirm");
+    return step.kind === "resume" ? this.#takeOver(runId, resumptionOf(step), background) : null;
   }
 
   /** Looks for runs whose owner is gone. Never rejects; does nothing while an earlier look waits for an answer. */
@@ -104,14 +116,9 @@ export class Recovery {
     if (session.closed) return;
     this.#triedAgain.add(runId);
     try {
-      if (background) {
-        await this.#background.goOn(runId, null);
-        await this.#followBackground();
-      } else {
-        const taken = await this.#runs.takeOver(runId);
-        if (!taken) return;
-        this.#display(taken);
-      }
+      const taken = await this.#takeOver(runId, null, background);
+      if (!taken) return;
+      this.#display(taken);
       if (starting)
         session.show(`Run ${runId} goes on where the last session left it. /team-cancel ${runId} ends it.`, "info");
     } catch (error) {
@@ -170,7 +177,7 @@ export class Recovery {
 
   async #apply(step: RecoveryStep, background: boolean): Promise<void> {
     const { plan } = step;
-    const { runId, interruptedAttempts } = plan;
+    const { runId } = plan;
     switch (step.kind) {
       case "none":
         return;
@@ -190,23 +197,33 @@ export class Recovery {
         return;
       }
       case "resume": {
-        const resumption = { interruptedAttempts, resumed: step.resumed };
-        if (background) {
-          await this.#background.goOn(runId, resumption);
-          return this.#followBackground();
-        }
-        const { world } = this.#session;
-        const prepare = (run: OpenRun) => applyResumption(world, this.#runs.store.crewRoot, resumption, run);
-        const taken = await this.#runs.takeOver(runId, { prepare, confirmed: true });
+        const taken = await this.#takeOver(runId, resumptionOf(step), background);
         if (taken) this.#display(taken);
       }
     }
   }
 
-  #display(run: ShownRun | FollowedRun): void {
+  /** In this session, or in a process of its own and followed from here. Null when somebody else was faster. */
+  async #takeOver(runId: string, resumption: Resumption | null, background: boolean): Promise<ShownRun | null> {
+    if (background) {
+      await this.#background.goOn(runId, resumption);
+      const followed = await this.#background.followAll();
+      for (const run of followed) if (run.run.manifest.runId !== runId) this.#display(run);
+      return followed.find(({ run }) => run.manifest.runId === runId) ?? null;
+    }
+    if (resumption === null) return this.#runs.takeOver(runId);
+    const prepare = applyResumption.bind(null, this.#session.world, this.#runs.store.crewRoot, resumption);
+    return this.#runs.takeOver(runId, { prepare, confirmed: true });
+  }
+
+  #display(run: ShownRun): void {
     showProgress(this.#session, run);
     announceEnd(this.#session, run);
   }
+}
+
+function resumptionOf({ plan, resumed }: Extract<RecoveryStep, { kind: "resume" }>): Resumption {
+  return { interruptedAttempts: plan.interruptedAttempts, resumed };
 }
 
 function openAttempts(state: RunState): { taskId: string; attempt: number }[] {

@@ -3,7 +3,7 @@ import { continuedManifest, type EndedRun, type NewRun, unfinishedTasks } from "
 import { isTerminal } from "../runs/run-state.ts";
 import type { RunView } from "../store/run-store.ts";
 import { UserError } from "../system/errors.ts";
-import type { ActiveRun, RunService } from "./run-service.ts";
+import type { RunService, ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
 import { newRunId } from "./start-run.ts";
 
@@ -13,16 +13,23 @@ const TIME_CHARS = 15;
 
 /** A run that goes on with another one. */
 export interface ContinuedRun {
-  active: ActiveRun;
+  active: ShownRun;
   /** What the user is told. */
   said: string;
 }
 
-/** Goes on with an ended run that did not complete, as a new run. Throws a UserError when there is nothing to go on with. */
+/**
+ * Goes on with a run: with one that nobody drives any more as it is, with an ended one that did not complete as a new
+ * run. Throws a UserError when there is
+ * nothing to go on with.
+ */
 export async function resumeRun(session: Session, text: string): Promise<ContinuedRun> {
   const runs = await session.runs();
-  const old = await endedRun(runs, await runs.store.find(text));
-  const { runId, status } = old.state;
+  const runId = await runs.store.find(text);
+  const taken = await (await session.recovery()).takeUp(runId);
+  if (taken) return { active: taken, said: `Run ${runId} goes on where it was left. /team-status ${runId} shows it.` };
+  const old = await endedRun(runs, runId);
+  const { status } = old.state;
   if (status === "completed")
     throw new UserError("run-completed", `Run ${runId} completed: nothing of it is left to do.`);
   const manifest = continuedManifest(old, unfinishedTasks(old), newRun(session));

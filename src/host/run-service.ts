@@ -29,6 +29,10 @@ export type DriveEnd = { kind: RunLoopEnd } | { kind: "lost"; error: unknown } |
 /** A run under way as this session shows it, whoever drives it. */
 export interface ShownRun {
   readonly run: Pick<OpenRun, "manifest" | "state" | "folder">;
+  /** Whether its end is to begin a turn of this session's model. */
+  readonly wake: boolean;
+  /** Why it does not go on at the moment, a sentence; null when it does, and when another process drives it. */
+  readonly paused: string | null;
   /** Asks for the run's end, and does not wait for it. */
   cancel(reason: string): void;
   /** Never rejects. */
@@ -39,8 +43,6 @@ export interface ShownRun {
 export interface ActiveRun extends ShownRun {
   readonly run: OpenRun;
   readonly loop: RunLoop;
-  /** Why it does not go on at the moment, a sentence; null when it does. */
-  readonly paused: string | null;
 }
 
 /** What a new owner does between its claim and driving on. */
@@ -200,6 +202,7 @@ export class RunService {
         drive: (openRun, openLoop) => this.#driveToEnd(openRun, openLoop, prepareOnce),
         reopen: (before) => reopenRun(this.#parts, before),
         loopOf: (openRun) => this.#loopOf(openRun),
+        isGone: async ({ folder }) => (await world.files.facts(folder)) === null,
       },
       run,
       loop,

@@ -5,6 +5,7 @@ import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { announceEnd } from "./announce-end.ts";
 import { deadLetterText } from "./command-deadletters.ts";
 import { sendMessage } from "./command-message.ts";
+import { endSoon } from "./command-status.ts";
 import { redriveTask } from "./redrive.ts";
 import { resumeRun } from "./resume-run.ts";
 import { showProgress } from "./run-display.ts";
@@ -46,9 +47,13 @@ export async function actOnTeam(
     case "cancel": {
       const runId = await find(session, params.runId);
       const shown = (await session.shownRuns()).find(({ run }) => run.manifest.runId === runId);
-      await (await session.runs()).cancel(runId, "cancelled by the team tool");
-      await shown?.done;
-      return status(session, runId);
+      const how = await (await session.runs()).cancel(runId, "cancelled by the team tool");
+      const end = how === "asked" ? await endSoon(shown, session.world.clock) : how;
+      return status(
+        session,
+        runId,
+        end ? endNote(end) : ["Its owner was asked to cancel it, and has not answered yet."],
+      );
     }
     case "message": {
       const { runId = "latest", taskId = "", text = "" } = params;

@@ -75,6 +75,19 @@ describe("a run whose Pi was killed", () => {
     expect(questions(first)).toHaveLength(1);
   });
 
+  it("is asked about again when its session was replaced before the answer", async () => {
+    const { rig, runId, finish } = await killedMidRun({ reliability: { autoRecover: true } });
+    const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
+    await host.waitFor((event) => event["method"] === "confirm");
+    const from = host.events.length;
+    await host.send({ type: "new_session" });
+    const question = await host.waitFor((event) => event["method"] === "confirm", 20_000, from);
+    host.answer(String(question["id"]), { confirmed: true });
+    finish();
+    await ended(rig, runId);
+    expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.completed");
+  });
+
   it("is cancelled with its workers when the answer is no", async () => {
     const { rig, runId } = await killedMidRun({ reliability: { autoRecover: true } });
     await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: false }) });

@@ -1,0 +1,94 @@
+import { rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { tagVariable } from "../support/agent-folder.ts";
+import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
+import { makeRig, type Rig } from "../support/rig.ts";
+import type { RpcHost } from "../support/rpc-host.ts";
+import { eventsOf, ofType, runIds } from "../support/run-files.ts";
+import { say } from "../support/say.ts";
+
+const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
+const files = { ...diamondFiles, ".crew/config.json": JSON.stringify({ observability: { pollIntervalMs: 1000 } }) };
+
+const processes = (rig: Rig, script: RegExp) =>
+  processesWithEnvironment(tagVariable, rig.agentFolder.tag).filter((it) => script.test(it.command));
+
+/** A background run whose steps b and c are at work until `finish`. */
+async function underWay() {
+  let finish: () => void = () => undefined;
+  const finished = new Promise<void>((done) => {
+    finish = done;
+  });
+  const rig = await makeRig(
+    async (request) => {
+      const step = stepOf(request);
+      if (step === "b" || step === "c") await finished;
+      return { text: `${step} is done` };
+    },
+    { files },
+  );
+  const host = await rig.rpc({ extensions: [PACKAGE] });
+  await say(host, '/team-run diamond --background "go on"');
+  const asked = (step: string) => rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
+  await waitUntil(() => asked("b") === 1 && asked("c") === 1, 30_000);
+  const [runId = ""] = await runIds(rig.agentFolder.project);
+  return { rig, host, runId, finish, asked };
+}
+
+const ended = (rig: Rig, runId: string) =>
+  waitUntil(async () => (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type === "crew.run.completed", 30_000);
+
+const told = (host: RpcHost, runId: string) =>
+  host.events.filter((event) => event.type === "message_end" && event["message"].details?.runId === runId);
+
+describe("a background run", () => {
+  it("whose process is asked to end goes on in a new one, with its workers", async () => {
+    const { rig, host, runId, finish, asked } = await underWay();
+    process.kill(processes(rig, /supervisor\.mjs/)[0]?.pid ?? 0, "SIGTERM");
+    await waitUntil(
+      async () => ofType(await eventsOf(rig.agentFolder.project, runId), "crew.run.claimed").length === 2,
+      30_000,
+    );
+    finish();
+    await ended(rig, runId);
+    for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
+    await waitUntil(() => told(host, runId).length === 1, 10_000);
+    await expectGone(() => processes(rig, /supervisor|start\.mjs/), 10_000);
+  });
+
+  it("whose folder is removed leaves no process behind", async () => {
+    const { rig, runId, finish } = await underWay();
+    await rm(join(rig.agentFolder.project, ".crew/state/runs", runId), { recursive: true });
+    finish();
+    await expectGone(() => processes(rig, /supervisor|start\.mjs/), 30_000);
+  });
+
+  it("that can't answer is said to be asked when it is cancelled, and ends when it can", async () => {
+    const { rig, host, runId } = await underWay();
+    const [supervisor] = processes(rig, /supervisor\.mjs/);
+    process.kill(supervisor?.pid ?? 0, "SIGSTOP");
+    const said = await host.command(`/team-cancel ${runId}`, 40_000);
+    expect(said.notices.join("\n")).toContain("it was asked to cancel it");
+    process.kill(supervisor?.pid ?? 0, "SIGCONT");
+    await expectGone(() => processes(rig, /supervisor|start\.mjs/), 20_000);
+    expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.cancelled");
+  });
+});
+
+describe("a run that nobody drives", () => {
+  it("goes on as it is by /team-resume", async () => {
+    const { rig, host, runId, finish, asked } = await underWay();
+    host.kill("SIGKILL");
+    process.kill(processes(rig, /supervisor\.mjs/)[0]?.pid ?? 0, "SIGKILL");
+    await host.exit;
+    // without anybody to ask, a print-mode Pi recovers nothing by itself
+    const { stdout } = await rig.print(`/team-resume ${runId}`, { extensions: [PACKAGE] });
+    expect(stdout).toContain("goes on where it was left");
+    finish();
+    await ended(rig, runId);
+    for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
+    expect(await runIds(rig.agentFolder.project)).toEqual([runId]);
+  });
+});
