@@ -1,11 +1,10 @@
-import type { FollowedRun } from "./followed-runs.ts";
 import { outputWidth } from "./output.ts";
 import { reportEnd } from "./run-report.ts";
 import type { ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
 
 /** Tells a run's end once, in the session that shows it, where the model can read it too. */
-export function announceEnd(session: Session, shown: ShownRun | FollowedRun): void {
+export function announceEnd(session: Session, shown: ShownRun): void {
   shown.done
     .then(async (end) => {
       if (session.closed) return;
@@ -14,7 +13,7 @@ export function announceEnd(session: Session, shown: ShownRun | FollowedRun): vo
       if (session.closed) return;
       const { runId } = shown.run.manifest;
       // the model that started a run in the background goes on with what came of it
-      const options = "wake" in shown && shown.wake ? { triggerTurn: true, deliverAs: "followUp" as const } : {};
+      const options = shown.wake ? { triggerTurn: true, deliverAs: "followUp" as const } : {};
       session.pi.sendMessage({ customType: "foreman-run", content, display: true, details: { runId } }, options);
     })
     .catch((error: unknown) => session.world.log.warn("a run's end could not be told", { error: String(error) }));

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf, UserError } from "../system/errors.ts";
-import type { ChildProcess, World } from "../system/world.ts";
+import type { ChildProcess, Clock, World } from "../system/world.ts";
 import { definedEnvironment, ENV } from "./config.ts";
 import type { Resumption } from "./resumption.ts";
 import type { RunsHome } from "./runs-home.ts";
@@ -10,6 +10,8 @@ import { isSupervisorMessage, type SupervisorOrder } from "./supervisor-order.ts
 const SCRIPT = fileURLToPath(new URL("./supervisor.mjs", import.meta.url));
 /** Loading and claiming takes a second; a busy machine and a slow disk take longer. */
 const LAUNCH_MS_MAX = 60_000;
+/** Of a killed process: what it waits for in the kernel may hold it up. */
+const GOING_MS_MAX = 10_000;
 const WORDS_CHARS_MAX = 500;
 
 /**
@@ -37,9 +39,11 @@ export async function launchSupervisor(home: RunsHome, runId: string, resumption
 
 async function awaitDriving(world: World, child: ChildProcess, outputFile: string): Promise<void> {
   const refusal = await refusalOf(world, child);
-  child.detach();
-  if (refusal === null) return;
+  if (refusal === null) return child.detach();
   world.processes.killGroup(child.pid, "SIGKILL");
+  // it may own the run, which nobody can take as long as it lives
+  await within(world.clock, GOING_MS_MAX, child.exited);
+  child.detach();
   const words = (await world.files.readText(outputFile).catch(messageOf))?.trim().slice(-WORDS_CHARS_MAX) ?? "";
   await world.files.remove(outputFile);
   throw new Error(words ? `${refusal} Its last words: ${words}` : refusal);
@@ -53,11 +57,16 @@ async function refusalOf({ clock }: World, child: ChildProcess): Promise<string 
     });
   });
   const gone = child.exited.then(({ code, signal }) => `It ended before it began (${signal ?? `exit code ${code}`}).`);
+  const said = await within(clock, LAUNCH_MS_MAX, Promise.race([told, gone]));
+  return said === undefined ? `It did not begin within ${LAUNCH_MS_MAX / 1000} s.` : said;
+}
+
+/** Undefined when it took longer. */
+async function within<T>(clock: Clock, ms: number, what: Promise<T>): Promise<T | undefined> {
   const waited = new AbortController();
-  const late = clock
-    .sleep(LAUNCH_MS_MAX, waited.signal)
-    .then(() => `It did not begin within ${LAUNCH_MS_MAX / 1000} s.`);
-  const refusal = await Promise.race([told, gone, late]);
-  waited.abort();
-  return refusal;
+  try {
+    return await Promise.race([what, clock.sleep(ms, waited.signal).then(() => undefined)]);
+  } finally {
+    waited.abort();
+  }
 }

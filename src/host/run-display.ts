@@ -1,15 +1,15 @@
 import { messageOf } from "../system/errors.ts";
 import { renderRunBrief } from "../views/run-summary.ts";
-import type { ActiveRun, ShownRun } from "./run-service.ts";
+import type { ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
 
 /** A footer line while the run is under way; nothing after. */
-export function showProgress(session: Session, active: ShownRun | ActiveRun): void {
+export function showProgress(session: Session, active: ShownRun): void {
   const { runId } = active.run.manifest;
   const key = `foreman-${runId}`;
   const draw = () => {
     const brief = renderRunBrief(active.run.state, session.world.clock.now());
-    session.context?.ui.setStatus(key, "paused" in active && active.paused ? `${brief} · paused` : brief);
+    session.context?.ui.setStatus(key, active.paused ? `${brief} · paused` : brief);
   };
   const following = session.feed().follow(runId, draw);
   draw();

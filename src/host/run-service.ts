@@ -95,8 +95,7 @@ export class RunService {
 
   /** Makes the run, becomes its owner and drives it. Resolves when it is under way. */
   start(manifest: RunManifest): Promise<ActiveRun> {
-    const create = async () => this.#drive(await this.store.create(manifest, this.#parts.bus), {});
-    return this.#open(manifest.runId, create);
+    return this.#open(manifest.runId, async () => this.#drive(await this.store.create(manifest, this.#parts.bus), {}));
   }
 
   /** Goes on with a run whose owner let go of it or is gone; null when another process has it, or was faster. */
@@ -167,8 +166,7 @@ export class RunService {
   async #open<T>(runId: string, work: () => Promise<T>): Promise<T> {
     if (this.#released !== null)
       throw new UserError("session-ended", "The session has ended; nothing new is started in it.");
-    const before = this.#opening.get(runId) ?? Promise.resolve();
-    const opening = before.catch(() => undefined).then(work);
+    const opening = (this.#opening.get(runId) ?? Promise.resolve()).catch(() => undefined).then(work);
     this.#opening.set(runId, opening);
     try {
       return await opening;

@@ -1,8 +1,12 @@
 import { join } from "node:path";
 import { codeOf } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
-import type { Files, ProcessIdentity, Random } from "../system/world.ts";
-import { isSafeSegment, safeSegment } from "./layout.ts";
+import type { ProcessIdentity, World } from "../system/world.ts";
+import { followingFolder, isSafeSegment, safeSegment } from "./layout.ts";
+import { UNFINISHED } from "./unfinished-files.ts";
+
+/** A file half written for so long will not be finished. */
+const UNFINISHED_MS_MAX = 3_600_000;
 
 /** Who tells the events of a background run on a bus, and how far that went. */
 interface Following {
@@ -26,11 +30,7 @@ export interface FollowLease {
   end(): Promise<void>;
 }
 
-interface FollowingsWorld {
-  files: Files;
-  random: Random;
-  processes: { self(): ProcessIdentity; alive(identity: ProcessIdentity): "alive" | "dead" | "unknown" };
-}
+type FollowingsWorld = Pick<World, "files" | "random" | "processes" | "clock">;
 
 /**
  * `<crewRoot>/state/following/<runId>.json`: one for each background run whose end has not been told yet. A run's
@@ -42,12 +42,17 @@ export class Followings {
 
   constructor(world: FollowingsWorld, crewRoot: string) {
     this.#world = world;
-    this.#folder = join(crewRoot, "state", "following");
+    this.#folder = followingFolder(crewRoot);
   }
 
-  /** Of the runs whose end has not been told. */
+  /** Of the runs whose end has not been told. Removes what killed writers have left, where it may. */
   async runIds(): Promise<string[]> {
-    const names = await this.#world.files.list(this.#folder);
+    const { files, clock } = this.#world;
+    const names = await files.list(this.#folder);
+    for (const path of names.filter((name) => UNFINISHED.test(name)).map((name) => join(this.#folder, name))) {
+      const facts = await files.facts(path);
+      if (facts && clock.now() - facts.modifiedMs > UNFINISHED_MS_MAX) await files.remove(path).catch(() => undefined);
+    }
     return names.flatMap((name) => {
       const id = name.endsWith(".json") ? name.slice(0, -".json".length) : "";
       return isSafeSegment(id) ? [id] : [];

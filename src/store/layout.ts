@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { basename, join, resolve, sep } from "node:path";
+import { attemptId } from "../runs/run-state.ts";
 import { UserError } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
 
@@ -50,6 +51,11 @@ export function runsFolder(crewRoot: string): string {
   return join(crewRoot, "state", "runs");
 }
 
+/** Of the background runs whose end has not been told yet. */
+export function followingFolder(crewRoot: string): string {
+  return join(crewRoot, "state", "following");
+}
+
 /** Throws a UserError when a run's folders and files are not real ones: a repository could have planted links or pipes. */
 export async function refusePlanted(files: Files, paths: RunPaths): Promise<void> {
   const folders = [paths.folder, paths.inbox, paths.artifacts];
@@ -63,8 +69,7 @@ export async function refusePlanted(files: Files, paths: RunPaths): Promise<void
 
 /** The folder of one attempt, `tasks/<taskId>/a0001`. */
 export function attemptFolder(crewRoot: string, runId: string, taskId: string, attempt: number): string {
-  const segment = `a${String(attempt).padStart(4, "0")}`;
-  return join(runPaths(crewRoot, runId).folder, "tasks", safeSegment(taskId, "task id"), segment);
+  return join(runPaths(crewRoot, runId).folder, "tasks", safeSegment(taskId, "task id"), attemptId(attempt));
 }
 
 /**
@@ -109,7 +114,7 @@ function crewRoots(projectFolder: string, agentFolder: string): [inProject: stri
 }
 
 async function isOurs(files: Files, root: string): Promise<boolean> {
-  for (const path of [root, join(root, "state"), runsFolder(root)]) {
+  for (const path of [root, join(root, "state"), runsFolder(root), followingFolder(root)]) {
     const facts = await files.facts(path);
     if (facts !== null && facts.kind !== "directory")
       throw new UserError(

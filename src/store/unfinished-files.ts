@@ -1,21 +1,23 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 
 /** A file on its way to its name: see `Files.writeAtomic`. */
-const UNFINISHED = /^\..+\.tmp$/;
+export const UNFINISHED = /^\..+\.tmp$/;
 
 /** Removes what killed writers had begun to write below a run's folder; for one that has ended. Never rejects. */
 export async function removeUnfinishedFiles(
   { files, log }: Pick<World, "files" | "log">,
   folder: string,
 ): Promise<void> {
-  const below = async (path: string) => (await files.list(path)).map((name) => join(path, name));
+  // what a link leads to is not the run's
+  const below = async (path: string) =>
+    (await files.facts(path))?.kind === "directory" ? (await files.list(path)).map((name) => join(path, name)) : [];
   try {
     const tasks = await below(join(folder, "tasks"));
     const attempts = (await Promise.all(tasks.map(below))).flat();
     for (const place of [folder, join(folder, "inbox"), ...attempts])
-      for (const name of await files.list(place)) if (UNFINISHED.test(name)) await files.remove(join(place, name));
+      for (const path of await below(place)) if (UNFINISHED.test(basename(path))) await files.remove(path);
   } catch (error) {
     log.warn("unfinished files of an ended run were not removed", { folder, error: messageOf(error) });
   }

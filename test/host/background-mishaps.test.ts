@@ -59,8 +59,10 @@ describe("a background run", () => {
   });
 
   it("whose folder is removed leaves no process behind", async () => {
-    const { rig, runId, finish } = await underWay();
+    const { rig, host, runId, finish } = await underWay();
     await rm(join(rig.agentFolder.project, ".crew/state/runs", runId), { recursive: true });
+    const notice = await host.waitFor((event) => String(event["message"]).includes("was removed"));
+    expect(notice["notifyType"]).toBe("error");
     finish();
     await expectGone(() => processes(rig, /supervisor|start\.mjs/), 30_000);
   });
