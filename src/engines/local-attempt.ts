@@ -4,7 +4,7 @@ import { attemptTags, readAttemptState } from "../workers/attempt-folder.ts";
 import { type AttemptEnd, AttemptFollower, type SeenWorker } from "../workers/attempt-follower.ts";
 import { endTagged } from "../workers/attempt-processes.ts";
 import type { AttemptState } from "../workers/step-contract.ts";
-import { endRetryMaxMs, stopGraceMs } from "../workers/wrapper-messages.ts";
+import { endRetryMaxMs, stopGraceMs, timerMsMax } from "../workers/wrapper-messages.ts";
 import {
   type EndCause,
   isNoRoom,
@@ -21,7 +21,6 @@ const cancelMs = 1500;
 const terminateMs = 500;
 const killMs = 400;
 const sweepMaxMs = 400;
-const timerMsMax = 2 ** 31 - 1;
 /** For a worker to say that it is free again. */
 const wordMs = 500;
 

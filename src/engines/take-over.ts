@@ -1,7 +1,8 @@
 import type { AttemptOrder, AttemptReport } from "../runs/execute.ts";
 import { messageOf } from "../system/errors.ts";
+import { parseObject } from "../system/json.ts";
 import type { World } from "../system/world.ts";
-import { attemptPaths, attemptTags, isObject, readAttemptState } from "../workers/attempt-folder.ts";
+import { attemptPaths, attemptTags, readAttemptState } from "../workers/attempt-folder.ts";
 import { endTagged } from "../workers/attempt-processes.ts";
 import { emptyTally } from "../workers/pi-events.ts";
 import type { AttemptState } from "../workers/step-contract.ts";
@@ -43,9 +44,8 @@ export async function endUnreadable(
 /** The wrapper carries no tag of the attempt; its heartbeat names it, with the start time that proves it. */
 async function endByHeartbeat({ files, processes }: World, folder: string): Promise<void> {
   try {
-    const beat: unknown = JSON.parse((await files.readText(attemptPaths(folder).heartbeat)) ?? "null");
-    if (!isObject(beat) || typeof beat["pid"] !== "number" || typeof beat["processStart"] !== "string") return;
-    const { pid, processStart } = { pid: beat["pid"], processStart: beat["processStart"] };
+    const { pid, processStart } = parseObject(await files.readText(attemptPaths(folder).heartbeat)) ?? {};
+    if (typeof pid !== "number" || typeof processStart !== "string") return;
     if (processes.alive({ ...processes.self(), pid, processStart }) === "alive") processes.killGroup(pid, "SIGKILL");
   } catch {
     // as unreadable as the state

@@ -1,3 +1,4 @@
+import { parseObject } from "../system/json.ts";
 import { CREW_EVENT_TYPES, type CrewEvent } from "./crew-event.ts";
 
 /** One event as one line: JSON whose last field is the CRC-32 of the line without it. */
@@ -40,17 +41,6 @@ export function openSealedLine(line: string): Record<string, unknown> | null {
   if (mark < 0 || !line.endsWith("}")) return null;
   const json = `${line.slice(0, mark)}}`;
   return Number(line.slice(mark + CRC_MARK.length, -1)) === crc32(Buffer.from(json)) ? parseObject(json) : null;
-}
-
-function parseObject(json: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(json);
-    return typeof value === "object" && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null;
-  } catch {
-    return null;
-  }
 }
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {

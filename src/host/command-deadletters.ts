@@ -1,7 +1,7 @@
 import { UserError } from "../system/errors.ts";
 import { renderDeadLetter, renderDeadLetters } from "../views/dead-letter-list.ts";
 import type { Command, CommandCall } from "./commands.ts";
-import { giveUpByHand } from "./give-up.ts";
+import { giveUpByHand } from "./record-dead-letter.ts";
 import { dealtWith } from "./redrive.ts";
 import type { Session } from "./session.ts";
 import { splitWords } from "./words.ts";

@@ -1,4 +1,5 @@
 import { Value } from "@sinclair/typebox/value";
+import { isObject } from "../system/json.ts";
 import { CONFIG_SCHEMA, type Config } from "./config-schema.ts";
 import { NOTIFICATIONS_USER_ONLY } from "./notification-config.ts";
 import { TELEMETRY_USER_ONLY } from "./telemetry-config.ts";
@@ -109,8 +110,4 @@ function describe({ type, minimum, maximum, anyOf, description }: Schema): strin
     return `${type === "integer" ? "a whole number" : "a number"} from ${minimum} to ${maximum}`;
   const kind = type === "array" ? "a list of texts" : type === "string" ? "a text" : `a ${type}`;
   return type === "string" && description ? `${kind} (${description})` : kind;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,28 +1,35 @@
 import type { EventOf } from "../events/crew-event.ts";
 import type { EventBus } from "../events/publisher.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
-import { type DeadLetters, deadLetterId } from "../store/dead-letters.ts";
+import { deadLetterId } from "../store/dead-letters.ts";
 import { countDeadLetter, deadLetterAlertId, NO_DEAD_LETTERS } from "../supervision/dead-letter-decision.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Notify } from "./record-dead-letter.ts";
+import type { RunService } from "./run-service.ts";
 
 const DEDUP_MS = 3_600_000;
+
+interface AlertedRuns {
+  readonly active: readonly { run: { manifest: { runId: string } } }[];
+  readonly deadLetters: Pick<RunService["deadLetters"], "list">;
+}
 
 /**
  * Alerts when more than `threshold` tasks of the project were given up within an hour, once an hour. It goes by the
  * letters that are kept, so that a restart neither forgets any nor alerts again: of all sessions, the one whose letter
- * is one too many tells. Returns the unsubscribe, which resolves when a count under way is over.
+ * is one too many tells. A session that only follows a run leaves its letters to the one that drives it. Returns the
+ * unsubscribe, which resolves when a count under way is over.
  */
 export function alertOnDeadLetters(
   bus: Pick<EventBus, "on">,
-  kept: Pick<DeadLetters, "list">,
+  runs: AlertedRuns,
   threshold: number,
   notify: Notify,
 ): () => Promise<void> {
   let turn: Promise<void> = Promise.resolve();
 
   async function look({ runId, taskId = "", reason }: EventOf<"crew.task.deadletter">): Promise<void> {
-    const { letters } = await kept.list({ limit: Number.POSITIVE_INFINITY });
+    const { letters } = await runs.deadLetters.list({ limit: Number.POSITIVE_INFINITY });
     if (!isOneTooMany(deadLetterId(runId, taskId, reason), letters, threshold)) return;
     notify({
       id: deadLetterAlertId(runId),
@@ -37,6 +44,7 @@ export function alertOnDeadLetters(
   const stop = bus.on("crew.task.deadletter", (data) => {
     // the bus is the host's: what it carries is not typed
     const event = data as EventOf<"crew.task.deadletter">;
+    if (!runs.active.some(({ run }) => run.manifest.runId === event.runId)) return;
     turn = turn.then(() => look(event)).catch((error: unknown) => notify(uncounted(error)));
   });
   return () => {

@@ -43,16 +43,9 @@ export interface Notice {
 
 export interface NotificationSink {
   readonly name: string;
-  /** A rejection is counted, and shown once through the other sinks. */
+  /** A rejection is shown once through the other sinks. */
   send(notice: Notice): Promise<void>;
   close?(): void;
-}
-
-export type NotificationVerdict = "sent" | "deferred" | "batched" | "duplicate" | "filtered" | "closed";
-
-export interface NotificationCounts extends Readonly<Record<NotificationVerdict, number>> {
-  /** Sendings that failed, by sink. */
-  readonly failures: Readonly<Record<string, number>>;
 }
 
 export interface RouterParts {
@@ -76,8 +69,8 @@ export interface RouterParts {
 export class NotificationRouter {
   readonly #parts: RouterParts;
   readonly #seen = new DedupWindow();
-  readonly #counts = { sent: 0, deferred: 0, batched: 0, duplicate: 0, filtered: 0, closed: 0 };
-  readonly #failures = new Map<string, number>();
+  /** Sinks whose failure was told. */
+  readonly #failing = new Set<string>();
   /** Sendings under way, with the sink they go to. */
   readonly #inFlight = new Map<Promise<void>, NotificationSink>();
   readonly #deferred = new HeldNotices();
@@ -92,15 +85,19 @@ export class NotificationRouter {
     this.#parts = parts;
   }
 
-  get counts(): NotificationCounts {
-    return { ...this.#counts, failures: Object.fromEntries(this.#failures) };
-  }
-
-  /** Never throws; what it says is only for those who want to know. */
-  notify(notification: Notification): NotificationVerdict {
-    const verdict = this.#decide(notification);
-    this.#counts[verdict]++;
-    return verdict;
+  /** Never throws. */
+  notify(notification: Notification): void {
+    const { clock, minSeverity, quietHours, record } = this.#parts;
+    const { id, severity, dedupMs = this.#parts.dedupMs } = notification;
+    if (this.#closing || SEVERITY_RANK[severity] < SEVERITY_RANK[minSeverity]) return;
+    if (!this.#seen.admit(id, dedupMs, clock.monotonicMs())) return;
+    const notice = this.#clean(notification);
+    if (record) this.#send(record, notice);
+    if (severity === "error" || quietUntil(quietHours, clock.now()) === null) this.#show(notice);
+    else {
+      this.#deferred.add(notice);
+      this.#lookAtQuietEnd();
+    }
   }
 
   /**
@@ -110,20 +107,6 @@ export class NotificationRouter {
   dispose(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
-  }
-
-  #decide(notification: Notification): NotificationVerdict {
-    const { clock, minSeverity, quietHours, record } = this.#parts;
-    const { id, severity, dedupMs = this.#parts.dedupMs } = notification;
-    if (this.#closing) return "closed";
-    if (SEVERITY_RANK[severity] < SEVERITY_RANK[minSeverity]) return "filtered";
-    if (!this.#seen.admit(id, dedupMs, clock.monotonicMs())) return "duplicate";
-    const notice = this.#clean(notification);
-    if (record) this.#send(record, notice);
-    if (severity === "error" || quietUntil(quietHours, clock.now()) === null) return this.#show(notice);
-    this.#deferred.add(notice);
-    this.#lookAtQuietEnd();
-    return "deferred";
   }
 
   #clean({ id, severity, source, message, runId }: Notification): Notice {
@@ -140,7 +123,7 @@ export class NotificationRouter {
     });
   }
 
-  #show(notice: Notice): "sent" | "batched" {
+  #show(notice: Notice): void {
     const now = this.#parts.clock.monotonicMs();
     if (now - this.#burstStartMs >= BURST_MS && this.#burst.count === 0) {
       this.#burstStartMs = now;
@@ -148,12 +131,11 @@ export class NotificationRouter {
     }
     if (++this.#burstCount <= this.#parts.burstMax) {
       this.#alert(notice, [notice]);
-      return "sent";
+      return;
     }
     this.#burst.add(notice);
     const waitMs = this.#burstStartMs + BURST_MS - now;
     this.#burstTimer ??= this.#parts.clock.after(Math.max(0, waitMs), () => this.#endBurst());
-    return "batched";
   }
 
   #endBurst(): void {
@@ -216,9 +198,8 @@ export class NotificationRouter {
   }
 
   #failed(sink: NotificationSink, error: unknown): void {
-    const failures = (this.#failures.get(sink.name) ?? 0) + 1;
-    this.#failures.set(sink.name, failures);
-    if (failures > 1) return;
+    if (this.#failing.has(sink.name)) return;
+    this.#failing.add(sink.name);
     const { alerts, log, redact } = this.#parts;
     log.warn("a notice could not be sent", { sink: sink.name, error: redact(messageOf(error)) });
     const notice = this.#clean({

@@ -70,7 +70,7 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
   const router = createNotifier(home, config.notifications, runs, redact);
   notifier = router;
   disposer.defer(() => router.dispose());
-  disposer.defer(alertOnDeadLetters(bus, runs.deadLetters, config.reliability.deadletterThreshold, notify));
+  disposer.defer(alertOnDeadLetters(bus, runs, config.reliability.deadletterThreshold, notify));
   disposer.defer(() => runs.release("session ended"));
   const pace = { intervalMs: config.observability.pollIntervalMs, thresholds: config.reliability.heartbeat };
   const watcher = watchWorkers(world, runs, pace, notify);

@@ -1,5 +1,4 @@
 import type { RunLoop, RunLoopParts } from "../runs/run-loop.ts";
-import { taskOf } from "../runs/run-state.ts";
 import { tellTask, whyUnread } from "../runs/task-message.ts";
 import type { DeadLetters } from "../store/dead-letters.ts";
 import { postRequest } from "../store/inbox.ts";
@@ -7,12 +6,12 @@ import { requestTaken } from "../store/inbox-answer.ts";
 import type { InboxRequest, PostedRequest } from "../store/inbox-request.ts";
 import { attemptFolder, runPaths } from "../store/layout.ts";
 import type { OpenRun, RunStore } from "../store/run-store.ts";
-import { dueDeadLetter } from "../supervision/dead-letter-decision.ts";
 import type { World } from "../system/world.ts";
 import { putMail } from "../workers/mail.ts";
+import { giveUpTask } from "./record-dead-letter.ts";
 
-/** Of the session that asks or owns. */
-interface Desk {
+/** The session that asks or owns. */
+interface Party {
   world: World;
   store: RunStore;
   deadLetters: DeadLetters;
@@ -26,17 +25,17 @@ interface OwnedRun {
 }
 
 /** Asks a run's owner: this process when it has it `live`, else another, which gets a moment to answer. */
-export async function askOwner(desk: Desk, live: OwnedRun | undefined, runId: string, asked: InboxRequest) {
-  const { world, sessionId } = desk;
-  const request = asked.kind === "steer" ? { ...asked, text: desk.redact(asked.text) } : asked;
+export async function askOwner(own: Party, live: OwnedRun | undefined, runId: string, asked: InboxRequest) {
+  const { world, sessionId } = own;
+  const request = asked.kind === "steer" ? { ...asked, text: own.redact(asked.text) } : asked;
   if (!live) {
-    const { folder } = runPaths(desk.store.crewRoot, runId);
+    const { folder } = runPaths(own.store.crewRoot, runId);
     const id = await postRequest(world, folder, request, sessionId);
     return { id, answered: await requestTaken(world, folder, id) };
   }
   const id = `m-${world.random.hex(8)}`;
   const from = { pid: world.processes.self().pid, sessionId };
-  await answerRequest(desk, live, { ...request, id, at: world.clock.now(), from });
+  await answerRequest(own, live, { ...request, id, at: world.clock.now(), from });
   return { id, answered: true };
 }
 
@@ -44,33 +43,22 @@ export async function askOwner(desk: Desk, live: OwnedRun | undefined, runId: st
  * What a run's owner does about a request; on disk when it resolves. One that can't be met any more is dropped with a
  * line in the log: who asked finds the reason in the run's state.
  */
-export async function answerRequest(desk: Desk, { run, loop }: OwnedRun, request: PostedRequest): Promise<void> {
+export async function answerRequest(own: Party, { run, loop }: OwnedRun, request: PostedRequest): Promise<void> {
   const { runId } = run.manifest;
-  const refuse = (why: string) => desk.world.log.warn("a request was refused", { runId, id: request.id, why });
+  const refuse = (why: string) => own.world.log.warn("a request was refused", { runId, id: request.id, why });
   if (request.kind === "cancel") loop.cancel(request.reason);
   else if (request.kind === "steer") {
     const { id: messageId, taskId, text, from } = request;
     const why = whyUnread(run, taskId);
     if (why !== null) return refuse(why);
-    const message = { messageId, taskId, from: desk.redact(from.sessionId), text };
-    await tellTask({ ...mailParts(desk, run), run }, message);
-  } else if (!(await giveUpTask(run, desk.deadLetters, request.taskId))) refuse(`task ${request.taskId} did not fail`);
-}
-
-/** Keeps a failed task as a dead letter and tells it, each once; false when it did not fail. */
-export async function giveUpTask(run: OpenRun, deadLetters: DeadLetters, taskId: string): Promise<boolean> {
-  const task = taskOf(run.state, taskId);
-  const letter = task ? dueDeadLetter(task, { kind: "manual" }, []) : null;
-  if (!task || !letter) return false;
-  await deadLetters.add({ runId: run.manifest.runId, taskId, ...letter });
-  if (!task.deadLetters.includes("manual"))
-    await run.publisher.publish({ type: "crew.task.deadletter", taskId, ...letter });
-  return true;
+    const message = { messageId, taskId, from: own.redact(from.sessionId), text };
+    await tellTask({ ...mailParts(own, run), run }, message);
+  } else if (!(await giveUpTask(run, own.deadLetters, request.taskId))) refuse(`task ${request.taskId} did not fail`);
 }
 
 /** How messages reach the workers of a run. */
 export function mailParts(
-  { world, store, redact }: Pick<Desk, "world" | "store" | "redact">,
+  { world, store, redact }: Pick<Party, "world" | "store" | "redact">,
   { manifest }: OpenRun,
 ): Pick<RunLoopParts, "attemptFolder" | "putMail" | "redact"> {
   return {

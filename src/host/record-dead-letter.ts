@@ -1,7 +1,13 @@
+import { isTerminal, taskOf } from "../runs/run-state.ts";
 import type { RecordDeadLetter } from "../runs/task-run.ts";
 import type { DeadLetters } from "../store/dead-letters.ts";
-import { messageOf } from "../system/errors.ts";
+import type { OpenRun } from "../store/run-store.ts";
+import { dueDeadLetter } from "../supervision/dead-letter-decision.ts";
+import { messageOf, UserError } from "../system/errors.ts";
 import type { Notification } from "./notification-router.ts";
+import { failedTask } from "./redrive.ts";
+import type { RunService } from "./run-service.ts";
+import type { Session } from "./session.ts";
 
 /** Tells the user something beside the work. Never throws. */
 export type Notify = (notification: Notification) => void;
@@ -25,4 +31,48 @@ export function deadLetterRecorder(deadLetters: DeadLetters, notify: Notify, run
       return false;
     }
   };
+}
+
+/** Keeps a failed task as a dead letter and tells it, each once; false when it did not fail. */
+export async function giveUpTask(run: OpenRun, deadLetters: DeadLetters, taskId: string): Promise<boolean> {
+  const task = taskOf(run.state, taskId);
+  const letter = task ? dueDeadLetter(task, { kind: "manual" }, []) : null;
+  if (!task || !letter) return false;
+  await deadLetters.add({ runId: run.manifest.runId, taskId, ...letter });
+  if (!task.deadLetters.includes("manual"))
+    await run.publisher.publish({ type: "crew.task.deadletter", taskId, ...letter });
+  return true;
+}
+
+/** Keeps a failed task as a dead letter, and tells it in the run's log. Gives what the user is told. */
+export async function giveUpByHand(session: Session, run: string, taskId: string): Promise<string> {
+  const runs = await session.runs();
+  const view = await runs.view(await runs.store.find(run));
+  const { runId } = view.manifest;
+  failedTask(view, taskId);
+  const before = await manualLetter(runs, runId, taskId);
+  const told = taskOf(view.state, taskId)?.deadLetters.includes("manual");
+  if (isTerminal(view.state.status)) {
+    if (!before || !told) await addToEnded(runs, runId, taskId);
+  } else if (!(await runs.ask(runId, { kind: "deadletter", taskId })).answered)
+    return `Another Pi drives run ${runId}; it was asked to give task ${taskId} up and has not answered yet. /team-deadletters shows when it has.`;
+  const letter = await manualLetter(runs, runId, taskId);
+  if (!letter)
+    throw new UserError("not-given-up", `Task ${taskId} of run ${runId} was not given up; its owner's log says why.`);
+  if (before) return `Task ${taskId} of run ${runId} is dead letter ${letter.id} already.`;
+  return `Task ${taskId} of run ${runId} is dead letter ${letter.id} now. /team-redrive ${letter.id} runs it again.`;
+}
+
+async function manualLetter(runs: RunService, runId: string, taskId: string) {
+  const { letters } = await runs.deadLetters.ofRun(runId);
+  return letters.find((letter) => letter.taskId === taskId && letter.reason === "manual");
+}
+
+/** An ended run is owned for as long as it takes to tell this. */
+async function addToEnded(runs: RunService, runId: string, taskId: string): Promise<void> {
+  const prepare = async (run: OpenRun) => {
+    await giveUpTask(run, runs.deadLetters, taskId);
+    await run.publisher.publish({ type: "crew.run.released", reason: "a dead letter was added" });
+  };
+  await (await runs.takeOver(runId, { prepare }))?.done;
 }

@@ -1,5 +1,5 @@
 import type { RunOwner } from "../events/crew-event.ts";
-import { isTerminal, type RunState } from "../runs/run-state.ts";
+import { attemptUnderWay, isTerminal } from "../runs/run-state.ts";
 import { attemptFolder } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
 import { answerStep, type RecoveryStep, recoveryStep } from "../supervision/recovery-decision.ts";
@@ -166,9 +166,12 @@ export class Recovery {
   async #factsOf({ state, seq, writtenAt }: RunView): Promise<RunFacts> {
     const { world } = this.#session;
     const workers = await Promise.all(
-      openAttempts(state).map(async ({ taskId, attempt }) => {
+      state.tasks.flatMap((task) => {
+        const attempt = attemptUnderWay(task)?.attempt;
+        if (attempt === undefined) return [];
+        const { taskId } = task;
         const folder = attemptFolder(this.#runs.store.crewRoot, state.runId, taskId, attempt);
-        return { taskId, attempt, ...(await readAttemptFacts(world, folder)) };
+        return readAttemptFacts(world, folder).then((facts) => ({ taskId, attempt, ...facts }));
       }),
     );
     const owner = state.owner === null ? "unknown" : world.processes.alive(state.owner);
@@ -224,11 +227,4 @@ export class Recovery {
 
 function resumptionOf({ plan, resumed }: Extract<RecoveryStep, { kind: "resume" }>): Resumption {
   return { interruptedAttempts: plan.interruptedAttempts, resumed };
-}
-
-function openAttempts(state: RunState): { taskId: string; attempt: number }[] {
-  return state.tasks.flatMap(({ taskId, status, attempts }) => {
-    const last = attempts.at(-1);
-    return status === "running" && last?.status === "running" ? [{ taskId, attempt: last.attempt }] : [];
-  });
 }

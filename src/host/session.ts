@@ -215,9 +215,9 @@ export class Session implements RunsHome {
     const telemetry = await this.telemetry();
     const opened = await openRuns(this, config);
     this.#disposer.defer(() => opened.dispose());
-    telemetry.watchSilences(() => opened.silences());
     const background = new BackgroundRuns(this, opened.runs);
     this.#disposer.defer(() => background.dispose());
+    telemetry.watchWork({ silences: opened.silences, runs: () => [...opened.runs.active, ...background.shown] });
     const recovery = new Recovery(this, opened.runs, background, config.reliability);
     this.#disposer.use(this.world.clock.every(config.observability.pollIntervalMs, () => void recovery.look()));
     return { runs: opened.runs, background, recovery };

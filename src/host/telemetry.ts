@@ -3,7 +3,7 @@ import type { HttpServer } from "../export/http-server.ts";
 import type { Otlp, OtlpStatus } from "../export/otlp-exporter.ts";
 import { createTextfileExporter } from "../export/textfile.ts";
 import { Buckets } from "../metrics/buckets.ts";
-import { type HeartbeatAge, registerHeartbeatStaleness, subscribeCrewMetrics } from "../metrics/crew-metrics.ts";
+import { type LiveWork, registerLiveWork, subscribeCrewMetrics } from "../metrics/crew-metrics.ts";
 import { MetricHistory, STEP_MS } from "../metrics/history.ts";
 import { subscribeMetricTable } from "../metrics/metric-table.ts";
 import { createMetricRegistry, type MetricRegistry } from "../metrics/registry.ts";
@@ -34,8 +34,8 @@ export interface Telemetry {
   serve(port: number): Promise<HttpServer>;
   /** False when nothing was served. */
   stopServing(): Promise<boolean>;
-  /** Lets the silence of live workers be read. */
-  watchSilences(read: () => Iterable<HeartbeatAge>): void;
+  /** Lets the work under way be measured. */
+  watchWork(work: LiveWork): void;
   /** What of the settings could not be used, a sentence each. */
   readonly problems: readonly string[];
   /** Writes and sends what is left, within seconds. To be called while the metrics are still registered. */
@@ -47,6 +47,8 @@ export async function startTelemetry(session: Session, config: Config): Promise<
   const disposer = new Disposer((error) => world.log.error("a release failed", { error: messageOf(error) }));
   const problems: string[] = [];
   const registry = count(session, config, disposer, problems);
+  let work: LiveWork = { silences: () => [], runs: () => [] };
+  registerLiveWork(registry, { silences: () => work.silences(), runs: () => work.runs() });
   const snapshot = () => registry.snapshot();
   const history = new MetricHistory();
   const sample = () => history.sample(snapshot(), world.clock.monotonicMs());
@@ -77,7 +79,9 @@ export async function startTelemetry(session: Session, config: Config): Promise<
   return {
     registry,
     history,
-    watchSilences: (read) => void registerHeartbeatStaleness(registry, read),
+    watchWork: (given) => {
+      work = given;
+    },
     otlp: () => otlp?.status() ?? null,
     exporters: () => exporters.counts(),
     serve,

@@ -6,13 +6,18 @@ import type { World } from "../system/world.ts";
 
 const LOOK_MS = 1000;
 
-/** Cancels the run when it has used up more than it may. What an attempt used is known at its end. Dispose to stop. */
+/**
+ * Cancels the run when it has used up more than it may. What an attempt used is known at its end; of time, only that in
+ * which the run was driven counts, under this owner by the monotonic clock. Dispose to stop.
+ */
 export function watchBudget(world: World, limits: RunLimits, run: OpenRun, loop: RunLoop): Disposable {
   const { clock, log } = world;
+  const { drivenMs } = run.state;
+  const sinceMs = clock.monotonicMs();
   let over = false;
   return clock.every(LOOK_MS, () => {
-    const { costUsd, tokens, startedAt } = run.state;
-    const durationMs = startedAt === null ? 0 : Math.max(0, clock.now() - startedAt);
+    const { costUsd, tokens } = run.state;
+    const durationMs = drivenMs + clock.monotonicMs() - sinceMs;
     const exceeded = over ? null : exceededLimit(limits, { costUsd, tokens, durationMs });
     if (!exceeded) return;
     over = true;

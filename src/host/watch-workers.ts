@@ -1,3 +1,4 @@
+import { attemptUnderWay } from "../runs/run-state.ts";
 import { attemptFolder } from "../store/layout.ts";
 import type { Finding, LiveTask, WatchSettings } from "../supervision/heartbeat-judge.ts";
 import { HeartbeatWatcher } from "../supervision/heartbeat-watcher.ts";
@@ -95,10 +96,10 @@ interface LiveAttempt {
 }
 
 function liveAttempts({ run }: ActiveRun): LiveAttempt[] {
-  return run.state.tasks.flatMap(({ taskId, status, attempts }) => {
-    const last = attempts.at(-1);
-    if (status !== "running" || last?.status !== "running" || last.pid === null) return [];
-    return [{ runId: run.manifest.runId, taskId, attempt: last.attempt, workerId: last.workerId }];
+  return run.state.tasks.flatMap((task) => {
+    const { attempt, workerId, pid } = attemptUnderWay(task) ?? { pid: null };
+    if (pid === null) return [];
+    return [{ runId: run.manifest.runId, taskId: task.taskId, attempt, workerId }];
   });
 }
 

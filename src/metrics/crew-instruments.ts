@@ -17,7 +17,6 @@ function registerRunInstruments(registry: MetricRegistry) {
       unit: "ms",
       buckets: DURATION_BOUNDS_MS,
     }),
-    activeRuns: registry.registerGauge("crew.run.active", "Runs at work in this session"),
     recoveries: registry.registerCounter("crew.recovery.count", "Interrupted runs, by what became of them", {
       labels: ["outcome"],
     }),
@@ -34,7 +33,6 @@ function registerTaskInstruments(registry: MetricRegistry) {
       unit: "ms",
       buckets: DURATION_BOUNDS_MS,
     }),
-    activeTasks: registry.registerGauge("crew.task.active", "Tasks started and not ended"),
     attempts: registry.registerHistogram("crew.task.retry_count", "Attempts of each ended task", {
       labels: ["team"],
       buckets: ATTEMPT_BOUNDS,

@@ -1,7 +1,5 @@
 import { DECLINED_REASON, type EventOf } from "../events/crew-event.ts";
-import { ActiveWork } from "./active-work.ts";
 import { type CrewInstruments, registerCrewInstruments } from "./crew-instruments.ts";
-import type { Gauge } from "./gauge.ts";
 import { type EventSource, type MetricTable, subscribeMetricTable } from "./metric-table.ts";
 import type { MetricRegistry } from "./registry.ts";
 import { UNKNOWN_MODEL } from "./usage-metrics.ts";
@@ -19,35 +17,25 @@ export function subscribeCrewMetrics(bus: EventSource, registry: MetricRegistry)
 
 /**
  * What each event moves. A metric is moved by one event only (an end counts as one, whatever its status), except for
- * `crew.run.active` and `crew.task.active`, which follow a run through claim, release and end, and
  * `crew.recovery.count`, whose two outcomes are two events.
  */
 export function crewMetricTable(metrics: CrewInstruments): MetricTable {
-  const work = new ActiveWork((runs, tasks) => {
-    metrics.activeRuns.set(undefined, runs);
-    metrics.activeTasks.set(undefined, tasks);
-  });
-  const runEnded = (event: RunEnded) => countRun(metrics, work, event);
-  const taskEnded = (event: TaskEnded) => countTask(metrics, work, event);
-  const taskActive = (event: { runId: string; taskId?: string }) => work.startTask(event.runId, event.taskId);
+  const runEnded = (event: RunEnded) => countRun(metrics, event);
+  const taskEnded = (event: TaskEnded) => countTask(metrics, event);
   return {
     "crew.run.created": null,
-    "crew.run.claimed": (event) => work.startRun(event.runId),
-    "crew.run.released": (event) => work.endRun(event.runId),
-    "crew.run.started": (event) => work.startRun(event.runId),
+    "crew.run.claimed": null,
+    "crew.run.released": null,
+    "crew.run.started": null,
     "crew.run.completed": runEnded,
     "crew.run.failed": runEnded,
     "crew.run.cancelled": runEnded,
-    "crew.run.interrupted": (event) => work.endRun(event.runId),
-    "crew.run.resumed": (event) => {
-      for (const taskId of event.adoptedTasks) work.startTask(event.runId, taskId);
-      work.startRun(event.runId);
-      metrics.recoveries.inc({ outcome: "resumed" });
-    },
+    "crew.run.interrupted": null,
+    "crew.run.resumed": () => metrics.recoveries.inc({ outcome: "resumed" }),
     "crew.run.budget_exceeded": null,
     "crew.task.ready": null,
-    "crew.task.started": taskActive,
-    "crew.task.attempt_started": taskActive,
+    "crew.task.started": null,
+    "crew.task.attempt_started": null,
     "crew.task.attempt_finished": (event) => countUsage(metrics, event),
     "crew.task.retry_attempt": (event) => {
       metrics.retryDelay.observe(undefined, event.delayMs);
@@ -64,7 +52,7 @@ export function crewMetricTable(metrics: CrewInstruments): MetricTable {
     "crew.task.redriven": null,
     "crew.task.checkpoint": null,
     "crew.subagent.spawned": null,
-    "crew.subagent.adopted": taskActive,
+    "crew.subagent.adopted": null,
     "crew.subagent.completed": (event) => metrics.workers.inc({ status: event.status }),
     "crew.mailbox.message": (event) => metrics.mail.inc({ direction: event.direction }),
     "crew.notification.sent": (event) => metrics.notices.inc({ severity: event.severity }),
@@ -72,16 +60,14 @@ export function crewMetricTable(metrics: CrewInstruments): MetricTable {
 }
 
 /** Cancelled runs and tasks have no duration here: it says when someone gave up, not how long work takes. */
-function countRun(metrics: CrewInstruments, work: ActiveWork, event: RunEnded): void {
-  work.endRun(event.runId);
+function countRun(metrics: CrewInstruments, event: RunEnded): void {
   if (event.status !== "cancelled") metrics.runDuration.observe({ team: event.team }, event.durationMs);
   else if (event.reason === DECLINED_REASON) metrics.recoveries.inc({ outcome: "declined" });
   metrics.runs.inc({ status: event.status, team: event.team });
 }
 
-function countTask(metrics: CrewInstruments, work: ActiveWork, event: TaskEnded): void {
+function countTask(metrics: CrewInstruments, event: TaskEnded): void {
   const { status, team, role } = event;
-  work.endTask(event.runId, event.taskId);
   if (status === "completed" || status === "failed") metrics.taskDuration.observe({ team, role }, event.durationMs);
   if (event.attempts > 0) metrics.attempts.observe({ team }, event.attempts);
   metrics.tasks.inc({ status, team, role });
@@ -103,19 +89,40 @@ export interface HeartbeatAge {
   stalenessMs: number;
 }
 
+/** What is under way as the session shows it. */
+export interface LiveWork {
+  /** How long each live worker has been silent. */
+  silences(): Iterable<HeartbeatAge>;
+  /** A run may be among them twice. */
+  runs(): Iterable<{
+    run: { state: { runId: string; endedAt: number | null; tasks: readonly { status: string }[] } };
+  }>;
+}
+
 /**
- * `crew.heartbeat.staleness_ms{run_id,task_id}`: no event moves it, it is computed when read. `read` gives the live
- * tasks; what it leaves out is gone from the metric. Run ids are labels only here, where series come and go.
+ * The gauges that no event moves: they are computed when read, so that they are right whatever was missed. Run ids are
+ * labels only here, where series come and go.
  */
-export function registerHeartbeatStaleness(
-  registry: MetricRegistry,
-  read: () => Iterable<HeartbeatAge>,
-): Gauge<"run_id" | "task_id"> {
-  return registry.registerGauge("crew.heartbeat.staleness_ms", "Time since a live task's last sign of life", {
+export function registerLiveWork(registry: MetricRegistry, work: LiveWork): void {
+  const live = () =>
+    new Map(
+      [...work.runs()].map(({ run: { state } }) => [state.runId, state] as const).filter(([, it]) => !it.endedAt),
+    );
+  registry.registerGauge("crew.run.active", "Runs under way that this session drives or follows", {
+    collect: (set) => set(undefined, live().size),
+  });
+  registry.registerGauge("crew.task.active", "Tasks of these runs that have started and not ended", {
+    collect: (set) => {
+      const tasks = [...live().values()].flatMap((run) => run.tasks);
+      set(undefined, tasks.filter(({ status }) => status === "running").length);
+    },
+  });
+  registry.registerGauge("crew.heartbeat.staleness_ms", "Time since a live task's last sign of life", {
     labels: ["run_id", "task_id"],
     unit: "ms",
     collect: (set) => {
-      for (const { runId, taskId, stalenessMs } of read()) set({ run_id: runId, task_id: taskId }, stalenessMs);
+      for (const { runId, taskId, stalenessMs } of work.silences())
+        set({ run_id: runId, task_id: taskId }, stalenessMs);
     },
   });
 }

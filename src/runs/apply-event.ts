@@ -52,6 +52,13 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
  * after is ignored.
  */
 export function applyEvent(state: RunState, event: CrewEvent): RunState {
+  // until its next owner comes, a run is nobody's, also when the one before could not say that it went
+  const nobodys = state.startedAt === null || state.owner === null || event.type === "crew.run.claimed";
+  const drivenMs = state.drivenMs + (nobodys ? 0 : Math.max(0, event.ts - state.lastEventAt));
+  return { ...decided(state, event), drivenMs, lastEventAt: event.ts };
+}
+
+function decided(state: RunState, event: CrewEvent): RunState {
   // the table's key and the event's type are the same by construction; TypeScript can't follow that
   const decision = DECISIONS[event.type] as Decision<CrewEventType>;
   if (decision === null) return state;

@@ -100,6 +100,10 @@ export interface RunState {
   createdAt: number;
   startedAt: number | null;
   endedAt: number | null;
+  /** Since it started, under all owners, by the wall clock of their events; nobody's time is not in it. Milliseconds. */
+  drivenMs: number;
+  /** Of the last event; wall clock, 0 before the first. */
+  lastEventAt: number;
   reason: string | null;
   /** Null when nobody drives the run. */
   owner: RunOwner | null;
@@ -130,6 +134,8 @@ export function initialRunState(manifest: RunManifest): RunState {
     createdAt: Date.parse(manifest.createdAt),
     startedAt: null,
     endedAt: null,
+    drivenMs: 0,
+    lastEventAt: 0,
     reason: null,
     owner: null,
     releasedBy: null,
@@ -155,6 +161,17 @@ export function closingWords(task: TaskState): string {
   if (task.status === "completed") return task.summary;
   const last = task.attempts.at(-1);
   return last?.status === "ended" ? last.summary : "";
+}
+
+/** The folder's name of attempt 1 is `a0001`. */
+export function attemptId(attempt: number): string {
+  return `a${String(attempt).padStart(4, "0")}`;
+}
+
+/** Null when none is. */
+export function attemptUnderWay(task: TaskState): Extract<AttemptRecord, { status: "running" }> | null {
+  const last = task.attempts.at(-1);
+  return task.status === "running" && last?.status === "running" ? last : null;
 }
 
 export function taskOf(state: RunState, taskId: string): TaskState | undefined {

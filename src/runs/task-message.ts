@@ -1,5 +1,5 @@
 import type { DrivenRun, RunLoopParts } from "./run-loop.ts";
-import { isTerminal, type RunState, type TaskMessage, taskOf } from "./run-state.ts";
+import { attemptUnderWay, isTerminal, type RunState, type TaskMessage, taskOf } from "./run-state.ts";
 
 /** Telling a task's worker something while it works. */
 
@@ -48,7 +48,7 @@ export async function tellTask(
       to: taskId,
       text: parts.redact(text).slice(0, MESSAGE_CHARS_MAX),
     });
-  const last = taskOf(run.state, taskId)?.attempts.at(-1);
-  if (last?.status !== "running") return;
-  await parts.putMail(parts.attemptFolder(taskId, last.attempt), mailOf(run.state, taskId));
+  const task = taskOf(run.state, taskId);
+  const underWay = task && attemptUnderWay(task);
+  if (underWay) await parts.putMail(parts.attemptFolder(taskId, underWay.attempt), mailOf(run.state, taskId));
 }

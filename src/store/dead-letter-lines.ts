@@ -1,7 +1,6 @@
-import type { CrewEventFields, EventError } from "../events/crew-event.ts";
+import type { EventError } from "../events/crew-event.ts";
 import { openSealedLine } from "../events/event-line.ts";
-
-export type DeadLetterReason = CrewEventFields["crew.task.deadletter"]["reason"];
+import type { DeadLetterReason } from "../runs/run-state.ts";
 
 /** A task given up on. */
 export interface DeadLetterEntry {

@@ -2,9 +2,10 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { EventError } from "../events/crew-event.ts";
 import { sealedLine } from "../events/event-line.ts";
+import type { DeadLetterReason } from "../runs/run-state.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import type { Clock, Files, Random } from "../system/world.ts";
-import { type DeadLetter, type DeadLetterReason, foldDeadLetters } from "./dead-letter-lines.ts";
+import { type DeadLetter, foldDeadLetters } from "./dead-letter-lines.ts";
 import { runPaths, runsFolder } from "./layout.ts";
 
 const LINE_FEED = 0x0a;

@@ -1,3 +1,5 @@
+import { isObject, parseObject } from "../system/json.ts";
+
 /** What another process may ask of a run's owner. Closed: an owner has an answer to every kind. */
 export type InboxRequest =
   | { kind: "cancel"; reason: string }
@@ -28,9 +30,9 @@ const FIELDS: { readonly [K in InboxRequest["kind"]]: TextFields<K> } = {
 
 /** The request a file holds whose name says `id`, with nothing else in it; null when it is none. */
 export function parseRequest(text: string, id: string): PostedRequest | null {
-  const value = objectOf(parseJson(text));
-  const from = objectOf(value?.["from"]);
-  if (value === null || from === null || value["v"] !== 1 || value["id"] !== id) return null;
+  const value = parseObject(text);
+  const from = value?.["from"];
+  if (value === null || !isObject(from) || value["v"] !== 1 || value["id"] !== id) return null;
   const { kind, at } = value;
   const { pid, sessionId } = from;
   if (typeof kind !== "string" || !Object.hasOwn(FIELDS, kind)) return null;
@@ -43,18 +45,4 @@ export function parseRequest(text: string, id: string): PostedRequest | null {
 
 function isId(value: unknown): value is string {
   return typeof value === "string" && value.length > 0 && value.length <= ID_CHARS_MAX;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
-function objectOf(value: unknown): Record<string, unknown> | null {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : null;
 }

@@ -63,15 +63,6 @@ function newestStamp(names: readonly string[]): number {
   return stamps.reduce((newest, stamp) => Math.max(newest, stamp), 0);
 }
 
-export interface InboxCounts {
-  /** Requests whose handler resolved. */
-  handled: number;
-  /** Files moved away because they are no request, or because their handler failed again and again. */
-  rejected: number;
-  /** Handlers and readings that failed. */
-  failed: number;
-}
-
 export interface InboxParts {
   files: Files;
   clock: Clock;
@@ -95,7 +86,6 @@ export class Inbox {
   readonly #folder: string;
   /** In the order of handling; the oldest are forgotten first. */
   readonly #handled: Set<string>;
-  readonly #counts: InboxCounts = { handled: 0, rejected: 0, failed: 0 };
   #sources: Disposable[] = [];
   #running: Promise<void> | null = null;
   #again = false;
@@ -107,10 +97,6 @@ export class Inbox {
     this.#parts = parts;
     this.#folder = join(parts.runFolder, "inbox");
     this.#handled = new Set(parts.handledIds);
-  }
-
-  get counts(): InboxCounts {
-    return { ...this.#counts };
   }
 
   /** Takes what is there, and then whatever comes, until it is closed. */
@@ -206,7 +192,6 @@ export class Inbox {
   async #reject(name: string, facts: FileFacts, why: string): Promise<boolean> {
     const { files, log } = this.#parts;
     const path = join(this.#folder, name);
-    this.#counts.rejected++;
     this.#failing = null;
     log.warn("a file in a run's inbox was rejected", { path, why });
     const folder = join(this.#folder, REJECTED);
@@ -219,7 +204,6 @@ export class Inbox {
   }
 
   #remember(id: string): void {
-    this.#counts.handled++;
     this.#failing = null;
     this.#handled.add(id);
     for (const oldest of this.#handled) {
@@ -230,7 +214,6 @@ export class Inbox {
 
   /** Twice a second would fill the log: each complaint is said once. */
   #complain(what: string, error: unknown): void {
-    this.#counts.failed++;
     const why = messageOf(error);
     if (this.#said.has(what + why) || this.#said.size >= COMPLAINTS_MAX) return;
     this.#said.add(what + why);

@@ -1,11 +1,9 @@
 import type { CrewEventFields } from "../events/crew-event.ts";
-import type { TaskState } from "../runs/run-state.ts";
+import type { DeadLetterReason, TaskState } from "../runs/run-state.ts";
 import { HEARTBEAT_DEAD } from "./failure-kind.ts";
 import type { GiveUpReason } from "./retry-policy.ts";
 
 /** When a task becomes a dead letter, and when there are too many. Pure. */
-
-export type DeadLetterTrigger = CrewEventFields["crew.task.deadletter"]["reason"];
 
 /** What happened: an attempt failed and no other is made, or the user asked. */
 export type DeadLetterOccasion = { kind: "gave-up"; reason: GiveUpReason } | { kind: "manual" };
@@ -19,7 +17,7 @@ export type DeadLetterOccasion = { kind: "gave-up"; reason: GiveUpReason } | { k
 export function dueDeadLetter(
   task: TaskState,
   occasion: DeadLetterOccasion,
-  written: readonly DeadLetterTrigger[],
+  written: readonly DeadLetterReason[],
 ): CrewEventFields["crew.task.deadletter"] | null {
   const reason = triggerOf(task, occasion);
   if (reason === null || written.includes(reason)) return null;
@@ -27,7 +25,7 @@ export function dueDeadLetter(
   return { reason, attempts: task.attempts.length, ...(error === null ? {} : { lastError: error }) };
 }
 
-function triggerOf(task: TaskState, occasion: DeadLetterOccasion): DeadLetterTrigger | null {
+function triggerOf(task: TaskState, occasion: DeadLetterOccasion): DeadLetterReason | null {
   if (occasion.kind === "manual") return task.status === "failed" ? "manual" : null;
   const last = task.attempts.at(-1);
   if (last?.status !== "ended") return null;
@@ -53,18 +51,16 @@ export const NO_DEAD_LETTERS: DeadLetterRate = Object.freeze({ times: Object.fre
 const windowMs = 3_600_000;
 
 /**
- * Counts one more, by its event's `ts`: `alert` when more than `threshold` fell into one hour, at most once an hour. A
- * fold over the log's events gives the same answers after a restart. A clock that went back takes what was counted
- * with it: no alert is lost for it and none is told twice.
+ * Counts one more, in the order of their `ts`: `alert` when more than `threshold` fell into one hour, at most once an
+ * hour.
  */
 export function countDeadLetter(
   rate: DeadLetterRate,
   ts: number,
   threshold: number,
 ): { rate: DeadLetterRate; alert: boolean } {
-  const back = Math.max(0, (rate.times.at(-1) ?? ts) - ts);
-  const times = [...rate.times.map((time) => time - back), ts].slice(-(threshold + 1));
-  const alertedAt = rate.alertedAt === null ? null : rate.alertedAt - back;
+  const { alertedAt } = rate;
+  const times = [...rate.times, ts].slice(-(threshold + 1));
   const recent = times.filter((time) => ts - time < windowMs).length;
   const alert = recent > threshold && (alertedAt === null || ts - alertedAt >= windowMs);
   return { rate: { times, alertedAt: alert ? ts : alertedAt }, alert };

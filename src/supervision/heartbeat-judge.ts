@@ -1,4 +1,5 @@
 import type { HeartbeatLevel } from "../events/crew-event.ts";
+import type { Liveness } from "../system/world.ts";
 import { type HeartbeatThresholds, levelOfSilence, type WorkerHeartbeatState } from "./heartbeat.ts";
 
 /**
@@ -22,7 +23,7 @@ export interface LiveTask extends Place {
   /** `unchanged` when its file is the one seen before; null when there is none or it can't be understood. */
   heartbeat: WorkerHeartbeatState | null | "unchanged";
   /** By pid, start time and boot. */
-  processAlive: "alive" | "dead" | "unknown";
+  processAlive: Liveness;
 }
 
 /** When a look was taken. Milliseconds, on both clocks. */

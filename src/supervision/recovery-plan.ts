@@ -1,10 +1,9 @@
-import { isTerminal, type RunState, type TaskState } from "../runs/run-state.ts";
+import { attemptUnderWay, isTerminal, type RunState } from "../runs/run-state.ts";
 import { isSameProcess } from "../system/same-process.ts";
+import type { Liveness } from "../system/world.ts";
 import { HEARTBEAT_THRESHOLDS, isWorkerHeartbeatStale, type WorkerHeartbeatState } from "./heartbeat.ts";
 
 /** Which runs were left behind by their owner, and what would become of their tasks. Pure. */
-
-export type Liveness = "alive" | "dead" | "unknown";
 
 /** The worker of a task's attempt under way, from the attempt's folder. */
 export interface WorkerFacts {
@@ -93,7 +92,7 @@ export function planRecovery(
   };
   for (const task of state.tasks) {
     const { taskId } = task;
-    const attempt = attemptUnderWay(task);
+    const attempt = attemptUnderWay(task)?.attempt ?? null;
     if (isTerminal(task.status)) {
       plan.preservedTasks.push(taskId);
     } else if (workers.some((it) => it.taskId === taskId && it.attempt === attempt && isAdoptable(it))) {
@@ -111,11 +110,6 @@ function isSilent({ lastEventAt, workers }: RunFacts, nowMs: number, deadMs: num
   return (
     nowMs - lastEventAt >= deadMs && workers.every(({ heartbeat }) => isWorkerHeartbeatStale(heartbeat, deadMs, nowMs))
   );
-}
-
-function attemptUnderWay(task: TaskState): number | null {
-  const last = task.attempts.at(-1);
-  return task.status === "running" && last?.status === "running" ? last.attempt : null;
 }
 
 /** Beside a worker that may be alive no other is started: what can't be proved is decided by its heartbeat. */

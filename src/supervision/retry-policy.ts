@@ -23,15 +23,6 @@ export interface RetryPolicy {
   retryableErrors: readonly string[];
 }
 
-export const DEFAULT_RETRY_POLICY: RetryPolicy = Object.freeze({
-  maxAttempts: 3,
-  backoffMs: 1000,
-  jitterRatio: 0.3,
-  exponentialFactor: 2,
-  maxDelayMs: 300_000,
-  retryableErrors: Object.freeze([]),
-});
-
 /** Why no other attempt is made. `max-retries` only where retry is on: then the task is a dead letter. */
 export type GiveUpReason = "max-retries" | "retry-off" | "permanent" | "cancelled";
 
@@ -108,12 +99,4 @@ export function policyOf(
 /** Ended attempts that count against `maxAttempts`: those that went down with the run's owner do not. */
 export function countedAttempts(attempts: readonly AttemptRecord[]): number {
   return attempts.filter((it) => it.status === "ended" && it.error?.kind !== INTERRUPTED).length;
-}
-
-/**
- * What is left of a delay that a former owner told at `toldAt`; never more than the delay itself and never negative,
- * whatever became of the wall clock. Milliseconds.
- */
-export function remainingDelayMs(told: { toldAt: number; delayMs: number }, nowMs: number): number {
-  return Math.min(told.delayMs, Math.max(0, told.toldAt + told.delayMs - nowMs));
 }

@@ -2,7 +2,7 @@ import { execFile, execFileSync, type ChildProcess as NodeChild, spawn, spawnSyn
 import { closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import { codeOf, messageOf } from "./errors.ts";
-import type { ChildExit, ChildProcess, CommandResult, Processes, ProcessIdentity } from "./world.ts";
+import type { ChildExit, ChildProcess, CommandResult, Liveness, Processes, ProcessIdentity } from "./world.ts";
 
 const commandOutputBytesMax = 64 * 1024 * 1024;
 const identityToolMs = 2000;
@@ -57,7 +57,7 @@ function machine(): Pick<ProcessIdentity, "hostId" | "bootId" | "pidNs"> {
   return { hostId: `mac/${machineId}`, bootId: outputOf("sysctl", ["-n", "kern.bootsessionuuid"]), pidNs: "" };
 }
 
-function judge(identity: ProcessIdentity, own: ProcessIdentity): "alive" | "dead" | "unknown" {
+function judge(identity: ProcessIdentity, own: ProcessIdentity): Liveness {
   if (!identity.bootId || !own.bootId || identity.hostId !== own.hostId) return "unknown";
   // the same machine was started again since: nothing of the boot before is left
   if (identity.bootId !== own.bootId) return own.hostId.endsWith("/") ? "unknown" : "dead";

@@ -88,6 +88,9 @@ export interface ProcessIdentity {
   processStart: string;
 }
 
+/** `unknown` when it can't be proved either way: another host, another namespace, no answer. */
+export type Liveness = "alive" | "dead" | "unknown";
+
 export interface ChildExit {
   code: number | null;
   signal: string | null;
@@ -116,8 +119,7 @@ export interface CommandResult {
 export interface Processes {
   /** This process. */
   self(): ProcessIdentity;
-  /** `unknown` when it can't be proved either way: another host, another namespace, no answer. */
-  alive(identity: ProcessIdentity): "alive" | "dead" | "unknown";
+  alive(identity: ProcessIdentity): Liveness;
   /** Starts `node script args` in its own group, output to a file, channel open. Throws when spawning fails at once. */
   fork(options: {
     execPath: string;

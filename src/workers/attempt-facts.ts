@@ -1,5 +1,7 @@
 import type { TokenCounts } from "../events/crew-event.ts";
-import type { FileFacts, ProcessIdentity, World } from "../system/world.ts";
+import { codeOf } from "../system/errors.ts";
+import { parseObject } from "../system/json.ts";
+import type { FileFacts, Liveness, ProcessIdentity, World } from "../system/world.ts";
 import { attemptPaths, parseAttemptState, readAttemptState } from "./attempt-folder.ts";
 import { foldPiLines } from "./pi-events.ts";
 import type { AttemptState } from "./step-contract.ts";
@@ -10,7 +12,7 @@ const LOG_BYTES_MAX = 64 * 1024 * 1024;
 
 export interface AttemptFacts {
   /** By host, boot, pid namespace, pid and start time; `unknown` too where the folder names no process. */
-  process: "alive" | "dead" | "unknown";
+  process: Liveness;
   /** Its end is written. */
   ended: boolean;
   /** Null when there is none, or when it can't be understood. */
@@ -50,18 +52,14 @@ export async function closeAttempt({ files }: Pick<World, "files">, folder: stri
     await files.writeNew(attemptPaths(folder).state, `${JSON.stringify(closed)}\n`);
     return true;
   } catch (error) {
-    if ((error as { code?: unknown }).code === "EEXIST") return false;
+    if (codeOf(error) === "EEXIST") return false;
     throw error;
   }
 }
 
 function parseHeartbeat(text: string | null): AttemptFacts["heartbeat"] {
-  try {
-    const value = text === null ? null : (JSON.parse(text) as AttemptFacts["heartbeat"]);
-    return typeof value?.workerId === "string" && typeof value.lastSeenAt === "string" ? value : null;
-  } catch {
-    return null;
-  }
+  const value = parseObject(text) as AttemptFacts["heartbeat"];
+  return typeof value?.workerId === "string" && typeof value.lastSeenAt === "string" ? value : null;
 }
 
 /** Ours have some 200 bytes; a state of more is of an attempt that has ended. */

@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import { attemptId } from "../runs/run-state.ts";
+import { isObject, parseObject } from "../system/json.ts";
 import type { Files } from "../system/world.ts";
 import type { AttemptState, StepRequest } from "./step-contract.ts";
 
@@ -34,11 +36,6 @@ export function attemptPaths(folder: string): AttemptPaths {
     heartbeat: join(folder, "heartbeat.json"),
     mail: join(folder, "mail.jsonl"),
   };
-}
-
-/** The folder's name of attempt 1 is `a0001`. */
-export function attemptId(attempt: number): string {
-  return `a${String(attempt).padStart(4, "0")}`;
 }
 
 export function eventId(attempt: number, seq: number): string {
@@ -87,18 +84,4 @@ function isResult(value: Record<string, unknown>): boolean {
     isObject(value["metadata"]) &&
     Array.isArray(value["artifacts"])
   );
-}
-
-function parseObject(text: string | null): Record<string, unknown> | null {
-  if (text === null) return null;
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : null;
-  } catch {
-    return null;
-  }
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,6 +1,6 @@
 import type { AttemptProgress } from "../runs/execute.ts";
 import { messageOf } from "../system/errors.ts";
-import type { ProcessIdentity, World } from "../system/world.ts";
+import type { Liveness, ProcessIdentity, World } from "../system/world.ts";
 import { attemptPaths, readAttemptState } from "./attempt-folder.ts";
 import { emptyTally, foldPiEvent, type PiTally, parsePiLine, progressOf } from "./pi-events.ts";
 import type { AttemptState, StepResult } from "./step-contract.ts";
@@ -46,7 +46,7 @@ export class AttemptFollower {
   #state: AttemptState | null = null;
   #stateVersion = "";
   #workerSeen = false;
-  #probed: { atMs: number; found: "alive" | "dead" | "unknown" } | null = null;
+  #probed: { atMs: number; found: Liveness } | null = null;
   #probeMs = probeMs;
   readonly #toolStarts = new Map<string, number>();
   #pending: AttemptProgress | null = null;

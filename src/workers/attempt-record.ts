@@ -1,6 +1,7 @@
+import { attemptId } from "../runs/run-state.ts";
 import { codeOf, invariant, messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
-import { attemptId, attemptPaths, eventId, readAttemptState, type WorkerHeartbeat } from "./attempt-folder.ts";
+import { attemptPaths, eventId, readAttemptState, type WorkerHeartbeat } from "./attempt-folder.ts";
 import { AttemptLogs } from "./attempt-logs.ts";
 import type { KindResult } from "./kind.ts";
 import type {
@@ -23,14 +24,16 @@ export class AttemptRecord {
   readonly #startedMonotonicMs: number;
   readonly #events: LifecycleEvent[] = [];
   readonly #logs: AttemptLogs;
+  readonly #onGone: () => void;
   #heartbeat: Disposable | null = null;
   #beats = 0;
   #claimed = false;
   #ended: StepResult | null = null;
 
-  /** The folder must be there. */
-  constructor(world: World, request: StepRequest, workerId: string) {
+  /** The folder must be there. `onGone` hears that it was removed under a worker: nobody will ask for its work. */
+  constructor(world: World, request: StepRequest, workerId: string, onGone: () => void) {
     this.#world = world;
+    this.#onGone = onGone;
     this.#request = request;
     this.#workerId = workerId;
     this.#startedAtMs = world.clock.now();
@@ -192,6 +195,7 @@ export class AttemptRecord {
       await files.writeAtomic(heartbeat, JSON.stringify(beat));
     } catch (error) {
       log.warn("heartbeat not written", { error: messageOf(error) });
+      if (codeOf(error) === "ENOENT" && this.#ended === null) this.#onGone();
     }
   }
 }

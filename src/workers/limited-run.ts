@@ -2,9 +2,7 @@ import type { Clock } from "../system/world.ts";
 import { type AttemptKind, emptyResult, type KindContext, type KindResult, type StopReason } from "./kind.ts";
 import { failed } from "./pi-outcome.ts";
 import type { StepRequest } from "./step-contract.ts";
-import { stopGraceMs } from "./wrapper-messages.ts";
-
-export const timerMsMax = 2 ** 31 - 1;
+import { stopGraceMs, timerMsMax } from "./wrapper-messages.ts";
 
 /** Lets a kind do an attempt within its time limit; one that does not stop when told gets its end without being asked. */
 export async function runWithinLimit(

@@ -1,6 +1,7 @@
 import type { TaskMessage } from "../runs/run-state.ts";
+import { parseObject } from "../system/json.ts";
 import type { Files } from "../system/world.ts";
-import { attemptPaths, isObject } from "./attempt-folder.ts";
+import { attemptPaths } from "./attempt-folder.ts";
 
 /**
  * `mail.jsonl` of an attempt: what its worker is told while it works. Only the run's owner writes there, only at the
@@ -75,13 +76,7 @@ function lettersIn(text: string): Letter[] {
 
 function parseLetter(line: string): Letter | null {
   if (line.length > LINE_CHARS_MAX) return null;
-  try {
-    const value: unknown = JSON.parse(line);
-    if (!isObject(value)) return null;
-    const { messageId, from, text } = value;
-    if (typeof messageId !== "string" || typeof from !== "string" || typeof text !== "string") return null;
-    return { messageId, from, text };
-  } catch {
-    return null;
-  }
+  const { messageId, from, text } = parseObject(line) ?? {};
+  if (typeof messageId !== "string" || typeof from !== "string" || typeof text !== "string") return null;
+  return { messageId, from, text };
 }

@@ -1,6 +1,6 @@
 import type { TokenCounts } from "../events/crew-event.ts";
 import type { AttemptProgress, ModelUsage } from "../runs/execute.ts";
-import { isObject } from "./attempt-folder.ts";
+import { isObject, parseObject } from "../system/json.ts";
 
 /**
  * What the host's event lines say about an attempt: usage, words, errors. Usage stands on every assistant
@@ -61,12 +61,8 @@ const TELLING = /^\{"type":"(message_end|tool_execution_start|tool_execution_end
 /** Null for whatever is no event line, and for events of which nothing is taken. */
 export function parsePiLine(line: string): PiEvent | null {
   if (!TELLING.test(line)) return null;
-  try {
-    const value: unknown = JSON.parse(line);
-    return isObject(value) && typeof value["type"] === "string" ? (value as PiEvent) : null;
-  } catch {
-    return null;
-  }
+  const value = parseObject(line);
+  return typeof value?.["type"] === "string" ? (value as PiEvent) : null;
 }
 
 export function foldPiEvent(tally: PiTally, event: PiEvent): PiTally {

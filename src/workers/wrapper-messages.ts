@@ -1,7 +1,10 @@
-import { isObject } from "./attempt-folder.ts";
+import { isObject } from "../system/json.ts";
 import type { StepRequest } from "./step-contract.ts";
 
 /** What an owner and a wrapper say to each other; the files tell everything that must not be lost. */
+
+/** The system's timers fire at once when set for longer. */
+export const timerMsMax = 2 ** 31 - 1;
 
 /** From an abort until the attempt's end is written without it and its processes are killed, milliseconds. */
 export const stopGraceMs = 3000;

@@ -117,7 +117,7 @@ export class WorkerHost {
       this.#tellEnded(`the attempt's folder can't be written: ${messageOf(error)}`);
       return;
     }
-    const record = new AttemptRecord(this.#world, request, workerId);
+    const record = new AttemptRecord(this.#world, request, workerId, () => this.terminate());
     const stops = { stop: new AbortController(), unwanted: new AbortController() };
     const attempt: Attempt = { request, workerId, ...stops, record, crashed: null, recorded: null };
     this.#current = attempt;
@@ -204,8 +204,8 @@ export class WorkerHost {
   }
 
   /**
-   * A disk may be full for hours: what was done is not lost for that. Where somebody told the attempt to stop, the
-   * process ends without a record after a few tries, and its owner knows why.
+   * A disk may be full for hours: what was done is not lost for that. Where somebody told the attempt to stop, or its
+   * folder was removed, the process ends without a record after a few tries, and its owner knows why.
    */
   async #writeEnd({ record, unwanted }: Attempt, result: KindResult): Promise<void> {
     const { clock, log } = this.#world;
@@ -216,7 +216,8 @@ export class WorkerHost {
       } catch (error) {
         if (tries === 1) log.error("end not recorded yet", { error: messageOf(error) });
         const { aborted } = unwanted.signal;
-        if (aborted && tries >= unwantedTries) return this.#process.exit(1);
+        const lost = codeOf(error) === "ENOENT" || aborted;
+        if (lost && tries >= unwantedTries) return this.#process.exit(1);
         const delayMs = Math.min(endRetryMaxMs, endRetryMs * 2 ** Math.min(tries - 1, unwantedTries + 1));
         await (aborted ? clock.sleep(endRetryMs) : clock.sleep(delayMs, unwanted.signal));
       }

@@ -7,7 +7,6 @@ import { RunService } from "../../src/host/run-service.ts";
 import { Slots } from "../../src/runs/slots.ts";
 import { DeadLetters } from "../../src/store/dead-letters.ts";
 import { RunStore } from "../../src/store/run-store.ts";
-import { NO_LIMITS } from "../../src/supervision/budget.ts";
 import { type EngineBench, openBench } from "../engines/engine-bench.ts";
 import { startPrintHost } from "../support/print-host.ts";
 import { processesWithEnvironment, waitUntil } from "../support/processes.ts";
@@ -54,7 +53,7 @@ function driver(bench: EngineBench): (name: string, tasks: number) => Promise<nu
     store: new RunStore(world, crewRoot),
     engine,
     slots: new Slots(8),
-    limits: NO_LIMITS,
+    limits: { maxCostUsd: null, maxTokens: null, maxDurationMs: null },
     sessionId: "bench",
     redact: (text) => text,
     afterFailure: () => ({ giveUp: true, deadLetter: null }),

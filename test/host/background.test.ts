@@ -59,6 +59,11 @@ const questions = (host: RpcHost) => host.events.filter((event) => event["method
 const completedRuns = async (host: RpcHost) =>
   (await say(host, "/team-metrics crew.run.count")).split("\n").filter((line) => line.includes("completed"));
 
+const active = async (host: RpcHost) =>
+  [...(await say(host, "/team-metrics crew.*.active")).matchAll(/crew\.(run|task)\.active +(\d+)/g)]
+    .map(([, what, count]) => `${what} ${count}`)
+    .sort();
+
 describe("a background run", () => {
   it("is told of in the session that started it as if that drove it, and leaves no process", async () => {
     const { rig, finish } = await rigWaiting();
@@ -84,8 +89,11 @@ describe("a background run", () => {
     await first.exit;
     const second = await rig.rpc({ extensions: [PACKAGE] });
     expect(await say(second, `/team-status ${runId}`)).toContain("running");
+    // though it never heard of their begin
+    await waitUntil(async () => (await active(second)).join() === "run 1,task 2", 10_000);
     finish();
     await announced(second, runId);
+    expect(await active(second)).toEqual(["run 0", "task 0"]);
     expect(questions(second)).toEqual([]);
     expect(await completedRuns(second)).toHaveLength(1);
     await second.close();

@@ -24,16 +24,26 @@ async function project(threshold: number) {
       throw error;
     });
     const told: Notification[] = [];
-    const stop = alertOnDeadLetters(bus, letters, threshold, (notification) => told.push(notification));
+    const driven = new Set<string>();
+    const runs = {
+      deadLetters: letters,
+      get active() {
+        return [...driven].map((runId) => ({ run: { manifest: { runId } } }));
+      },
+    };
+    const stop = alertOnDeadLetters(bus, runs, threshold, (notification) => told.push(notification));
     onTestFinished(stop);
     /** As a run's owner does: kept first, then told. */
     const giveUp = async (runId: string, reason: "max-retries" | "manual" = "max-retries") => {
       mkdirSync(runPaths(crewRoot, runId).folder, { recursive: true });
       const letter = { runId, taskId: `task-${++tasks}`, reason, attempts: 1 };
       await letters.add(letter);
+      driven.add(runId);
       if (reason !== "manual") bus.emit("crew.task.deadletter", letter);
+      driven.delete(runId);
+      return letter;
     };
-    return { told, stop, giveUp };
+    return { bus, told, stop, giveUp };
   }
 
   return { clock, session };
@@ -97,6 +107,14 @@ describe("the alert on dead letters", () => {
     expect([first.told.length, second.told.length]).toEqual([0, 1]);
   });
 
+  it("of a run that another process drives is told there, not where it is followed", async () => {
+    const { session } = await project(2);
+    const [owner, follower] = [session(), session()];
+    for (let count = 0; count < 3; count++) follower.bus.emit("crew.task.deadletter", await owner.giveUp("run-1"));
+    await Promise.all([owner.stop(), follower.stop()]);
+    expect([owner.told.length, follower.told.length]).toEqual([1, 0]);
+  });
+
   it("is not raised by as many over a longer time, by those made by hand, nor after its end", async () => {
     const { clock, session } = await project(2);
     const { told, giveUp, stop } = session();
@@ -118,7 +136,8 @@ describe("the alert on dead letters", () => {
     });
     const told: Notification[] = [];
     const list = () => Promise.reject(new Error("EMFILE: too many open files"));
-    const stop = alertOnDeadLetters(bus, { list }, 3, (notification) => told.push(notification));
+    const runs = { active: [{ run: { manifest: { runId: "run-1" } } }], deadLetters: { list } };
+    const stop = alertOnDeadLetters(bus, runs, 3, (notification) => told.push(notification));
     bus.emit("crew.task.deadletter", { runId: "run-1", taskId: "a", reason: "max-retries" });
     await stop();
     expect(told).toMatchObject([{ severity: "warning", message: expect.stringContaining("EMFILE") }]);

@@ -73,10 +73,11 @@ function notice(message: string, more: Partial<Notification> = {}): Notification
 describe("a notification router", () => {
   it("shows and keeps what is severe enough", () => {
     const { router, shown, record, clock } = bench({ minSeverity: "warning" });
-    expect(router.notify(notice("i"))).toBe("filtered");
-    expect(router.notify(notice("w", { severity: "warning", id: "dead_r_t", runId: "r" }))).toBe("sent");
-    expect(router.notify(notice("e", { severity: "error" }))).toBe("sent");
+    router.notify(notice("i"));
+    router.notify(notice("w", { severity: "warning", id: "dead_r_t", runId: "r" }));
+    router.notify(notice("e", { severity: "error" }));
     expect(shown.messages()).toEqual(["w", "e"]);
+    expect(record.messages()).toEqual(["w", "e"]);
     expect(record.notices[0]).toEqual({
       id: "dead_r_t",
       severity: "warning",
@@ -85,7 +86,6 @@ describe("a notification router", () => {
       runId: "r",
       at: clock.now(),
     });
-    expect(router.counts).toMatchObject({ sent: 2, filtered: 1, failures: {} });
   });
 
   it("shows no secret, no escape sequence and no endless text, whoever wrote it", () => {
@@ -111,37 +111,44 @@ describe("notices with the same id", () => {
     const { router, shown, clock } = bench();
     const same = () => router.notify(notice("same", { id: "same" }));
     const hourly = () => router.notify(notice("hourly", { id: "deadletter_threshold_r", dedupMs: HOUR }));
-    expect([same(), same(), hourly()]).toEqual(["sent", "duplicate", "sent"]);
+    for (const say of [same, same, hourly]) say();
     await clock.advance(29_999);
-    expect(same()).toBe("duplicate");
+    same();
+    expect(shown.messages()).toEqual(["same", "hourly"]);
     await clock.advance(1);
-    expect([same(), hourly()]).toEqual(["sent", "duplicate"]);
+    same();
+    hourly();
+    expect(shown.messages()).toEqual(["same", "hourly", "same"]);
     await clock.advance(HOUR - 30_001);
-    expect(hourly()).toBe("duplicate");
+    hourly();
+    expect(shown.messages()).toEqual(["same", "hourly", "same"]);
     await clock.advance(1);
-    expect(hourly()).toBe("sent");
+    hourly();
     expect(shown.messages()).toEqual(["same", "hourly", "same", "hourly"]);
   });
 
   it("stay one when the wall clock is set, and no longer than their window", async () => {
-    const { router, clock } = bench();
+    const { router, shown, clock } = bench();
     const same = () => router.notify(notice("same", { id: "same" }));
     same();
     clock.jump(3 * HOUR);
-    expect(same()).toBe("duplicate");
+    same();
     clock.jump(-9 * HOUR);
     await clock.advance(29_999);
-    expect(same()).toBe("duplicate");
+    same();
+    expect(shown.notices).toHaveLength(1);
     await clock.advance(1);
-    expect(same()).toBe("sent");
+    same();
+    expect(shown.notices).toHaveLength(2);
   });
 
   it("are remembered in bounded memory: the oldest are forgotten first", async () => {
-    const { router } = bench({ burstMax: 10_000, alerts: [], record: null });
+    const told: string[] = [];
+    const { router } = bench({ burstMax: 10_000, alerts: [], record: null, onSent: ({ id }) => told.push(id) });
     for (let n = 0; n < 1500; n++) router.notify(notice("x", { id: `id-${n}` }));
-    expect(router.notify(notice("x", { id: "id-1499" }))).toBe("duplicate");
-    expect(router.notify(notice("x", { id: "id-501" }))).toBe("duplicate");
-    expect(router.notify(notice("x", { id: "id-0" }))).toBe("sent");
+    told.length = 0;
+    for (const id of ["id-1499", "id-501", "id-0"]) router.notify(notice("x", { id }));
+    expect(told).toEqual(["id-0"]);
   });
 });
 
@@ -149,11 +156,9 @@ describe("a burst", () => {
   it("is shown one by one up to five, and the rest as one, once 5 s are over", async () => {
     const told: string[] = [];
     const { router, shown, record, clock } = bench({ onSent: ({ message }) => told.push(message) });
-    const verdicts = Array.from({ length: 12 }, (_, n) =>
-      router.notify(notice(`task ${n}\nfailed`, { severity: n === 9 ? "error" : "warning" })),
-    );
-    expect(verdicts.filter((verdict) => verdict === "sent")).toHaveLength(5);
-    expect(verdicts.filter((verdict) => verdict === "batched")).toHaveLength(7);
+    for (let n = 0; n < 12; n++)
+      router.notify(notice(`task ${n}\nfailed`, { severity: n === 9 ? "error" : "warning" }));
+    expect(told).toHaveLength(5);
     expect(record.notices).toHaveLength(12);
     await clock.advance(4999);
     expect(shown.notices).toHaveLength(5);
@@ -167,7 +172,8 @@ describe("a burst", () => {
     ]);
     expect(told).toHaveLength(12);
     await clock.advance(5000);
-    expect(router.notify(notice("alone again"))).toBe("sent");
+    router.notify(notice("alone again"));
+    expect(shown.messages().at(-1)).toBe("alone again");
     expect(clock.pending).toBe(0);
   });
 
@@ -240,16 +246,17 @@ describe("quiet hours", () => {
 
   it("let infos and warnings wait over midnight until their end, and errors pass", async () => {
     const { router, shown, record, clock } = bench({ now: at(23, 30), quiet: "22:00-07:00" });
-    expect(router.notify(notice("late info"))).toBe("deferred");
-    expect(router.notify(notice("fire", { severity: "error" }))).toBe("sent");
+    router.notify(notice("late info"));
+    router.notify(notice("fire", { severity: "error" }));
     await clock.advance(HOUR);
-    expect(router.notify(notice("night warning", { severity: "warning" }))).toBe("deferred");
+    router.notify(notice("night warning", { severity: "warning" }));
     expect(record.messages()).toEqual(["late info", "fire", "night warning"]);
     await clock.advance(at(7, 0, 11) - clock.now() - 1);
     expect(shown.messages()).toEqual(["fire"]);
     await clock.advance(1);
     expect(shown.messages()).toEqual(["fire", "late info", "night warning"]);
-    expect(router.notify(notice("morning"))).toBe("sent");
+    router.notify(notice("morning"));
+    expect(shown.messages().at(-1)).toBe("morning");
     expect(clock.pending).toBe(0);
   });
 
@@ -280,11 +287,13 @@ describe("quiet hours", () => {
 });
 
 describe("a sink that fails", () => {
-  it("is counted, told once through the others, and never thrown", async () => {
+  it("is told once through the others, and never thrown", async () => {
     const broken: NotificationSink = { name: "the webhook", send: () => Promise.reject(new Error("answered 500")) };
+    let tries = 0;
     const throwing: NotificationSink = {
       name: "the command",
       send: () => {
+        tries++;
         throw new Error("no such program");
       },
     };
@@ -295,13 +304,13 @@ describe("a sink that fails", () => {
     await router.dispose();
     expect(record.messages()).toEqual(["a", "b"]);
     expect(warnings).toHaveLength(2);
-    expect(router.counts.failures["the webhook"]).toBeGreaterThanOrEqual(2);
     const again = bench({ alerts: [shown, broken, throwing] });
     shown.notices.length = 0;
+    tries = 0;
     again.router.notify(notice("a"));
     await waitUntil(() => shown.notices.length === 3);
     again.router.notify(notice("b"));
-    await waitUntil(() => (again.router.counts.failures["the command"] ?? 0) >= 2);
+    await waitUntil(() => tries >= 2);
     expect(shown.messages().sort()).toEqual([
       "Notices don't reach the command: no such program",
       "Notices don't reach the webhook: answered 500",
@@ -316,21 +325,27 @@ describe("a sink that fails", () => {
       throw new Error("log is poisoned");
     };
     const { router, shown, warnings } = bench({ record, onSent });
-    expect(router.notify(notice("a"))).toBe("sent");
+    router.notify(notice("a"));
     await waitUntil(() => shown.notices.length === 2);
     expect(shown.messages()).toEqual(["a", "Notices don't reach file: ENOSPC"]);
     expect(warnings).toEqual(["a sent notice could not be counted", "a notice could not be sent"]);
   });
 
   it("by never answering holds up neither the others nor the end, and gets a bounded number", async () => {
-    const hanging: NotificationSink = { name: "slow", send: () => new Promise(() => undefined) };
+    let sendings = 0;
+    const send = () => {
+      sendings++;
+      return new Promise<void>(() => undefined);
+    };
+    const hanging: NotificationSink = { name: "slow", send };
     const shown = keepingSink("Pi");
     const { router, clock } = bench({ alerts: [hanging, shown], burstMax: 1000 });
     for (let n = 0; n < 100; n++) {
       router.notify(notice("x"));
       await Promise.resolve();
     }
-    expect(router.counts.failures["slow"]).toBeGreaterThanOrEqual(50);
+    expect(sendings).toBe(50);
+    expect(shown.notices.length).toBeGreaterThanOrEqual(100);
     let over = false;
     const disposed = router.dispose().then(() => {
       over = true;
@@ -360,7 +375,7 @@ describe("the end of a session", () => {
     for (let n = 0; n < 8; n++) router.notify(notice(`quiet ${n}`));
     for (let n = 0; n < 8; n++) router.notify(notice(`burst ${n}`, { severity: "error" }));
     await Promise.all([router.dispose(), router.dispose()]);
-    expect(router.notify(notice("late"))).toBe("closed");
+    router.notify(notice("late"));
     await clock.advance(24 * HOUR);
     expect(shown.notices).toHaveLength(5);
     expect(clock.pending).toBe(0);
@@ -470,7 +485,6 @@ describe("the sinks of a configuration", () => {
     const time = new Date(clock.now()).toISOString();
     expect(JSON.parse(bodies[0] ?? "")).toEqual({ ...posted, text: "[warning] --help $(touch x); `y`", at: time });
     expect(linesOf(join(crewRoot, "state", "notifications", "2024-02-10.jsonl"))).toEqual([{ ...posted, at: time }]);
-    expect(router.counts.failures).toEqual({});
   });
 
   it("tell why a command or a webhook did not take a notice, without what is secret in its address", async () => {
@@ -516,14 +530,10 @@ describe("a process that is killed", () => {
       const router = new NotificationRouter({ ...world, record: new NotificationFile(world, process.argv[1]), alerts: [],
         minSeverity: "info", dedupMs: 0, burstMax: 5, redact: (text) => text,
         quietHours: { startMinute: minutes, endMinute: (minutes + 720) % 1440 } });
-      console.error(router.notify({ id: "a", severity: "info", source: "s", message: "kept" }));
+      router.notify({ id: "a", severity: "info", source: "s", message: "kept" });
       await world.clock.sleep(60_000);`;
     const folder = join(crewRoot, "notes");
     const child = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script, folder]);
-    let said = "";
-    child.stderr.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-    });
     const exited = new Promise((resolve) => child.on("exit", resolve));
     const lines = () => {
       try {
@@ -535,7 +545,6 @@ describe("a process that is killed", () => {
     await waitUntil(() => lines().length === 1);
     child.kill("SIGKILL");
     await exited;
-    expect(said.trim()).toBe("deferred");
     expect(lines()).toMatchObject([{ message: "kept" }]);
   });
 });

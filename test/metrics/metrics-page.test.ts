@@ -19,7 +19,9 @@ describe("docs/metrics.md", () => {
     const names = everyMetric()
       .registry.snapshot()
       .map(({ name }) => name);
-    expect(names.filter((name) => !moved.has(name))).toEqual(["crew.heartbeat.staleness_ms"]);
+    expect(names.filter((name) => !moved.has(name))).toEqual([
+      ...["crew.run.active", "crew.task.active", "crew.heartbeat.staleness_ms"],
+    ]);
     expect(moved.get("crew.recovery.count")).toEqual(["crew.run.cancelled", "crew.run.resumed"]);
     expect(moved.get("crew.task.tokens_total")).toEqual(["crew.task.attempt_finished"]);
   });

@@ -71,7 +71,6 @@ describe("an inbox", () => {
     const from = { pid: process.pid, sessionId: "session-1" };
     expect(taken).toEqual(asked.map((request, at) => ({ ...request, id: ids[at], at: clock.now(), from })));
     expect(left()).toEqual([]);
-    expect(inbox.counts).toEqual({ handled: 3, rejected: 0, failed: 0 });
   });
 
   it("keeps the order of asking within a millisecond and when the clock goes back", async () => {
@@ -164,7 +163,6 @@ describe("requests of several processes", () => {
       );
     expect(new Set(taken.map(({ id }) => id)).size).toBe(90);
     expect(left()).toEqual([]);
-    expect(inbox.counts).toEqual({ handled: 90, rejected: 0, failed: 0 });
   });
 });
 
@@ -222,7 +220,6 @@ describe("a handler that fails", () => {
     }
     await inbox.take();
     expect(tried).toEqual(["bad", "bad", "bad", "bad", "bad", "good"]);
-    expect(inbox.counts).toEqual({ handled: 1, rejected: 1, failed: 5 });
     expect(left()).toEqual([]);
     expect(readdirSync(join(folder, "rejected"))).toHaveLength(1);
     expect(warnings).toHaveLength(2);
@@ -243,7 +240,6 @@ describe("a handler that fails", () => {
       await clock.advance(500);
     }
     expect(left()).toEqual([]);
-    expect(inbox.counts).toEqual({ handled: 1, rejected: 0, failed: 2 });
   });
 });
 
@@ -275,7 +271,6 @@ describe("a file that is no request", () => {
     expect(reasons(taken)).toEqual(["behind it"]);
     expect(left()).toEqual([]);
     expect(readFileSync(join(folder, "rejected", "x.json"), "utf8")).toBe(text.slice(0, 65_536));
-    expect(inbox.counts).toEqual({ handled: 1, rejected: 1, failed: 0 });
   });
 
   it("is told from one whatever it holds, and a request has nothing in it that was not asked for", () => {
@@ -300,7 +295,6 @@ describe("a file that is no request", () => {
     for (let at = 0; at < 120; at++) writeFileSync(join(folder, `bad-${at}`), "x");
     await inbox.take();
     expect(left()).toEqual([]);
-    expect(inbox.counts.rejected).toBe(120);
     expect(readdirSync(join(folder, "rejected"))).toHaveLength(100);
   });
 });
@@ -317,7 +311,6 @@ describe("planted links", () => {
     expect(taken).toEqual([]);
     expect(left()).toEqual(["deep.json"]);
     expect(existsSync(victim)).toBe(true);
-    expect(inbox.counts.rejected).toBe(1);
     expect(readdirSync(join(folder, "rejected"))).toEqual([]);
   });
 

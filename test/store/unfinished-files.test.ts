@@ -1,4 +1,4 @@
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
 import { removeUnfinishedFiles } from "../../src/store/unfinished-files.ts";
@@ -19,4 +19,16 @@ it("removes what killed writers left in an ended run, and nothing else", async (
     expect.arrayContaining(kept.map((path) => path.split("/").at(-1))),
   );
   expect(found.filter((it) => it.isFile())).toHaveLength(kept.length);
+});
+
+it.each(["tasks", "tasks/a", "tasks/a/a0001", "inbox"])("leads nowhere through a link in place of %s", async (link) => {
+  const [folder, elsewhere] = [await tempFolder(), await tempFolder()];
+  const below = ["tasks", "a", "a0001"].slice(link.split("/").length);
+  const place = link === "inbox" ? elsewhere : join(elsewhere, ...below);
+  const folderOfOthers = join(place, ".precious.tmp");
+  await mkdir(folderOfOthers, { recursive: true });
+  await mkdir(dirname(join(folder, link)), { recursive: true });
+  await symlink(elsewhere, join(folder, link));
+  await removeUnfinishedFiles(quietWorld(), folder);
+  expect(await readdir(place)).toEqual([".precious.tmp"]);
 });

@@ -1,11 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { AttemptOutcome, EventError } from "../../src/events/crew-event.ts";
-import type { AttemptRecord, TaskState } from "../../src/runs/run-state.ts";
+import type { AttemptRecord, DeadLetterReason, TaskState } from "../../src/runs/run-state.ts";
 import {
   countDeadLetter,
   type DeadLetterOccasion,
-  type DeadLetterTrigger,
   deadLetterAlertId,
   dueDeadLetter,
   NO_DEAD_LETTERS,
@@ -64,7 +63,7 @@ describe("a task becomes a dead letter", () => {
     const tasks = fc.constantFrom(task([refused]), task([silent]), task([refused], "failed"), task([silent], "failed"));
     fc.assert(
       fc.property(fc.array(fc.tuple(tasks, occasions)), (steps) => {
-        const written: DeadLetterTrigger[] = [];
+        const written: DeadLetterReason[] = [];
         for (const [state, occasion] of steps) {
           const due = dueDeadLetter(state, occasion, written);
           if (due) written.push(due.reason);
@@ -100,25 +99,15 @@ describe("the alert about too many dead letters", () => {
     expect(alerts.flatMap((alert, it) => (alert ? [it * 10] : []))).toEqual([30, 90]);
   });
 
-  it("row 19, the clock goes back two hours: neither lost nor told twice", () => {
-    const back = -2 * hour;
-    expect(count([0, minute, back, back + minute])).toEqual([false, false, false, true]);
-    expect(count([0, 1, 2, 3, back, back + 1])).toEqual([false, false, false, true, false, false]);
-    // the first is 80 minutes old by then, though its time is yet to come
-    expect(count([0, 50, 51 - 120, 80 - 120].map((it) => it * minute))).toEqual([false, false, false, false]);
-    // and it does not wait for the old time to come round again
-    expect(count([0, 1, 2, 3, ...[0, 61, 62, 63, 64].map((it) => back + it * minute)]).at(-1)).toBe(true);
-  });
-
-  it("keeps no more times than it needs, and never alerts twice within an hour of any clock", () => {
+  it("keeps no more times than it needs, and never alerts twice within an hour", () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: -3 * hour, max: hour })), fc.nat(5), (steps, threshold) => {
+      fc.property(fc.array(fc.nat(hour)), fc.nat(5), (steps, threshold) => {
         let rate = NO_DEAD_LETTERS;
         let ts = 0;
         let sinceAlert = Infinity;
         for (const step of steps) {
           ts += step;
-          sinceAlert += Math.max(0, step);
+          sinceAlert += step;
           const counted = countDeadLetter(rate, ts, threshold);
           rate = counted.rate;
           expect(rate.times.length).toBeLessThanOrEqual(threshold + 1);

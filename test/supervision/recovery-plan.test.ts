@@ -7,12 +7,12 @@ import { answerStep, recoveryStep } from "../../src/supervision/recovery-decisio
 import {
   detectInterruptedRuns,
   type InterruptedRun,
-  type Liveness,
   planRecovery,
   type RunFacts,
   type WorkerFacts,
 } from "../../src/supervision/recovery-plan.ts";
 import { nodeProcesses } from "../../src/system/node-processes.ts";
+import type { Liveness } from "../../src/system/world.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
 
 const NOW = 1_700_000_000_000;

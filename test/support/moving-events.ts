@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { CREW_EVENT_TYPES, type CrewEvent, type CrewEventType, DECLINED_REASON } from "../../src/events/crew-event.ts";
 import { createLocalBus } from "../../src/events/local-bus.ts";
-import { registerHeartbeatStaleness, subscribeCrewMetrics } from "../../src/metrics/crew-metrics.ts";
+import { registerLiveWork, subscribeCrewMetrics } from "../../src/metrics/crew-metrics.ts";
 import { createMetricRegistry, type MetricRegistry } from "../../src/metrics/registry.ts";
 import { registerSessionMetrics, type SessionMetrics } from "../../src/metrics/session-metrics.ts";
 import { anyEvent } from "../events/any-event.ts";
@@ -13,7 +13,10 @@ export function everyMetric() {
     throw error;
   });
   subscribeCrewMetrics(bus, registry);
-  registerHeartbeatStaleness(registry, () => [{ runId: "run-1", taskId: "task-1", stalenessMs: 1500 }]);
+  registerLiveWork(registry, {
+    silences: () => [{ runId: "run-1", taskId: "task-1", stalenessMs: 1500 }],
+    runs: () => [{ run: { state: { runId: "run-1", endedAt: null, tasks: [{ status: "running" }] } } }],
+  });
   const session = registerSessionMetrics(registry);
   return { registry, session, publish: (event: CrewEvent) => bus.emit(event.type, event) };
 }

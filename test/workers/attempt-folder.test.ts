@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { attemptId, attemptTags, eventId, parseAttemptState } from "../../src/workers/attempt-folder.ts";
+import { attemptId } from "../../src/runs/run-state.ts";
+import { attemptTags, eventId, parseAttemptState } from "../../src/workers/attempt-folder.ts";
 
 describe("an attempt's folder", () => {
   it("has names of a fixed form", () => {

@@ -1,0 +1,73 @@
+import { expect, it, onTestFinished } from "vitest";
+import { createCorrelation } from "../../src/events/correlation.ts";
+import { RunService } from "../../src/host/run-service.ts";
+import { Slots } from "../../src/runs/slots.ts";
+import { DeadLetters } from "../../src/store/dead-letters.ts";
+import { RunStore } from "../../src/store/run-store.ts";
+import { nodeWorld } from "../../src/system/node.ts";
+import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
+import { keepingBus, tempFolder } from "../store/temp-store.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { type PretendedWorkers, ScriptedEngine } from "../support/scripted-engine.ts";
+
+// The engine is a test double: it stands for worker processes, none is started. Store, log and files are real.
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+/** Sessions of one project, one after another, with an hour for each run. */
+async function project() {
+  const crewRoot = await tempFolder();
+  const clock = new FakeClock();
+  const quiet = () => undefined;
+  const world = { ...nodeWorld({ warn: quiet, error: quiet }), clock };
+  const workers: PretendedWorkers = new Map();
+
+  function session() {
+    const engine = new ScriptedEngine(() => "hold", workers);
+    const { bus, told } = keepingBus();
+    const service = new RunService({
+      ...{ world, bus, store: new RunStore(world, crewRoot), engine, slots: new Slots(4), sessionId: "session" },
+      limits: { maxCostUsd: null, maxTokens: null, maxDurationMs: HOUR },
+      redact: (text) => text,
+      afterFailure: () => ({ giveUp: true, deadLetter: null }),
+      correlation: createCorrelation(),
+      deadLetters: new DeadLetters(world, crewRoot),
+      notify: quiet,
+    });
+    onTestFinished(() => service.release("over"));
+    const exceeded = () => told.filter(({ type }) => type === "crew.run.budget_exceeded");
+    return { engine, service, exceeded };
+  }
+
+  return { clock, session };
+}
+
+it("a run's time is that in which it was driven: neither a clock that is set nor nobody's nights count", async () => {
+  const { clock, session } = await project();
+  const first = session();
+  const begun = await first.service.start(manifestOf([taskSpec("a")]));
+  await first.engine.begun(1);
+  clock.jump(9 * HOUR);
+  await clock.advance(20 * MINUTE);
+  expect(begun.loop.stop.asked).toBeNull();
+  clock.jump(-9 * HOUR);
+  await first.service.release("quit");
+  await clock.advance(12 * HOUR);
+
+  const second = session();
+  const resumed = await second.service.takeOver("run-1");
+  await clock.advance(20 * MINUTE);
+  expect(resumed?.loop.stop.asked).toBeNull();
+  await second.service.release("quit");
+  await clock.advance(12 * HOUR);
+
+  const third = session();
+  const taken = await third.service.takeOver("run-1");
+  await clock.advance(19 * MINUTE);
+  expect(taken?.loop.stop.asked).toBeNull();
+  await clock.advance(2 * MINUTE);
+  expect(taken?.loop.stop.asked).toMatchObject({ kind: "cancel", reason: expect.stringContaining("maxDurationMs") });
+  expect(await taken?.done).toEqual({ kind: "cancelled" });
+  expect(third.exceeded()).toMatchObject([{ limit: "maxDurationMs", max: HOUR }]);
+});
