@@ -1,7 +1,7 @@
 import { outputWidth } from "./output.ts";
 import { reportEnd } from "./run-report.ts";
-import type { ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
+import type { ShownRun } from "./shown-run.ts";
 
 /** Tells a run's end once, in the session that shows it, where the model can read it too. */
 export function announceEnd(session: Session, shown: ShownRun): void {

@@ -4,8 +4,9 @@ import { messageOf, UserError } from "../system/errors.ts";
 import { FollowedRun } from "./followed-run.ts";
 import { launchSupervisor } from "./launch-supervisor.ts";
 import type { Resumption } from "./resumption.ts";
-import type { RunService, ShownRun } from "./run-service.ts";
+import type { RunService } from "./run-service.ts";
 import type { RunsHome } from "./runs-home.ts";
+import type { ShownRun } from "./shown-run.ts";
 
 /** Runs that go on without this session: made, handed to a process of their own, and followed. */
 export class BackgroundRuns {

@@ -6,16 +6,20 @@ import { codeOf, messageOf, UserError } from "../system/errors.ts";
 import { nodeWorld } from "../system/node.ts";
 import { nodeFiles } from "../system/node-files.ts";
 import { safeText } from "../system/safe-text.ts";
+import type { World } from "../system/world.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { renderTimeline } from "../views/timeline.ts";
 import { agentFolder } from "./config.ts";
 import { packageVersion } from "./package-folder.ts";
 import { pictureOf } from "./run-report.ts";
+import { openTaskMetrics, renderScoreboard, scoreboardKey, windowOf } from "./task-history.ts";
+import { splitWords } from "./words.ts";
 
 const HELP = `pi-foreman: read the runs of this project without Pi
 
   pi-foreman runs            the runs, newest first
   pi-foreman status [run]    one run: tasks, costs, timeline ("latest" when none is named)
+  pi-foreman metrics         how tasks went: [--window 24h] [--by model|role|team|workflow] [--json]
   pi-foreman version
   pi-foreman help
 
@@ -30,6 +34,7 @@ export async function main(words: readonly string[], cwd: string): Promise<numbe
   try {
     if (verb === "runs") print(await runs(cwd));
     else if (verb === "status") print(await status(cwd, argument));
+    else if (verb === "metrics") print(await metrics(cwd, words.slice(1)));
     else if (["version", "--version", "-v"].includes(verb)) print([await packageVersion(nodeFiles())]);
     else if (["help", "--help", "-h"].includes(verb)) print([HELP]);
     else {
@@ -44,9 +49,24 @@ export async function main(words: readonly string[], cwd: string): Promise<numbe
   }
 }
 
-async function open(cwd: string) {
+/** The tasks kept of this project over all sessions; `--json` is what `/api/agent/metrics` answers. */
+async function metrics(cwd: string, words: readonly string[]): Promise<string[]> {
+  const quoted = words.map((word) => (word.startsWith("--") ? word : JSON.stringify(word)));
+  const { options, flags } = splitWords(quoted.join(" "), ["window", "by"], ["json"]);
+  const windowMs = windowOf(options.get("window"));
+  const tasks = await openTaskMetrics(silentWorld(), cwd, agentFolder());
+  if (flags.has("json")) return [JSON.stringify(await tasks.aggregate({ windowMs }), null, 2)];
+  const by = scoreboardKey(options.get("by") ?? "model");
+  return renderScoreboard(await tasks.scoreboard({ windowMs, by }), by);
+}
+
+function silentWorld(): World {
   const silent = () => undefined;
-  const world = nodeWorld({ warn: silent, error: silent });
+  return nodeWorld({ warn: silent, error: silent });
+}
+
+async function open(cwd: string) {
+  const world = silentWorld();
   const crewRoot = await findCrewRoot(world.files, cwd, agentFolder());
   const store = new RunStore(world, crewRoot ?? join(cwd, ".crew"));
   return { store, now: world.clock.now(), width: process.stdout.columns ?? COLUMNS_DEFAULT };

@@ -4,8 +4,8 @@ import type { Command, CommandCall } from "./commands.ts";
 import { modeOf } from "./output.ts";
 import { showProgress } from "./run-display.ts";
 import { reportEnd } from "./run-report.ts";
-import type { ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
+import type { ShownRun } from "./shown-run.ts";
 import { startRun } from "./start-run.ts";
 
 /**

@@ -3,7 +3,7 @@ import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { renderTimeline } from "../views/timeline.ts";
 import type { Command } from "./commands.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
-import type { DriveEnd, ShownRun } from "./run-service.ts";
+import type { DriveEnd, ShownRun } from "./shown-run.ts";
 
 const LISTED_RUNS_MAX = 30;
 /** What the process of a background run takes for ending it is some seconds; when it is stopped, it never answers. */

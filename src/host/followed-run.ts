@@ -8,8 +8,8 @@ import { postRequest } from "../store/inbox.ts";
 import { type RunPaths, runPaths } from "../store/layout.ts";
 import { RunLogReader } from "../store/run-log-reader.ts";
 import { messageOf } from "../system/errors.ts";
-import type { DriveEnd, ShownRun } from "./run-service.ts";
 import type { RunsHome } from "./runs-home.ts";
+import type { DriveEnd, ShownRun } from "./shown-run.ts";
 
 const POLL_MS = 500;
 

@@ -8,7 +8,7 @@ import { backoffDelayMs, type RetryPolicy } from "../supervision/retry-policy.ts
 import { codeOf, messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import type { Notify } from "./record-dead-letter.ts";
-import type { ActiveRun, DriveEnd } from "./run-service.ts";
+import type { ActiveRun, DriveEnd } from "./shown-run.ts";
 
 /** Between two looks at whether the log is still ours, also while nothing is written. */
 const LOOK_MS = 1000;

@@ -14,6 +14,7 @@ import { alertOnDeadLetters } from "./dead-letter-alert.ts";
 import type { NotificationRouter } from "./notification-router.ts";
 import { createNotifier } from "./notifier.ts";
 import type { Notify } from "./record-dead-letter.ts";
+import { openTaskRecords } from "./record-tasks.ts";
 import { RunService } from "./run-service.ts";
 import type { RunsHome } from "./runs-home.ts";
 import { limitsOf } from "./watch-budget.ts";
@@ -43,6 +44,8 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
   const notify: Notify = (notification) => {
     notifier?.notify(notification);
   };
+  const records = await openTaskRecords(world, crewRoot, redact);
+  disposer.defer(() => records.dispose());
   const runs = new RunService({
     world,
     bus,
@@ -66,7 +69,9 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
     correlation,
     deadLetters: new DeadLetters(world, crewRoot),
     notify,
+    taken: async ({ manifest }) => void (await records.recorder.catchUp(manifest)),
   });
+  records.listen(bus, runs);
   const router = createNotifier(home, config.notifications, runs, redact);
   notifier = router;
   disposer.defer(() => router.dispose());

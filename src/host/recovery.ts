@@ -13,8 +13,9 @@ import type { BackgroundRuns } from "./background-runs.ts";
 import type { Config } from "./config-schema.ts";
 import { applyResumption, type Resumption } from "./resumption.ts";
 import { showProgress } from "./run-display.ts";
-import type { RunService, ShownRun } from "./run-service.ts";
+import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
+import type { ShownRun } from "./shown-run.ts";
 
 const LOOKED_AT_MAX = 100;
 

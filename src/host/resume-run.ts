@@ -3,8 +3,9 @@ import { continuedManifest, type EndedRun, type NewRun, unfinishedTasks } from "
 import { isTerminal } from "../runs/run-state.ts";
 import type { RunView } from "../store/run-store.ts";
 import { UserError } from "../system/errors.ts";
-import type { RunService, ShownRun } from "./run-service.ts";
+import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
+import type { ShownRun } from "./shown-run.ts";
 import { newRunId } from "./start-run.ts";
 
 const LOOKED_AT_MAX = 200;

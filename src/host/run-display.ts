@@ -1,7 +1,7 @@
 import { messageOf } from "../system/errors.ts";
 import { renderRunBrief } from "../views/run-summary.ts";
-import type { ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
+import type { ShownRun } from "./shown-run.ts";
 
 /** A footer line while the run is under way; nothing after. */
 export function showProgress(session: Session, active: ShownRun): void {

@@ -4,8 +4,8 @@ import type { RunView } from "../store/run-store.ts";
 import { messageOf } from "../system/errors.ts";
 import { keepEnds, safeText } from "../system/safe-text.ts";
 import { type RunPicture, renderRun } from "../views/run-summary.ts";
-import type { DriveEnd, ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
+import type { DriveEnd, ShownRun } from "./shown-run.ts";
 
 const OUTPUT_CHARS_MAX = 6000;
 

@@ -18,32 +18,8 @@ import { claimRun, mayTake, reopenRun } from "./claim-run.ts";
 import { LastingRun } from "./keep-driving.ts";
 import { answerRequest, askOwner, mailParts } from "./owner-requests.ts";
 import { deadLetterRecorder, type Notify } from "./record-dead-letter.ts";
+import type { ActiveRun, DriveEnd } from "./shown-run.ts";
 import { watchBudget } from "./watch-budget.ts";
-
-/**
- * How driving a run ended here. `lost`: its log can't be written, and nobody wants to wait until it can. `fenced`:
- * another process drives it.
- */
-export type DriveEnd = { kind: RunLoopEnd } | { kind: "lost"; error: unknown } | { kind: "fenced"; pid: number | null };
-
-/** A run under way as this session shows it, whoever drives it. */
-export interface ShownRun {
-  readonly run: Pick<OpenRun, "manifest" | "state" | "folder">;
-  /** Whether its end is to begin a turn of this session's model. */
-  readonly wake: boolean;
-  /** Why it does not go on at the moment, a sentence; null when it does, and when another process drives it. */
-  readonly paused: string | null;
-  /** Asks for the run's end, and does not wait for it. */
-  cancel(reason: string): void;
-  /** Never rejects. */
-  readonly done: Promise<DriveEnd>;
-}
-
-/** A run this process drives. */
-export interface ActiveRun extends ShownRun {
-  readonly run: OpenRun;
-  readonly loop: RunLoop;
-}
 
 /** What a new owner does between its claim and driving on. */
 export interface TakeOver {
@@ -67,6 +43,8 @@ export interface RunServiceParts {
   correlation: Correlation;
   deadLetters: DeadLetters;
   notify: Notify;
+  /** Hears of a run that was taken over, before it is driven on; what it throws costs the run nothing. */
+  taken?: (run: OpenRun) => Promise<void>;
 }
 
 /** The runs this process drives, and the reading of all others of the project. */
@@ -107,7 +85,7 @@ export class RunService {
         return null;
       }
       try {
-        return await this.#drive(run, how);
+        return await this.#drive(run, { ...how, prepare: (taken) => this.#prepare(taken, how) });
       } catch (error) {
         if (error instanceof UserError && error.code === "claimed-elsewhere") return null;
         throw error;
@@ -225,6 +203,13 @@ export class RunService {
       recordDeadLetter: deadLetterRecorder(deadLetters, notify, run.manifest.runId),
       correlation,
     });
+  }
+
+  async #prepare(run: OpenRun, { prepare }: TakeOver): Promise<void> {
+    await this.#parts.taken?.(run).catch((error: unknown) => {
+      this.#parts.world.log.warn("a run taken over was not told of", { error: messageOf(error) });
+    });
+    await prepare?.(run);
   }
 
   async #driveToEnd(run: OpenRun, loop: RunLoop, prepare: (run: OpenRun) => Promise<void>): Promise<RunLoopEnd> {

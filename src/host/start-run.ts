@@ -1,7 +1,7 @@
 import { UserError } from "../system/errors.ts";
 import { buildManifest, type RunRequest } from "./build-manifest.ts";
-import type { ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
+import type { ShownRun } from "./shown-run.ts";
 
 /**
  * Makes a run of this session's project and starts it: driven by the session, or, when asked for in the background,

@@ -10,8 +10,8 @@ import { redriveTask } from "./redrive.ts";
 import { resumeRun } from "./resume-run.ts";
 import { showProgress } from "./run-display.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
-import type { ShownRun } from "./run-service.ts";
 import type { Session } from "./session.ts";
+import type { ShownRun } from "./shown-run.ts";
 import { startRun } from "./start-run.ts";
 import type { TeamCall, TeamDetails } from "./team-tool.ts";
 

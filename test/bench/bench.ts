@@ -19,6 +19,7 @@ const SECTIONS: Readonly<Record<string, () => unknown>> = {
   pool: benchPool,
   metrics: () => import("./metrics.bench.ts"),
   exposition: () => import("./exposition.bench.ts"),
+  tasks: () => import("./task-metrics-bench.ts").then(({ benchTaskMetrics }) => benchTaskMetrics()),
   otlp: () => import("./otlp-bench.ts").then(({ benchOtlp }) => benchOtlp()),
 };
 

@@ -1,7 +1,8 @@
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createCorrelation } from "../../src/events/correlation.ts";
 import type { Notification } from "../../src/host/notification-router.ts";
-import { type ActiveRun, RunService } from "../../src/host/run-service.ts";
+import { RunService } from "../../src/host/run-service.ts";
+import type { ActiveRun } from "../../src/host/shown-run.ts";
 import { type AttemptOrder, NO_ROOM } from "../../src/runs/execute.ts";
 import { Slots } from "../../src/runs/slots.ts";
 import { DeadLetters } from "../../src/store/dead-letters.ts";

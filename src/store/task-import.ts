@@ -1,0 +1,52 @@
+import type { Clock, Files } from "../system/world.ts";
+import { keysSince, linesOf } from "./task-keys.ts";
+import { TaskLog } from "./task-log.ts";
+import { RAW_DAYS } from "./task-metrics.ts";
+import { recordsIn } from "./task-scan.ts";
+
+const DAY_MS = 86_400_000;
+
+/** What became of a file's records. */
+interface ImportedTasks {
+  imported: number;
+  duplicates: number;
+  badLines: number;
+  /** Older than what is kept as records. */
+  tooOld: number;
+}
+
+/**
+ * Adds the records of another file in this shape. Those that are there already, by run and task, are skipped, so that
+ * it may be done again. Rejects with the system's error when the file can't be read or the records not be written.
+ */
+export async function importTasks(
+  world: { files: Files; clock: Clock },
+  crewRoot: string,
+  path: string,
+): Promise<ImportedTasks> {
+  const counts: ImportedTasks = { imported: 0, duplicates: 0, badLines: 0, tooOld: 0 };
+  const log = new TaskLog(world.files, crewRoot);
+  await log.prepare();
+  const known = await keysSince(world.files, crewRoot, "");
+  const oldest = new Date(world.clock.now() - RAW_DAYS * DAY_MS).toISOString();
+  try {
+    for await (const line of linesOf(world.files, path)) {
+      const { records, bad } = recordsIn(line);
+      counts.badLines += bad;
+      for (const record of records) {
+        const key = `${record.run_id}\n${record.task_id}`;
+        if (record.run_id === "" || record.task_id === "") counts.badLines++;
+        else if (known.has(key)) counts.duplicates++;
+        else if (record.created_at < oldest) counts.tooOld++;
+        else {
+          log.append(record);
+          known.add(key);
+          counts.imported++;
+        }
+      }
+    }
+    return counts;
+  } finally {
+    log.close();
+  }
+}

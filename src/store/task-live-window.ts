@@ -1,0 +1,116 @@
+import { type TaskAggregate, type TaskCell, TaskWindow } from "../metrics/task-window.ts";
+import type { TaskSegment } from "./task-segment.ts";
+
+const HOUR_MS = 3_600_000;
+const REBUILD_MS = 24 * HOUR_MS;
+const EXACT_MAX = 200_000;
+
+interface Reading {
+  generation: number;
+  rows: number;
+  /** By the segment's traits; null for those of other projects. */
+  cells: (TaskCell | null)[];
+}
+
+interface EdgeRow {
+  at: number;
+  seconds: number;
+  cell: TaskCell;
+}
+
+/**
+ * The tasks since a moment that moves on. New records are added as they come; those of the oldest hour stand in a queue
+ * and are removed as it passes, so that asking costs the same however many there are.
+ */
+export class LiveWindow {
+  readonly #project: string | null;
+  readonly #readings = new Map<TaskSegment, Reading>();
+  #window = new TaskWindow();
+  #start = Number.POSITIVE_INFINITY;
+  #edge: { rows: EdgeRow[]; next: number; until: number } | null = null;
+  #answer: TaskAggregate | null = null;
+
+  constructor(project: string | null) {
+    this.#project = project;
+  }
+
+  async aggregate(start: number, segments: Iterable<TaskSegment>): Promise<TaskAggregate> {
+    const touched = [...segments].filter((segment) => segment.until > Math.min(start, this.#start));
+    if (this.#isStale(start, touched)) this.#reset();
+    if (this.#start < start) await this.#expire(start, touched);
+    this.#start = start;
+    for (const segment of touched) await this.#takeNew(segment);
+    this.#answer ??= this.#window.aggregate();
+    // fewer by now than what made it inexact
+    if (this.#window.exact || this.#answer.success_rate.total > EXACT_MAX) return this.#answer;
+    this.#reset();
+    return this.aggregate(start, touched);
+  }
+
+  #isStale(start: number, segments: readonly TaskSegment[]): boolean {
+    if (start < this.#start || start - this.#start > REBUILD_MS) return true;
+    return segments.some((segment) => {
+      const reading = this.#readings.get(segment);
+      return reading !== undefined && reading.generation !== segment.generation;
+    });
+  }
+
+  #reset(): void {
+    this.#readings.clear();
+    this.#window = new TaskWindow();
+    this.#start = Number.POSITIVE_INFINITY;
+    this.#edge = null;
+    this.#answer = null;
+  }
+
+  async #takeNew(segment: TaskSegment): Promise<void> {
+    const reading = this.#readings.get(segment) ?? { generation: segment.generation, rows: 0, cells: [] };
+    this.#readings.set(segment, reading);
+    if (reading.rows >= segment.rows) return;
+    const { traits, trait, at, seconds } = await segment.columns();
+    for (const found of traits.slice(reading.cells.length)) {
+      const ours = this.#project === null || found.project === this.#project;
+      reading.cells.push(ours ? this.#window.cellOf(found) : null);
+    }
+    const edgeUntil = this.#edge?.until ?? 0;
+    for (let row = reading.rows; row < segment.rows; row++) {
+      const cell = reading.cells[trait[row] as number];
+      if (!cell || (at[row] as number) < this.#start) continue;
+      this.#window.add(cell, seconds[row] as number);
+      this.#answer = null;
+      if ((at[row] as number) < edgeUntil) this.#edge = null;
+    }
+    reading.rows = segment.rows;
+  }
+
+  async #expire(start: number, segments: readonly TaskSegment[]): Promise<void> {
+    for (let from = this.#start; from < start; ) {
+      this.#edge ??= await this.#collect(from, segments);
+      const { rows, until } = this.#edge;
+      for (let row = rows[this.#edge.next]; row && row.at < start; row = rows[++this.#edge.next]) {
+        this.#window.remove(row.cell, row.seconds);
+        this.#answer = null;
+      }
+      from = until;
+      if (start >= until) this.#edge = null;
+    }
+  }
+
+  /** The rows of the hour that begins at or before `from`, from there on, oldest first. */
+  async #collect(from: number, segments: readonly TaskSegment[]) {
+    const until = (Math.floor(from / HOUR_MS) + 1) * HOUR_MS;
+    const rows: EdgeRow[] = [];
+    for (const segment of segments) {
+      const reading = this.#readings.get(segment);
+      if (!reading || segment.until <= from || (segment.dayStart ?? from) >= until) continue;
+      const columns = await segment.columns();
+      for (let row = 0; row < reading.rows; row++) {
+        const at = columns.at[row] as number;
+        const cell = reading.cells[columns.trait[row] as number];
+        if (cell && at >= from && at < until) rows.push({ at, seconds: columns.seconds[row] as number, cell });
+      }
+    }
+    rows.sort((a, b) => a.at - b.at);
+    return { rows, next: 0, until };
+  }
+}

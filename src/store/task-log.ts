@@ -1,0 +1,65 @@
+import { join } from "node:path";
+import type { AppendHandle, Files } from "../system/world.ts";
+import { encodeTaskRecord, type TaskRecord } from "./task-record.ts";
+
+const LINE_FEED = 0x0a;
+
+/**
+ * Appends records to `<crewRoot>/metrics/tasks/<YYYY-MM-DD>.jsonl`, by the day (UTC) in which the task ended. One write
+ * for a record: on a local disk lines of several processes never mix. Not synced: a power cut may take the last ones,
+ * which the next look at their runs writes again.
+ */
+export class TaskLog {
+  readonly #files: Files;
+  readonly #folder: string;
+  #open: { date: string; path: string; handle: AppendHandle; inode: number } | null = null;
+
+  constructor(files: Files, crewRoot: string) {
+    this.#files = files;
+    this.#folder = join(crewRoot, "metrics", "tasks");
+  }
+
+  async prepare(): Promise<void> {
+    await this.#files.makeFolder(this.#folder);
+  }
+
+  /** Throws the system's error when the line is not in the file. */
+  append(record: TaskRecord): void {
+    const line = encodeTaskRecord(record);
+    const handle = this.#handleFor(record.created_at.slice(0, 10));
+    try {
+      handle.write(line);
+    } catch (error) {
+      // a short write leaves a torn line, which opening the file anew finds
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Ends a torn last line, so that a record which lacks nothing but its line feed counts. */
+  mend(date: string): void {
+    if (this.#files.factsNow(this.#path(date)) !== null) this.#handleFor(date, true);
+  }
+
+  close(): void {
+    this.#open?.handle.close();
+    this.#open = null;
+  }
+
+  #handleFor(date: string, anew = false): AppendHandle {
+    const open = this.#open;
+    // a folder that was removed meanwhile takes its files along
+    if (!anew && open?.date === date && this.#files.factsNow(open.path)?.inode === open.inode) return open.handle;
+    this.close();
+    const path = this.#path(date);
+    const handle = this.#files.openAppend(path);
+    const { bytes, inode } = this.#files.factsNow(path) ?? { bytes: 0, inode: -1 };
+    this.#open = { date, path, handle, inode };
+    if (bytes > 0 && this.#files.readNow(path, bytes - 1, 1)?.[0] !== LINE_FEED) handle.write("\n");
+    return handle;
+  }
+
+  #path(date: string): string {
+    return join(this.#folder, `${date}.jsonl`);
+  }
+}

@@ -1,0 +1,172 @@
+import { join } from "node:path";
+import { Scoreboard, type ScoreboardKey, type ScoreboardRow } from "../metrics/scoreboard.ts";
+import type { TaskAggregate } from "../metrics/task-window.ts";
+import { codeOf } from "../system/errors.ts";
+import type { Clock, Files } from "../system/world.ts";
+import { LiveWindow } from "./task-live-window.ts";
+import { dayStartOf } from "./task-scan.ts";
+import { TaskSegment } from "./task-segment.ts";
+
+export const WEEK_MS = 7 * 86_400_000;
+const DAY_MS = 86_400_000;
+const NAME = /^(\d{4}-\d\d-\d\d)\.(?:jsonl|agg)$/;
+const LOOK_AGAIN_MS = 1000;
+const LIST_AGAIN_MS = 10_000;
+const WINDOWS_MAX = 8;
+/** Raw records stay so long; their index ten months more. */
+export const RAW_DAYS = 90;
+const INDEX_DAYS = 400;
+
+interface TaskMetricsHealth {
+  records: number;
+  /** Lines that hold no record: torn, damaged, or in another day's file. */
+  badLines: number;
+  files: number;
+  /** Files that could not be read, with the system's code. */
+  unreadable: { path: string; code: string }[];
+}
+
+/** What was kept of the tasks of one project, across sessions and processes. Questions never reject for bad files. */
+export class TaskMetrics {
+  readonly #world: { files: Files; clock: Clock };
+  readonly #folder: string;
+  readonly #segments = new Map<string, TaskSegment>();
+  readonly #windows = new Map<string, LiveWindow>();
+  #unlisted = "";
+  #listedAt = Number.NEGATIVE_INFINITY;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(world: { files: Files; clock: Clock }, crewRoot: string) {
+    this.#world = world;
+    this.#folder = join(crewRoot, "metrics");
+    const all = new TaskSegment(world.files, this.#folder, "tasks", null);
+    this.#segments.set(all.name, all);
+  }
+
+  /** Of the tasks that ended in the last `windowMs`; zeros when there are none. */
+  aggregate({ windowMs = WEEK_MS, project = null }: { windowMs?: number; project?: string | null } = {}) {
+    return this.#inTurn(async (): Promise<TaskAggregate> => {
+      const start = this.#world.clock.now() - windowMs;
+      await this.#refresh(start);
+      const answer = await this.#window(windowMs, project).aggregate(start, this.#segments.values());
+      this.#release(start);
+      return answer;
+    });
+  }
+
+  scoreboard({ windowMs = WEEK_MS, by }: { windowMs?: number; by: ScoreboardKey }): Promise<ScoreboardRow[]> {
+    return this.#inTurn(async () => {
+      const start = this.#world.clock.now() - windowMs;
+      await this.#refresh(start);
+      const board = new Scoreboard(by);
+      for (const segment of this.#since(start)) {
+        const columns = await segment.columns();
+        for (let row = 0; row < segment.rows; row++) {
+          const traits = columns.traits[columns.trait[row] as number];
+          if (!traits || (columns.at[row] as number) < start) continue;
+          const [tokens, costUsd] = [columns.tokens[row] as number, columns.costUsd[row] as number];
+          const [seconds, wastedUsd] = [columns.seconds[row] as number, columns.wastedUsd[row] as number];
+          board.add(traits, { seconds, tokens, costUsd, wastedUsd });
+        }
+        this.#release(start);
+      }
+      return board.rows();
+    });
+  }
+
+  health(): Promise<TaskMetricsHealth> {
+    return this.#inTurn(async () => {
+      await this.#refresh(Number.NEGATIVE_INFINITY);
+      const segments = [...this.#segments.values()];
+      const failed = segments.filter(({ failure }) => failure !== "");
+      const unreadable = failed.map(({ path, failure }) => ({ path, code: failure }));
+      if (this.#unlisted !== "") unreadable.push({ path: join(this.#folder, "tasks"), code: this.#unlisted });
+      this.#release(Number.POSITIVE_INFINITY);
+      return {
+        records: segments.reduce((sum, { rows }) => sum + rows, 0),
+        badLines: segments.reduce((sum, { badLines }) => sum + badLines, 0),
+        files: segments.filter(({ rows, badLines }) => rows + badLines > 0).length,
+        unreadable,
+      };
+    });
+  }
+
+  /** Removes whole days of raw records that are too old, once the index holds them. Returns how many. */
+  retain(rawDays = RAW_DAYS): Promise<number> {
+    return this.#inTurn(async () => {
+      const { files, clock } = this.#world;
+      await this.#list(clock.now());
+      let removed = 0;
+      for (const segment of this.#segments.values()) {
+        const age = clock.now() - segment.until;
+        if (age > rawDays * DAY_MS && (await segment.retire())) removed++;
+        if (age > INDEX_DAYS * DAY_MS) await files.remove(join(this.#folder, "tasks", `${segment.name}.agg`));
+      }
+      this.#release(Number.POSITIVE_INFINITY);
+      return removed;
+    });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  #since(start: number): TaskSegment[] {
+    return [...this.#segments.values()].filter(({ until }) => until > start);
+  }
+
+  /** Closed days are looked at once a second; files that tasks end up in now, each time. */
+  async #refresh(start: number): Promise<void> {
+    const now = this.#world.clock.now();
+    const isFresh = (at: number, ms = LOOK_AGAIN_MS) => now >= at && now - at < ms;
+    if (!isFresh(this.#listedAt, LIST_AGAIN_MS) || start === Number.NEGATIVE_INFINITY) await this.#list(now);
+    for (const at of [now - DAY_MS, now]) this.#segment(new Date(at).toISOString().slice(0, 10));
+    for (const segment of this.#since(start)) {
+      if (segment.until <= now - DAY_MS && isFresh(segment.lookedAt)) continue;
+      segment.lookedAt = now;
+      await segment.refresh();
+      // an index that can't be kept costs the next start some time, nothing else
+      await segment.seal().catch(() => false);
+    }
+  }
+
+  async #list(now: number): Promise<void> {
+    this.#listedAt = now;
+    try {
+      for (const name of await this.#world.files.list(join(this.#folder, "tasks"))) {
+        const date = NAME.exec(name)?.[1];
+        if (date !== undefined) this.#segment(date);
+      }
+      this.#unlisted = "";
+    } catch (error) {
+      this.#unlisted = codeOf(error);
+    }
+  }
+
+  #segment(date: string): void {
+    const dayStart = dayStartOf(date);
+    if (this.#segments.has(date) || Number.isNaN(dayStart)) return;
+    this.#segments.set(date, new TaskSegment(this.#world.files, join(this.#folder, "tasks"), date, dayStart));
+  }
+
+  /** Keeps in memory what the next question needs: the first day of the window, and those that still grow. */
+  #release(start: number): void {
+    const recent = this.#world.clock.now() - DAY_MS;
+    for (const segment of this.#segments.values()) {
+      const isEdge = (segment.dayStart ?? start) <= start && segment.until > start;
+      if (!isEdge && segment.until <= recent) segment.release();
+    }
+  }
+
+  #window(windowMs: number, project: string | null): LiveWindow {
+    const key = JSON.stringify([windowMs, project]);
+    const window = this.#windows.get(key) ?? new LiveWindow(project);
+    this.#windows.delete(key);
+    this.#windows.set(key, window);
+    const [oldest] = this.#windows.keys();
+    if (this.#windows.size > WINDOWS_MAX && oldest !== undefined) this.#windows.delete(oldest);
+    return window;
+  }
+}
