@@ -37,7 +37,7 @@ export class Exposition {
       if (metric.kind === "histogram") {
         for (let i = 0; i < metric.series.length; i++) {
           const series = metric.series[i] as HistogramSeriesSnapshot;
-          text += histogramLines(family.prefixes(i, series.labels), series, metric.unit);
+          text += histogramLines(family.prefixes(i, series.labels), series, family.tellsSum(series), metric.unit);
         }
       } else {
         for (let i = 0; i < metric.series.length; i++) {
@@ -67,12 +67,16 @@ class Family {
   readonly head: string;
   /** Of each number of a series: its name, and the value of `le` if it has that label. */
   readonly #samples: readonly (readonly [name: string, le?: string])[];
+  readonly #maySumFall: boolean;
+  readonly #isOpen: boolean;
   /** In the order of the last snapshot. */
   readonly #rows: Row[] = [];
 
   constructor(metric: MetricSnapshot, names: PrometheusNames, format: ExpositionFormat) {
     const { base, text, unit } = names.of(metric);
     const isOpen = format === "openmetrics";
+    this.#isOpen = isOpen;
+    this.#maySumFall = metric.kind === "histogram" && Number(metric.bounds[0]) < 0;
     const title = isOpen ? base : text;
     const unitLine = isOpen && unit !== null ? `\n# UNIT ${title} ${unit}` : "";
     this.head = `\n# HELP ${title} ${helpText(metric.help, isOpen)}\n# TYPE ${title} ${metric.kind}${unitLine}`;
@@ -100,6 +104,11 @@ class Family {
     return prefixes;
   }
 
+  /** In OpenMetrics a sum that may fall is no counter and must be left out, and the count with it. */
+  tellsSum({ sum }: HistogramSeriesSnapshot): boolean {
+    return !this.#isOpen || !(this.#maySumFall || sum < 0);
+  }
+
   forgetFrom(place: number): void {
     if (this.#rows.length > place) this.#rows.length = place;
   }
@@ -110,7 +119,12 @@ interface Row {
   readonly prefixes: readonly string[];
 }
 
-function histogramLines(prefixes: readonly string[], series: HistogramSeriesSnapshot, unit: MetricUnit): string {
+function histogramLines(
+  prefixes: readonly string[],
+  series: HistogramSeriesSnapshot,
+  tellsSum: boolean,
+  unit: MetricUnit,
+): string {
   const { buckets, count, sum } = series;
   let text = "";
   let below = 0;
@@ -118,6 +132,7 @@ function histogramLines(prefixes: readonly string[], series: HistogramSeriesSnap
     below += buckets[i] as number;
     text += (prefixes[i] as string) + below;
   }
+  if (!tellsSum) return text;
   const sumText = numberText(exportedValue(sum, unit));
   return text + prefixes[buckets.length] + sumText + prefixes[buckets.length + 1] + count;
 }
@@ -133,22 +148,12 @@ function canonicalText(value: number): string {
   return Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
-/**
- * Half a surrogate pair has no UTF-8 and would become U+FFFD, making one series of two: it is written as U+FFFD and
- * its number. So that this can't be another's text either, a U+FFFD before such a number is written as `fffd`.
- */
-const NO_UTF8 = /[\ud800-\udfff]|\ufffd(?=fffd|d[89a-f][\da-f]{2})/gu;
-
 function labelText(value: string): string {
-  return utf8Text(value).replace(/[\\"\n]/g, (char) => (char === "\n" ? "\\n" : `\\${char}`));
+  return value.replace(/[\\"\n]/g, (char) => (char === "\n" ? "\\n" : `\\${char}`));
 }
 
 /** The text format knows no escaped quotes in HELP. */
 function helpText(help: string, isOpen: boolean): string {
-  const escaped = utf8Text(help).replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
+  const escaped = help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
   return isOpen ? escaped.replaceAll('"', '\\"') : escaped;
-}
-
-function utf8Text(text: string): string {
-  return text.replace(NO_UTF8, (char) => `\ufffd${char.charCodeAt(0).toString(16)}`);
 }

@@ -3,6 +3,7 @@ import { Buckets } from "../metrics/buckets.ts";
 import { LabelledHistogram } from "../metrics/histogram.ts";
 import type { Log } from "../system/world.ts";
 import { inputTokens, modelAttributes } from "./gen-ai-attributes.ts";
+import type { Attributes } from "./otlp-json.ts";
 import type { EncodableMetric } from "./otlp-metrics.ts";
 import { attributeText, type Span } from "./otlp-spans.ts";
 
@@ -13,6 +14,9 @@ const OPERATION_BOUNDS_S = Array.from({ length: 14 }, (_, n) => 2 ** n / 100);
 const TOKEN_BOUNDS = Array.from({ length: 14 }, (_, n) => 4 ** n);
 
 const SERIES_MAX = 1000;
+
+/** The conventions demand a provider, also where the model is not known. */
+const NO_PROVIDER = "unknown";
 
 /**
  * The metrics of https://github.com/open-telemetry/semantic-conventions-genai, beside our own. Durations are those of
@@ -65,7 +69,7 @@ export class GenAiMetrics {
     if (ends.includes("cancelled")) return;
     const observe = (histogram: LabelledHistogram) =>
       histogram.observe(
-        Object.fromEntries(histogram.labelNames.map((name) => [name, attributeText(attributes, name)])),
+        Object.fromEntries(histogram.labelNames.map((name) => [name, labelOf(attributes, name)])),
         seconds,
       );
     const operation = attributeText(attributes, "gen_ai.operation.name");
@@ -77,11 +81,9 @@ export class GenAiMetrics {
     }
   }
 
-  /** By model. An attempt that used no tokens is not counted: it called no model. */
-  countUsage(event: EventOf<"crew.task.attempt_finished">): void {
-    const { model, tokens, costUsd } = event;
-    const uses = event.usage ?? (model === undefined ? [] : [{ model, tokens, costUsd }]);
-    for (const use of uses) this.#countTokens(use.model, use.tokens);
+  /** By model, where it is known. An attempt that used no tokens is not counted: it called no model. */
+  countUsage({ usage, model, tokens }: EventOf<"crew.task.attempt_finished">): void {
+    for (const use of usage ?? [{ model, tokens }]) this.#countTokens(use.model, use.tokens);
   }
 
   snapshot(): EncodableMetric[] {
@@ -89,12 +91,12 @@ export class GenAiMetrics {
     return [...durations.map((it) => ({ ...it.snapshot(), unit: "s" as const })), this.#tokens.snapshot()];
   }
 
-  #countTokens(model: string, tokens: TokenCounts): void {
+  #countTokens(model: string | undefined, tokens: TokenCounts): void {
     const named = modelAttributes(model);
     const labels = {
       "gen_ai.operation.name": "invoke_agent",
-      "gen_ai.provider.name": attributeText(named, "gen_ai.provider.name"),
-      "gen_ai.request.model": attributeText(named, "gen_ai.request.model"),
+      "gen_ai.provider.name": labelOf(named, "gen_ai.provider.name"),
+      "gen_ai.request.model": labelOf(named, "gen_ai.request.model"),
     };
     const input = inputTokens(tokens);
     if (input > 0) this.#tokens.observe({ ...labels, "gen_ai.token.type": "input" }, input);
@@ -112,4 +114,8 @@ export class GenAiMetrics {
       onOverflow: () => this.#warn(`${name} has ${SERIES_MAX} series; further ones are counted together as "overflow"`),
     });
   }
+}
+
+function labelOf(attributes: Attributes, name: string): string {
+  return attributeText(attributes, name) || (name === "gen_ai.provider.name" ? NO_PROVIDER : "");
 }

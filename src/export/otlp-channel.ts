@@ -6,15 +6,15 @@ import { postJson } from "./otlp-post.ts";
 import { PushPace } from "./push-pace.ts";
 
 /** What the doctor shows of one signal. Items are data points or spans. */
+/** Shorter words of a header, such as "Bearer", are no secret. */
+const SECRET_CHARS_MIN = 8;
+
 export interface ChannelStatus {
   readonly signal: "metrics" | "traces";
   readonly host: string;
   /** Requests that were accepted, and those that were not. */
   readonly accepted: number;
   readonly failed: number;
-  readonly failedInRow: number;
-  /** After too many failures in a row the collector is asked once a minute only. */
-  readonly isResting: boolean;
   readonly itemsSent: number;
   /** Refused by the collector within an accepted request. */
   readonly itemsRejected: number;
@@ -68,13 +68,6 @@ export class OtlpChannel {
     return !this.isStopped && this.#pace.mayTryLast(this.#parts.clock.monotonicMs());
   }
 
-  /** Why nothing is sent now, or the last try was in vain. */
-  complaint(): string {
-    const wait = Math.ceil(this.waitMs() / 1000);
-    const { host } = this.#parts.target.url;
-    return `${this.#lastError ?? host}${wait > 0 ? `; it is not asked again for ${wait} s` : ""}`;
-  }
-
   /** One request, whatever the pace: the caller asks `waitMs` first and never sends two at once. Never rejects. */
   async send(json: Uint8Array, items: number): Promise<Delivery> {
     const { target, clock } = this.#parts;
@@ -83,16 +76,24 @@ export class OtlpChannel {
       verdict = judgeAnswer(await postJson(target, json, clock, this.#stopped.signal), clock.now());
     } catch (error) {
       verdict = { kind: "refused", again: true, askedMs: null, reason: messageOf(error) };
-      return this.#refused(verdict, verdict.reason);
+      return this.#refused(verdict, this.#masked(verdict.reason));
     }
-    if (verdict.kind === "refused") return this.#refused(verdict, `${target.url.host} ${verdict.reason}`);
+    if (verdict.kind === "refused") return this.#refused(verdict, this.#masked(`${target.url.host} ${verdict.reason}`));
     this.#pace.succeeded();
     this.#accepted++;
     this.#itemsSent += Math.max(0, items - verdict.rejected);
     this.#itemsRejected += Math.min(items, verdict.rejected);
     this.#lastError = null;
-    this.#warned(verdict.message);
+    this.#warned(verdict.message === null ? null : this.#masked(verdict.message));
     return "sent";
+  }
+
+  /** Collectors repeat what they were sent: our own headers, and what names us in the address, are not told. */
+  #masked(text: string): string {
+    const { headers, url } = this.#parts.target;
+    const words = [...Object.values(headers), url.username, url.password].flatMap((it) => [it, ...it.split(/\s+/)]);
+    const secrets = words.filter((word) => word.length >= SECRET_CHARS_MIN).sort((a, b) => b.length - a.length);
+    return secrets.reduce((masked, secret) => masked.replaceAll(secret, "***"), text);
   }
 
   /** Counts what will not be sent. */
@@ -111,8 +112,6 @@ export class OtlpChannel {
       host: this.#parts.target.url.host,
       accepted: this.#accepted,
       failed: this.#failed,
-      failedInRow: this.#pace.failures,
-      isResting: this.#pace.isOpen,
       itemsSent: this.#itemsSent,
       itemsRejected: this.#itemsRejected,
       itemsLost: this.#itemsLost,

@@ -18,7 +18,9 @@ export interface OtlpSettings {
   /** Null when it is not sent. */
   readonly metrics: OtlpTarget | null;
   readonly traces: OtlpTarget | null;
+  /** Of metrics. */
   readonly intervalMs: number;
+  readonly traceIntervalMs: number;
   readonly serviceName: string | null;
   readonly resourceAttributes: Readonly<Record<string, string>>;
 }
@@ -44,6 +46,9 @@ type Signal = "METRICS" | "TRACES";
 const DEFAULT_ENDPOINT = "http://localhost:4318";
 const INTERVAL_MS = 60_000;
 const INTERVAL_MS_MIN = 5000;
+/** Spans wait in a queue of limited length, whatever the pace of metrics. */
+const TRACE_INTERVAL_MS = 5000;
+const TRACE_INTERVAL_MS_MIN = 100;
 const TIMEOUT_MS = 10_000;
 /** Timers fire at once when set for longer than 24 days. */
 const DURATION_MS_MAX = 86_400_000;
@@ -57,6 +62,7 @@ export function readOtlpEnvironment(env: Environment, configured: OtlpConfigured
     metrics: reader.target("METRICS"),
     traces: reader.target("TRACES"),
     intervalMs: reader.intervalMs(),
+    traceIntervalMs: reader.milliseconds("OTEL_BSP_SCHEDULE_DELAY", TRACE_INTERVAL_MS_MIN, TRACE_INTERVAL_MS),
     serviceName: reader.get("OTEL_SERVICE_NAME"),
     resourceAttributes: reader.pairs("OTEL_RESOURCE_ATTRIBUTES") ?? {},
   };
@@ -82,16 +88,18 @@ class Reader {
   }
 
   target(signal: Signal): OtlpTarget | null {
-    if (!this.#speaksOurProtocol(signal)) return null;
+    if (!this.#isWanted(signal) || !this.#speaksOurProtocol(signal)) return null;
     const url = this.#url(signal);
     if (url === null) return null;
-    const timeoutMs = this.#milliseconds(this.#nameOf(signal, "TIMEOUT"), 1, TIMEOUT_MS);
+    this.#tellCertificates(signal);
+    if (signal === "METRICS") this.#tellOtherNumbers();
+    const timeoutMs = this.milliseconds(this.#nameOf(signal, "TIMEOUT"), 1, TIMEOUT_MS);
     return { url, headers: this.#headers(signal), timeoutMs, gzip: this.#gzip(signal) };
   }
 
   intervalMs(): number {
     const usual = Math.max(INTERVAL_MS_MIN, this.#configured.intervalMs ?? INTERVAL_MS);
-    return this.#milliseconds("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS_MIN, usual);
+    return this.milliseconds("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MS_MIN, usual);
   }
 
   /** `a=1,b=2`, percent-encoded; null when it is not set. All is refused when a part can't be read. */
@@ -114,6 +122,42 @@ class Reader {
   #nameOf(signal: Signal, setting: string): string {
     const own = `OTEL_EXPORTER_OTLP_${signal}_${setting}`;
     return this.get(own) === null ? `OTEL_EXPORTER_OTLP_${setting}` : own;
+  }
+
+  #isWanted(signal: Signal): boolean {
+    const name = `OTEL_${signal}_EXPORTER`;
+    const exporter = this.get(name);
+    const kinds = (exporter ?? "otlp").toLowerCase().split(/\s*,\s*/);
+    if (kinds.includes("none")) return false;
+    if (!kinds.includes("otlp"))
+      this.#problems.push(`${name} is "${exporter}"; it must be otlp or none, and otlp is used.`);
+    return true;
+  }
+
+  #tellCertificates(signal: Signal): void {
+    const own = "pi-foreman has no client certificates; send to a local collector that has";
+    const remedies = {
+      CERTIFICATE: "name the file in NODE_EXTRA_CA_CERTS instead",
+      CLIENT_KEY: own,
+      CLIENT_CERTIFICATE: own,
+    };
+    for (const [setting, remedy] of Object.entries(remedies)) {
+      const name = this.#nameOf(signal, setting);
+      if (this.get(name) !== null) this.#problems.push(`${name} is not used: ${remedy}.`);
+    }
+  }
+
+  #tellOtherNumbers(): void {
+    const ours = {
+      TEMPORALITY_PREFERENCE: "cumulative",
+      DEFAULT_HISTOGRAM_AGGREGATION: "explicit_bucket_histogram",
+    };
+    for (const [setting, used] of Object.entries(ours)) {
+      const name = `OTEL_EXPORTER_OTLP_METRICS_${setting}`;
+      const asked = this.get(name);
+      if (asked === null || asked.toLowerCase() === used) continue;
+      this.#problems.push(`${name} is "${asked}"; pi-foreman only sends ${used}, and that is used.`);
+    }
   }
 
   #speaksOurProtocol(signal: Signal): boolean {
@@ -169,7 +213,8 @@ class Reader {
     return false;
   }
 
-  #milliseconds(name: string, min: number, usual: number): number {
+  /** From `min` to a day; `usual` when it is not set. */
+  milliseconds(name: string, min: number, usual: number): number {
     const text = this.get(name);
     if (text === null) return usual;
     const value = Number(text);

@@ -2,7 +2,6 @@ import type { MetricTable } from "../metrics/metric-table.ts";
 import type { MetricsSnapshot } from "../metrics/snapshot.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Clock, Log, Random } from "../system/world.ts";
-import type { Exporter } from "./exporter.ts";
 import { GenAiMetrics } from "./gen-ai-metrics.ts";
 import { type ChannelParts, type ChannelStatus, OtlpChannel } from "./otlp-channel.ts";
 import type { OtlpSettings } from "./otlp-environment.ts";
@@ -13,7 +12,6 @@ import { MetricsSignal, type PushedSignal, TracesSignal } from "./otlp-signals.t
 import { OtlpSpansEncoder } from "./otlp-spans.ts";
 import { RunSpans } from "./otlp-traces.ts";
 import { PushLoop } from "./push-loop.ts";
-import { SpanQueue } from "./span-queue.ts";
 
 export interface OtlpOptions {
   readonly settings: OtlpSettings;
@@ -33,15 +31,10 @@ export interface OtlpOptions {
 export interface OtlpStatus {
   /** Of the signals that are sent. */
   readonly channels: readonly ChannelStatus[];
-  readonly spansWaiting: number;
-  /** Work under way whose start was forgotten because there was too much of it; its spans start later than it did. */
-  readonly startsForgotten: number;
 }
 
 /** Metrics and spans on their way to a collector, from now until disposal. */
 export interface Otlp {
-  /** Sends a snapshot now, besides those of every interval; null when metrics are not sent. */
-  readonly metrics: Exporter | null;
   /** What to do with each event: give it to `subscribeMetricTable`. */
   readonly events: Partial<MetricTable>;
   status(): OtlpStatus;
@@ -64,30 +57,26 @@ export function createOtlp(options: OtlpOptions): Otlp {
     return target === null ? null : new OtlpChannel({ ...options, signal, target });
   };
   const [toMetrics, toTraces] = [channel("metrics"), channel("traces")];
-  const queue = new SpanQueue((spans) => toTraces?.lose(spans));
-  const spans = new RunSpans((span) => {
-    genAi.countSpan(span);
-    if (toTraces !== null) queue.add(span);
-  });
+  const onError = (error: unknown) => log.error("OTLP: a push went wrong", { error: messageOf(error) });
   const encoder = new OtlpMetricsEncoder(teller, startMs);
   const extra = () => genAi.snapshot();
   const metrics = toMetrics && new MetricsSignal({ channel: toMetrics, encoder, clock, snapshot, extra });
-  const traces = toTraces && new TracesSignal({ channel: toTraces, encoder: new OtlpSpansEncoder(teller), queue });
+  const spansEncoder = new OtlpSpansEncoder(teller);
+  const traces = toTraces && new TracesSignal({ channel: toTraces, encoder: spansEncoder, onError });
+  const spans = new RunSpans((span) => {
+    genAi.countSpan(span);
+    traces?.add(span);
+  });
   const signals = [metrics, traces].filter((it) => it !== null);
-  const onError = (error: unknown) => log.error("OTLP: a push went wrong", { error: messageOf(error) });
   const loops = signals.map((signal) => {
-    const pace = { intervalMs: settings.intervalMs, waitMs: () => signal.channel.waitMs() };
-    return new PushLoop({ ...pace, clock, push: () => signal.tick(), onError });
+    const intervalMs = signal === metrics ? settings.intervalMs : settings.traceIntervalMs;
+    const waitMs = () => signal.channel.waitMs();
+    return new PushLoop({ intervalMs, waitMs, clock, push: () => signal.tick(), onError });
   });
   let disposed: Promise<void> | null = null;
   return {
-    metrics,
     events: withUsage(spans.table, genAi),
-    status: () => ({
-      channels: signals.map((it) => it.channel.status()),
-      spansWaiting: queue.size,
-      startsForgotten: spans.forgotten,
-    }),
+    status: () => ({ channels: signals.map((it) => it.channel.status()) }),
     dispose: (limitMs) => {
       disposed ??= finish({ signals, loops, clock, onError }, limitMs);
       return disposed;

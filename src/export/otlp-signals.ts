@@ -1,10 +1,9 @@
 import type { MetricsSnapshot } from "../metrics/snapshot.ts";
 import type { Clock } from "../system/world.ts";
-import type { Exporter } from "./exporter.ts";
 import type { OtlpChannel } from "./otlp-channel.ts";
 import type { EncodableMetric, OtlpMetricsEncoder } from "./otlp-metrics.ts";
-import type { OtlpSpansEncoder } from "./otlp-spans.ts";
-import type { SpanQueue } from "./span-queue.ts";
+import type { OtlpSpansEncoder, Span } from "./otlp-spans.ts";
+import { SpanQueue } from "./span-queue.ts";
 
 /** Spans in one request. */
 const BATCH_MAX = 512;
@@ -28,52 +27,37 @@ export interface MetricsSignalParts {
 }
 
 /** Cumulative numbers: what could not be sent is in the next push, so that nothing is kept for it. */
-export class MetricsSignal implements PushedSignal, Exporter {
-  readonly name = "OTLP";
+export class MetricsSignal implements PushedSignal {
   readonly channel: OtlpChannel;
   readonly #parts: MetricsSignalParts;
-  #underWay: Promise<boolean> | null = null;
+  #underWay: Promise<unknown> | null = null;
 
   constructor(parts: MetricsSignalParts) {
     this.channel = parts.channel;
     this.#parts = parts;
   }
 
-  async push(snapshot: MetricsSnapshot): Promise<void> {
-    if (this.#underWay !== null) throw new Error("an earlier push is still under way");
-    if (this.channel.waitMs() > 0 || !(await this.#send(snapshot))) throw new Error(this.channel.complaint());
-  }
-
   async tick(): Promise<void> {
-    if (this.#underWay === null && this.channel.waitMs() === 0) await this.#send(this.#parts.snapshot());
+    if (this.#underWay !== null || this.channel.waitMs() > 0) return;
+    const { body, points } = this.#encoded();
+    if (points === 0) return;
+    this.#underWay = this.channel.send(body, points).finally(() => {
+      this.#underWay = null;
+    });
+    await this.#underWay;
   }
 
   async finish(): Promise<void> {
     await this.#underWay;
-    const { body, points } = this.#encoded(this.#parts.snapshot());
+    const { body, points } = this.#encoded();
     if (points === 0) return;
     const isSent = this.channel.mayTryLast() && (await this.channel.send(body, points)) === "sent";
     if (!isSent) this.channel.lose(points);
   }
 
-  async dispose(): Promise<void> {
-    this.channel.stop();
-    await this.#underWay;
-  }
-
-  async #send(snapshot: MetricsSnapshot): Promise<boolean> {
-    const { body, points } = this.#encoded(snapshot);
-    if (points === 0) return true;
-    this.#underWay = this.channel.send(body, points).then((delivery) => delivery === "sent");
-    try {
-      return await this.#underWay;
-    } finally {
-      this.#underWay = null;
-    }
-  }
-
-  #encoded(snapshot: MetricsSnapshot) {
-    return this.#parts.encoder.encode([...snapshot, ...this.#parts.extra()], this.#parts.clock.now());
+  #encoded() {
+    const { encoder, snapshot, extra, clock } = this.#parts;
+    return encoder.encode([...snapshot(), ...extra()], clock.now());
   }
 }
 
@@ -81,29 +65,40 @@ export class MetricsSignal implements PushedSignal, Exporter {
 export class TracesSignal implements PushedSignal {
   readonly channel: OtlpChannel;
   readonly #encoder: OtlpSpansEncoder;
+  readonly #onError: (error: unknown) => void;
   readonly #queue: SpanQueue;
   #underWay: Promise<void> | null = null;
 
-  constructor(parts: { channel: OtlpChannel; encoder: OtlpSpansEncoder; queue: SpanQueue }) {
+  /** `onError` hears what goes wrong in a request that `add` began. */
+  constructor(parts: { channel: OtlpChannel; encoder: OtlpSpansEncoder; onError: (error: unknown) => void }) {
     this.channel = parts.channel;
     this.#encoder = parts.encoder;
-    this.#queue = parts.queue;
+    this.#onError = parts.onError;
+    this.#queue = new SpanQueue((spans) => this.channel.lose(spans));
+  }
+
+  /** Sends at once when a request can be filled, so that a healthy collector loses none. */
+  add(span: Span): void {
+    this.#queue.add(span);
+    if (this.#queue.size >= BATCH_MAX) this.tick().catch(this.#onError);
   }
 
   async tick(): Promise<void> {
-    if (this.#underWay !== null || this.channel.waitMs() > 0) return;
-    this.#underWay = this.#sendAll();
-    try {
-      await this.#underWay;
-    } finally {
-      this.#underWay = null;
-    }
+    if (this.#underWay === null && this.channel.waitMs() === 0) await this.#deliver();
   }
 
   async finish(): Promise<void> {
     await this.#underWay;
-    if (this.channel.mayTryLast()) await this.#sendAll();
+    if (this.channel.mayTryLast()) await this.#deliver();
     this.channel.lose(this.#queue.take(this.#queue.size).length);
+  }
+
+  /** Never two requests at once. */
+  #deliver(): Promise<void> {
+    this.#underWay ??= this.#sendAll().finally(() => {
+      this.#underWay = null;
+    });
+    return this.#underWay;
   }
 
   /** Until the queue is empty or a request fails. */

@@ -35,7 +35,6 @@ export class RunSpans {
   readonly table: Partial<MetricTable>;
   readonly #emit: (span: Span) => void;
   readonly #open = new Map<string, Open>();
-  #forgotten = 0;
 
   constructor(emit: (span: Span) => void) {
     this.#emit = emit;
@@ -66,22 +65,11 @@ export class RunSpans {
     };
   }
 
-  /** Begun work that was forgotten because there was too much of it. */
-  get forgotten(): number {
-    return this.#forgotten;
-  }
-
-  /** Begun work that is remembered. */
-  get open(): number {
-    return this.#open.size;
-  }
-
   #remember(event: EventEnvelope, facts: Omit<Open, "runId">): void {
     this.#open.set(event.spanId, { runId: event.runId, ...facts });
     if (this.#open.size <= OPEN_MAX) return;
     const [oldest = ""] = this.#open.keys();
     this.#open.delete(oldest);
-    this.#forgotten++;
   }
 
   #forgetRun(runId: string): void {

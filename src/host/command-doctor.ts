@@ -80,8 +80,11 @@ function telemetry({ problems, otlp, exporters }: Telemetry): string[] {
           ((lastError ?? lastWarning) ? ` (${lastError ?? lastWarning})` : ""),
       ),
     ),
-    ...exporters().map(({ name, pushed, failed, lastError }) =>
-      check(lastError === null, `${name}: ${pushed} pushes, ${failed} failed${lastError ? ` (${lastError})` : ""}`),
+    ...exporters().map(({ name, pushed, failed, skipped, lastError }) =>
+      check(
+        lastError === null,
+        `${name}: ${pushed} pushes, ${failed} failed, ${skipped} skipped${lastError ? ` (${lastError})` : ""}`,
+      ),
     ),
   ];
 }

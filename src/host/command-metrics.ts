@@ -22,6 +22,8 @@ export const metricsCommand: Command = async ({ session, args, width }) => {
   if (options.has("port")) throw new UserError("usage", `--port goes with --serve. ${USAGE}`);
   if (flags.has("stop"))
     return (await (await session.telemetry()).stopServing()) ? "Nothing is served any more." : "Nothing was served.";
+  const { config } = await session.config();
+  if (!config.observability.enabled) return "Nothing is counted: observability.enabled is false in the configuration.";
   const snapshot = (await session.telemetry()).registry.snapshot();
   if (!flags.has("json"))
     return renderMetricsTable(snapshot, glob === undefined ? { width } : { width, glob }).join("\n");

@@ -8,6 +8,17 @@ export class EarlyFacts implements SessionMetrics {
   #to: SessionMetrics | null = null;
   #kept: Array<(metrics: SessionMetrics) => void> = [];
   #wanted = true;
+  #dropped = 0;
+
+  /** Facts that nobody will count: there were too many before the metrics came. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  /** Whether something was done that nobody has counted yet. */
+  get waiting(): boolean {
+    return this.#kept.length > 0;
+  }
 
   tell(metrics: SessionMetrics): void {
     this.#to = metrics;
@@ -42,6 +53,8 @@ export class EarlyFacts implements SessionMetrics {
 
   #take(fact: (metrics: SessionMetrics) => void): void {
     if (this.#to) fact(this.#to);
-    else if (this.#wanted && this.#kept.length < FACTS_MAX) this.#kept.push(fact);
+    else if (!this.#wanted) return;
+    else if (this.#kept.length < FACTS_MAX) this.#kept.push(fact);
+    else this.#dropped++;
   }
 }

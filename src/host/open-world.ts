@@ -6,10 +6,10 @@ import { nodeFiles } from "../system/node-files.ts";
 import type { World } from "../system/world.ts";
 
 /** The real world, with a log in the agent folder whose lines say in which run, task and attempt they were written. */
-export function openWorld(agentDir: string, correlation: Correlation): World & Disposable {
+export function openWorld(agentDir: string, correlation: Correlation): World & { close(): Promise<void> } {
   const path = join(agentDir, "crew", "log", "foreman.jsonl");
   const clock = { now: () => world.clock.now() };
   const log = createFileLog({ files: nodeFiles(), clock, path, context: () => correlation.getCurrentContext() });
   const world = nodeWorld(log);
-  return { ...world, [Symbol.dispose]: () => log[Symbol.dispose]() };
+  return { ...world, close: () => log.close() };
 }

@@ -6,7 +6,9 @@ import type { Clock } from "../system/world.ts";
 /** Tool calls under way that are remembered. */
 const TOOLS_MAX = 1000;
 
-const STATUS_AHEAD = /^\s*(?:error:?\s*)?([45]\d\d)\b/i;
+/** Then come any words of the provider's; but `500 tokens are too many` is no status. */
+const STATUS_AHEAD =
+  /^\s*(?:[Ee]rror:?\s*)?([45]\d\d)\b(?!\s+(?:tokens|words|characters|bytes|messages|requests|images|tools|seconds|ms)\b)/;
 const STATUS_WITHIN = /"(?:code|status)"\s*:\s*([45]\d\d)\b|\bstatus(?: ?code)?:? ([45]\d\d)\b/i;
 const NO_REPLY =
   /network|connect|socket|econn|etimedout|enotfound|eai_again|epipe|fetch failed|terminated|timed? ?out|timeout|stream ended|other side closed/i;
@@ -18,7 +20,7 @@ interface AssistantMessage {
   model?: unknown;
   stopReason?: unknown;
   errorMessage?: unknown;
-  usage?: Partial<Record<keyof TokenCounts, unknown>> & { cost?: { total?: unknown } };
+  usage?: (Partial<Record<keyof TokenCounts, unknown>> & { cost?: { total?: unknown } | null }) | null;
 }
 
 /** From what the host tells of a session to its metrics. Each call is synchronous and cheap; none throws. */
@@ -72,7 +74,8 @@ export class SessionMeter {
   messageEnded(message: unknown): void {
     if (!isReply(message)) return;
     this.#asked = null;
-    const { usage = {}, stopReason, errorMessage } = message;
+    const { stopReason, errorMessage } = message;
+    const usage = message.usage ?? {};
     const tokens = {
       input: countOf(usage.input),
       output: countOf(usage.output),
@@ -132,7 +135,7 @@ function countOf(value: unknown): number {
 
 /** The HTTP status that a provider's message begins with or names; how it went otherwise. */
 function statusOf(message: string): number | "network" | "other" {
-  const status = STATUS_AHEAD.exec(message)?.[1] ?? STATUS_WITHIN.exec(message)?.slice(1).find(Boolean);
+  const status = (STATUS_AHEAD.exec(message) ?? STATUS_WITHIN.exec(message))?.slice(1).find(Boolean);
   if (status !== undefined) return Number(status);
   return NO_REPLY.test(message) ? "network" : "other";
 }

@@ -18,9 +18,10 @@ import type { Severity } from "./output.ts";
 import { PACKAGE_FOLDER } from "./package-folder.ts";
 import type { Recovery } from "./recovery.ts";
 import { RunFeed } from "./run-feed.ts";
-import type { RunService, ShownRun } from "./run-service.ts";
+import type { RunService } from "./run-service.ts";
 import type { RunsHome } from "./runs-home.ts";
 import { SessionMeter } from "./session-meter.ts";
+import type { ShownRun } from "./shown-run.ts";
 import type { Telemetry } from "./telemetry.ts";
 
 export type Late = typeof LATE;
@@ -73,7 +74,7 @@ export class Session implements RunsHome {
     this.world = world;
     this.startedAt = world.clock.now();
     this.#disposer = new Disposer((error) => log.error("a release failed", { error: messageOf(error) }));
-    this.#disposer.use(world);
+    this.#disposer.defer(() => world.close());
     this.meter = new SessionMeter(this.facts, world.clock);
     // released after the runs, so that their last events are told too
     this.#disposer.defer(() => this.#endTelemetry());
@@ -116,9 +117,12 @@ export class Session implements RunsHome {
 
   /** The metrics, and what of them leaves this process. Begun soon after the session, or now. */
   telemetry(): Promise<Telemetry> {
-    this.#telemetry ??= Promise.all([this.late(), this.config()]).then(([{ startTelemetry }, { config }]) =>
-      startTelemetry(this, config),
-    );
+    this.#telemetry ??= Promise.all([this.late(), this.config()])
+      .then(([{ startTelemetry }, { config }]) => startTelemetry(this, config))
+      .catch((error: unknown) => {
+        this.#telemetry = null;
+        throw error;
+      });
     return this.#telemetry;
   }
 
@@ -128,9 +132,9 @@ export class Session implements RunsHome {
     );
   }
 
-  /** A session that is over before its telemetry began is not held up for it, unless it had runs. */
+  /** A session in which nothing was done is not held up for telemetry that has not begun. */
   async #endTelemetry(): Promise<void> {
-    if (this.#telemetry === null && this.#opened === null) return;
+    if (this.#telemetry === null && this.#opened === null && !this.facts.waiting) return;
     await (await this.telemetry()).dispose();
   }
 

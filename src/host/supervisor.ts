@@ -30,13 +30,13 @@ export function main(order: SupervisorOrder): void {
   const failed = (error: unknown) => {
     world.log.error("the process of a background run failed", { runId: order.runId, error: messageOf(error) });
     tell({ type: "refused", message: messageOf(error) });
-    process.exit(1);
+    void world.close().finally(() => process.exit(1));
   };
   process.on("SIGHUP", () => undefined); // the terminal may go, the run stays
   process.on("uncaughtException", failed);
   process.on("unhandledRejection", failed);
   supervise(home, order)
-    .then(() => world.files.remove(order.outputFile))
+    .then(() => Promise.all([world.files.remove(order.outputFile), world.close()]))
     .then(() => process.exit(0), failed);
 }
 

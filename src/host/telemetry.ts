@@ -1,4 +1,4 @@
-import { CompositeExporter, type Exporter, type ExporterCounts } from "../export/exporter.ts";
+import { type ExporterCounts, Exporters } from "../export/exporter.ts";
 import type { HttpServer } from "../export/http-server.ts";
 import type { Otlp, OtlpStatus } from "../export/otlp-exporter.ts";
 import { createTextfileExporter } from "../export/textfile.ts";
@@ -8,27 +8,32 @@ import { MetricHistory, STEP_MS } from "../metrics/history.ts";
 import { subscribeMetricTable } from "../metrics/metric-table.ts";
 import { createMetricRegistry, type MetricRegistry } from "../metrics/registry.ts";
 import { registerSessionMetrics } from "../metrics/session-metrics.ts";
+import type { MetricsSnapshot } from "../metrics/snapshot.ts";
 import { findCrewRoot, metricsRoot } from "../store/layout.ts";
 import { MetricSink } from "../store/metric-sink.ts";
-import { Disposer } from "../system/disposer.ts";
-import { messageOf } from "../system/errors.ts";
+import { messageOf, UserError } from "../system/errors.ts";
 import { collectSecretValues, createRedactor } from "../system/redaction.ts";
+import type { Clock } from "../system/world.ts";
 import { ENV } from "./config.ts";
 import type { Config } from "./config-schema.ts";
 import { packageVersion } from "./package-folder.ts";
 import { openToPlugins } from "./plugins.ts";
 import type { Session } from "./session.ts";
+import { Ending } from "./telemetry-ending.ts";
 
-const TEXTFILE_EVERY_MS = 60_000;
-/** What exporters may take when the session ends. */
+/** What a last push may take when the session ends. */
 const LAST_PUSH_MS = 3000;
+/** All that is to be ended then, side by side. */
+const END_MS = 4000;
 
 /** A session's metrics, and what of them leaves its memory: the daily file, and exporters the user has asked for. */
 export interface Telemetry {
   readonly registry: MetricRegistry;
-  readonly history: MetricHistory;
-  /** Null when nothing is sent. */
+  /** Kept from the first call on. */
+  history(): MetricHistory;
+  /** Null when nothing is sent by OTLP. */
   otlp(): OtlpStatus | null;
+  /** The textfile's, and those of other extensions. */
   exporters(): readonly ExporterCounts[];
   /** Serves the metrics over HTTP; where they are served already, when they are. Throws a UserError. */
   serve(port: number): Promise<HttpServer>;
@@ -36,34 +41,108 @@ export interface Telemetry {
   stopServing(): Promise<boolean>;
   /** Lets the work under way be measured. */
   watchWork(work: LiveWork): void;
-  /** What of the settings could not be used, a sentence each. */
+  /** What of the settings can't be used and what was not counted, a sentence each. */
   readonly problems: readonly string[];
   /** Writes and sends what is left, within seconds. To be called while the metrics are still registered. */
   dispose(): Promise<void>;
 }
 
+/** What has been started by then is ended when it throws. */
 export async function startTelemetry(session: Session, config: Config): Promise<Telemetry> {
-  const { world } = session;
-  const disposer = new Disposer((error) => world.log.error("a release failed", { error: messageOf(error) }));
-  const problems: string[] = [];
-  const registry = count(session, config, disposer, problems);
-  let work: LiveWork = { silences: () => [], runs: () => [] };
-  registerLiveWork(registry, { silences: () => work.silences(), runs: () => work.runs() });
-  const snapshot = () => registry.snapshot();
-  const history = new MetricHistory();
-  const sample = () => history.sample(snapshot(), world.clock.monotonicMs());
-  sample();
-  disposer.use(world.clock.every(STEP_MS, sample));
-  if (config.telemetry.enabled) keepFile(session, registry, config, disposer);
-  const exporters = new CompositeExporter(textfileExporters(session, config), world.log.warn);
-  if (config.telemetry.textfile !== "") {
-    disposer.use(world.clock.every(TEXTFILE_EVERY_MS, () => void exporters.push(snapshot())));
-    disposer.defer(() => exporters.push(snapshot()).then(() => exporters.dispose()));
+  const ending = new Ending(session.world, END_MS);
+  try {
+    return await start(session, config, ending);
+  } catch (error) {
+    await ending.dispose();
+    throw error;
   }
-  const otlp = await startOtlp(session, registry, config, disposer, problems);
+}
+
+async function start(session: Session, config: Config, ending: Ending): Promise<Telemetry> {
+  const { world, facts } = session;
+  const { clock } = world;
+  const problems: string[] = [];
+  const { registry, sessionMetrics } = count(session, config, ending, problems);
+  let work: LiveWork = { silences: () => [], runs: () => [] };
+  // gauges of nothing counted would say that nothing is at work
+  if (config.observability.enabled)
+    registerLiveWork(registry, { silences: () => work.silences(), runs: () => work.runs() });
+  const snapshot = () => registry.snapshot();
+  const exporters = new Exporters({ clock, snapshot, warn: world.log.warn });
+  ending.wait(() => exporters.end(LAST_PUSH_MS));
+  // of this process alone: a session may be open in two
+  const instance = `${session.id}-${world.random.hex(4)}`;
+  const { textfile, enabled } = config.telemetry;
+  if (textfile !== "") exporters.add(createTextfileExporter(world.files, textfile, instance));
+  const sink = enabled ? keepFile(session, registry, config) : null;
+  const otlp = await startOtlp(session, registry, config, { ending, problems, instance }).catch((error: unknown) => {
+    problems.push(`nothing is sent by OTLP: ${messageOf(error)}`);
+    return null;
+  });
+  ending.wait(async () => {
+    await otlp?.dispose(LAST_PUSH_MS);
+    if (otlp !== null) tellLoss(session, otlp.status());
+  });
+  ending.wait(async () => sink?.close());
+  const server = openServer((port) => startServer(session, registry, port, config.http.host), ending);
+  // other extensions come last: what they register takes no name of ours
+  ending.release(openToPlugins({ bus: session.bus, registry, exporters }));
+  // kept until now: what is told to a start that fails is lost
+  if (config.observability.enabled) facts.tell(sessionMetrics);
+  else facts.forget();
+  return {
+    registry,
+    history: lazyHistory(snapshot, clock, ending),
+    watchWork: (given) => {
+      work = given;
+    },
+    otlp: () => otlp?.status() ?? null,
+    exporters: () => exporters.counts(),
+    ...server,
+    // read late: other extensions' histograms may come any time
+    get problems() {
+      return [...problems, ...uncounted(facts), ...unknownBuckets(config.observability.buckets, registry)];
+    },
+    dispose: () => ending.dispose(),
+  };
+}
+
+/** The metrics, moved by the bus. */
+function count(session: Session, config: Config, ending: Ending, problems: string[]) {
+  const { world, bus } = session;
+  const { warn } = world.log;
+  const buckets = usableBuckets(config.observability.buckets, problems);
+  const registry = createMetricRegistry({ warn, clock: world.clock, buckets });
+  ending.release(() => registry.dispose());
+  const sessionMetrics = registerSessionMetrics(registry);
+  const stopCounting = subscribeCrewMetrics(bus, registry);
+  ending.release(stopCounting);
+  if (!config.observability.enabled) stopCounting();
+  return { registry, sessionMetrics };
+}
+
+function lazyHistory(snapshot: () => MetricsSnapshot, clock: Clock, ending: Ending): () => MetricHistory {
+  let history: MetricHistory | null = null;
+  return () => {
+    if (history !== null) return history;
+    const kept = new MetricHistory();
+    history = kept;
+    const sample = () => kept.sample(snapshot(), clock.monotonicMs());
+    sample();
+    const timer = clock.every(STEP_MS, sample);
+    ending.release(() => timer[Symbol.dispose]());
+    return kept;
+  };
+}
+
+function openServer(
+  listen: (port: number) => Promise<HttpServer>,
+  ending: Ending,
+): Pick<Telemetry, "serve" | "stopServing"> {
   let server: Promise<HttpServer> | null = null;
-  const serve = (port: number) => {
-    server ??= startServer(session, registry, port, config.http.host).catch((error: unknown) => {
+  const serve = async (port: number) => {
+    if (ending.begun) throw new UserError("ended", "Nothing is served: this session has ended. Ask in the new one.");
+    server ??= listen(port).catch((error: unknown) => {
       server = null;
       throw error;
     });
@@ -75,40 +154,18 @@ export async function startTelemetry(session: Session, config: Config): Promise<
     await (await serving?.catch(() => null))?.close();
     return serving !== null;
   };
-  disposer.defer(async () => void (await stopServing()));
-  return {
-    registry,
-    history,
-    watchWork: (given) => {
-      work = given;
-    },
-    otlp: () => otlp?.status() ?? null,
-    exporters: () => exporters.counts(),
-    serve,
-    stopServing,
-    problems,
-    dispose: () => disposer.dispose(),
-  };
+  ending.wait(async () => void (await stopServing()));
+  return { serve, stopServing };
 }
 
-/** The metrics, moved by the bus, by what the host tells, and by other extensions. */
-function count(session: Session, config: Config, disposer: Disposer, problems: string[]): MetricRegistry {
-  const { world, bus, facts } = session;
-  const { warn } = world.log;
-  const buckets = usableBuckets(config.observability.buckets, problems);
-  const registry = createMetricRegistry({ warn, clock: world.clock, buckets });
-  disposer.defer(() => registry.dispose());
-  const sessionMetrics = registerSessionMetrics(registry);
-  const stopCounting = subscribeCrewMetrics(bus, registry);
-  if (config.observability.enabled) {
-    facts.tell(sessionMetrics);
-    disposer.defer(stopCounting);
-  } else {
-    facts.forget();
-    stopCounting();
-  }
-  disposer.defer(openToPlugins({ bus, registry, clock: world.clock }));
-  return registry;
+function uncounted({ dropped }: Session["facts"]): string[] {
+  if (dropped === 0) return [];
+  return [`${dropped} facts of this session were not counted: they came before its metrics, and were too many`];
+}
+
+function unknownBuckets(given: Config["observability"]["buckets"], registry: MetricRegistry): string[] {
+  const unknown = Object.keys(given).filter((name) => registry.get(name)?.kind !== "histogram");
+  return unknown.map((name) => `observability.buckets: no histogram is called ${name}; /team-metrics lists them all`);
 }
 
 function usableBuckets(given: Config["observability"]["buckets"], problems: string[]): typeof given {
@@ -133,31 +190,26 @@ async function startServer(
   return serveMetrics(session, registry, port, host);
 }
 
-function keepFile(session: Session, registry: MetricRegistry, config: Config, disposer: Disposer): void {
+function keepFile(session: Session, registry: MetricRegistry, config: Config): MetricSink {
   const { world, cwd, agentDir } = session;
   const redactor = createRedactor({ secretValues: collectSecretValues(ENV) });
-  const sink = new MetricSink({
+  return new MetricSink({
     world,
     // a project without runs is not given a folder for the sake of a session's own metrics
     crewRoot: async () => (await findCrewRoot(world.files, cwd, agentDir)) ?? metricsRoot(cwd, agentDir),
     session: session.id,
+    startedAtMs: session.startedAt,
     snapshot: () => registry.snapshot(),
     redact: (labels) => Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, redactor.text(value)])),
     retentionDays: config.observability.metricRetentionDays,
   });
-  disposer.defer(() => sink.close());
-}
-
-function textfileExporters({ world }: Session, { telemetry }: Config): Exporter[] {
-  return telemetry.textfile === "" ? [] : [createTextfileExporter(world.files, telemetry.textfile)];
 }
 
 async function startOtlp(
   session: Session,
   registry: MetricRegistry,
   { otlp: { enabled, ...configured } }: Config,
-  disposer: Disposer,
-  problems: string[],
+  { ending, problems, instance }: { ending: Ending; problems: string[]; instance: string },
 ): Promise<Otlp | null> {
   if (!enabled) return null;
   const { world, bus } = session;
@@ -170,16 +222,11 @@ async function startOtlp(
   const otlp = createOtlp({
     ...{ settings: read.settings, clock: world.clock, random: world.random, log: world.log },
     version: await packageVersion(world.files),
-    instanceId: `${session.id}-${world.random.hex(4)}`,
+    instanceId: instance,
     startMs: session.startedAt,
     snapshot: () => registry.snapshot(),
   });
-  const stop = subscribeMetricTable(bus, otlp.events, registry.warn);
-  disposer.defer(async () => {
-    stop();
-    await otlp.dispose(LAST_PUSH_MS);
-    tellLoss(session, otlp.status());
-  });
+  ending.release(subscribeMetricTable(bus, otlp.events, registry.warn));
   return otlp;
 }
 

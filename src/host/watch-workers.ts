@@ -6,7 +6,8 @@ import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import { HeartbeatReader } from "../workers/attempt-facts.ts";
 import type { Notification } from "./notification-router.ts";
-import type { ActiveRun, RunService } from "./run-service.ts";
+import type { RunService } from "./run-service.ts";
+import type { ActiveRun } from "./shown-run.ts";
 
 /** Watches the workers of the runs this process drives, and ends the attempts of those that are lost. */
 export function watchWorkers(

@@ -19,6 +19,9 @@ export const OVERFLOW_LABEL = "overflow";
 /** Longer label values are cut: names of models and tools come from others. */
 export const LABEL_CHARS_MAX = 256;
 
+/** Half a character has no UTF-8: exports would make one series of two, so that it is one from the start. */
+const LONE_SURROGATE = /[\ud800-\udfff]/gu;
+
 type Trie<S> = Map<string, Trie<S> | S>;
 
 /** A tuple seen before; `b` and `c` are empty where fewer names are declared. */
@@ -94,15 +97,22 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
     if (seen !== null && seen.a === a && seen.b === b && seen.c === c) return seen.series;
     const series = this.#find(labels);
     // the first of a slot stays: writing anew at each meeting of two would cost more than the maps
-    if (seen === null) this.#seen[slot] = { a, b, c, series };
+    if (seen === null) this.#seen[slot] = this.#ownTuple(series, a, b, c);
     return series;
+  }
+
+  /** With the series' own texts: the caller's may hold far larger ones in memory. Null when they are not the same. */
+  #ownTuple(series: S, a: string, b: string, c: string): Seen<S> | null {
+    const [ownA = "", ownB = "", ownC = ""] = this.names.map((name) => series.labels[name]);
+    return ownA === a && ownB === b && ownC === c ? { a: ownA, b: ownB, c: ownC, series } : null;
   }
 
   /** The series that have all the given values; all series when nothing is given. Throws on an undeclared name. */
   matching(match: AnyLabels | undefined): S[] {
-    const wanted = Object.entries(match ?? {}).filter(([, value]) => value !== undefined);
-    for (const [name] of wanted) this.#requireDeclared(name);
-    return [...this.#series].filter((series) => wanted.every(([name, value]) => series.labels[name] === text(value)));
+    const given = Object.entries(match ?? {}).filter(([, value]) => value !== undefined);
+    for (const [name] of given) this.#requireDeclared(name);
+    const wanted = given.map(([name, value]) => [name, text(value)] as const);
+    return [...this.#series].filter((series) => wanted.every(([name, value]) => series.labels[name] === value));
   }
 
   /** Forgets a series; a later `at` makes a new one. */
@@ -159,7 +169,8 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
     return node as S;
   }
 
-  #insert(path: readonly string[]): S {
+  #insert(given: readonly string[]): S {
+    const path = given.map(detached);
     const labels = Object.fromEntries(this.names.map((name, i) => [name, path[i] ?? ""]));
     const series = this.#create(Object.freeze(labels));
     this.#series.add(series);
@@ -185,7 +196,22 @@ function mix(value: string): number {
 function text(value: unknown): string {
   if (typeof value === "number" || typeof value === "boolean") return String(value);
   if (typeof value !== "string") return "";
-  return value.length > LABEL_CHARS_MAX ? value.slice(0, LABEL_CHARS_MAX) : value;
+  return (value.length > LABEL_CHARS_MAX ? cut(value) : value).replace(LONE_SURROGATE, "\ufffd");
+}
+
+/** Between whole characters. */
+function cut(value: string): string {
+  const isHalved = (value.codePointAt(LABEL_CHARS_MAX - 1) as number) > 0xffff;
+  return value.slice(0, isHalved ? LABEL_CHARS_MAX - 1 : LABEL_CHARS_MAX);
+}
+
+/**
+ * The same text in memory of its own: a part of a text keeps the whole of it alive. As the name of a property V8 has
+ * each text once, as it has literals, and need not look at characters to compare two of them.
+ */
+function detached(value: string): string {
+  const [own = ""] = Object.keys({ [Buffer.from(value, "utf16le").toString("utf16le")]: 0 });
+  return own;
 }
 
 /** Takes a path and the branches it leaves empty out of a trie. */

@@ -14,6 +14,8 @@ export interface MetricSinkOptions {
   /** Where the project keeps its state; null as long as there is no such place: then nothing is written. */
   crewRoot: () => Promise<string | null>;
   session: string;
+  /** When the session began, which is what the metrics count from: milliseconds since 1970. */
+  startedAtMs: number;
   snapshot: () => MetricsSnapshot;
   /** Masks secrets in the values of labels. */
   redact: (labels: SeriesLabels) => SeriesLabels;
@@ -44,7 +46,7 @@ export class MetricSink {
 
   constructor(options: MetricSinkOptions) {
     this.#options = options;
-    this.#startedAt = this.#now();
+    this.#startedAt = new Date(options.startedAtMs).toISOString();
     this.#since = { day: dayOf(this.#startedAt), at: this.#startedAt, snapshots: [] };
     this.#timer = options.world.clock.every(WRITE_EVERY_MS, () => void this.write());
   }

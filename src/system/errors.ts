@@ -12,9 +12,13 @@ export class UserError extends Error {
   }
 }
 
-/** The message of anything thrown. */
+/** The message of anything thrown. Never throws itself. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return "thrown was what has no text";
+  }
 }
 
 /** The system's error code (`ENOSPC`, `EACCES`, …), or an empty text. */

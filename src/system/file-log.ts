@@ -12,7 +12,7 @@ export function createFileLog(options: {
   clock: Pick<Clock, "now">;
   path: string;
   context: () => object | undefined;
-}): Log & Disposable {
+}): Log & { close(): Promise<void> } {
   const { files, clock, path, context } = options;
   let handle: AppendHandle | null = null;
   let opening: Promise<void> | null = null;
@@ -35,7 +35,9 @@ export function createFileLog(options: {
   return {
     warn: (message, fields) => write("warn", message, fields),
     error: (message, fields) => write("error", message, fields),
-    [Symbol.dispose]: () => {
+    // what was said last is written before
+    close: async () => {
+      await opening?.catch(() => undefined);
       closed = true;
       handle?.close();
     },

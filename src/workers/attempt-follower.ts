@@ -12,6 +12,8 @@ const probeMs = 2000;
 const probeHurriedMs = 100;
 const chunkBytes = 1024 * 1024;
 const lineBytesMax = 32 * 1024 * 1024;
+/** Told at one time: the newest. */
+const progressMax = 32;
 const lineFeed = 10;
 
 export type AttemptEnd =
@@ -49,7 +51,10 @@ export class AttemptFollower {
   #probed: { atMs: number; found: Liveness } | null = null;
   #probeMs = probeMs;
   readonly #toolStarts = new Map<string, number>();
-  #pending: AttemptProgress | null = null;
+  /** Calls that have ended, and last what goes on. */
+  #pending: AttemptProgress[] = [];
+  /** Whether the first look is over: what was there before may have been told by another owner. */
+  #caughtUp = false;
   #progressAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(world: World, folder: string, audience: AttemptAudience) {
@@ -182,8 +187,16 @@ export class AttemptFollower {
     const shown = progressOf(event);
     if (!shown) return;
     const { progress, toolCallId } = shown;
-    if (toolCallId === null) this.#pending = { ...this.#pending, ...progress };
-    else this.#pending = { ...withoutTool(this.#pending), ...progress, ...this.#toolTime(progress, toolCallId) };
+    const last = this.#pending.at(-1);
+    if (toolCallId === null) {
+      this.#pending.splice(-1, 1, { ...last, ...progress });
+      return;
+    }
+    const next = { ...progress, ...this.#toolTime(progress, toolCallId) };
+    const hasEnded = last?.toolStatus === "ok" || last?.toolStatus === "error";
+    if (hasEnded && this.#caughtUp) this.#pending.push(next);
+    else this.#pending.splice(-1, 1, { ...withoutTool(last), ...next });
+    if (this.#pending.length > progressMax) this.#pending.shift();
   }
 
   /** Event lines carry no time; a poke comes with each, so that the time of reading is good enough. */
@@ -200,14 +213,13 @@ export class AttemptFollower {
 
   #tell(atOnce: boolean): void {
     const now = this.#world.clock.monotonicMs();
-    if (!this.#pending || (!atOnce && now - this.#progressAtMs < progressMs)) return;
-    const progress = this.#pending;
-    this.#pending = null;
+    this.#caughtUp = true;
+    if (this.#pending.length === 0 || (!atOnce && now - this.#progressAtMs < progressMs)) return;
     this.#progressAtMs = now;
-    this.#audience.progress(progress);
+    for (const progress of this.#pending.splice(0)) this.#audience.progress(progress);
   }
 }
 
-function withoutTool(progress: AttemptProgress | null): AttemptProgress {
+function withoutTool(progress: AttemptProgress | undefined): AttemptProgress {
   return progress?.text === undefined ? {} : { text: progress.text };
 }

@@ -23,6 +23,7 @@ const PLACE = { team: "team", role: "builder", stepName: "a", workerKind: "pi" a
 const TASK_END = { team: "team", role: "builder", taskType: "code", tokens: 100, costUsd: 0.5 };
 const RUN_END = { team: "team", workflow: "flow", taskCount: 1, tokens: 100, costUsd: 0.5 };
 const TOKENS = { input: 10, output: 20, cacheRead: 30, cacheWrite: 40 };
+const AGENT = { "gen_ai.operation.name": { stringValue: "invoke_agent" } };
 const A = { taskId: "a", attempt: 1 };
 
 /** Spans of what a bus tells, and the request they make. */
@@ -30,9 +31,9 @@ function collecting() {
   const problems: string[] = [];
   const spans: Span[] = [];
   const bus = createLocalBus((error) => problems.push(String(error)));
-  const runSpans = new RunSpans((span) => spans.push(span));
-  subscribeMetricTable(bus, runSpans.table, (message) => problems.push(message));
-  return { bus, spans, problems, runSpans, body: () => textOf(spans) };
+  const { table } = new RunSpans((span) => spans.push(span));
+  subscribeMetricTable(bus, table, (message) => problems.push(message));
+  return { bus, spans, problems, body: () => textOf(spans) };
 }
 
 function textOf(spans: readonly Span[]): string {
@@ -96,7 +97,7 @@ const RUN: readonly [number, NewEvent][] = [
 
 describe("the spans of a run", () => {
   it("are one tree of run, task, attempts and tool calls, with the ids workers were given", async () => {
-    const { bus, body, problems, runSpans } = collecting();
+    const { bus, body, problems } = collecting();
     await told(bus, RUN);
     expect(faultsOf("traces", body())).toEqual([]);
     const spans = spansIn(body());
@@ -124,7 +125,7 @@ describe("the spans of a run", () => {
     ]);
     expect(tool?.parentSpanId).toBe(first?.spanId);
     expect(new Set(spans.map(({ traceId }) => traceId)).size).toBe(1);
-    expect([problems, runSpans.open]).toEqual([[], 0]);
+    expect(problems).toEqual([]);
   });
 
   it("say what was done by whom with what, in the conventions' names, and nothing of what was written", async () => {
@@ -228,9 +229,13 @@ describe("the spans of a run", () => {
   });
 
   it("of a run that was let go are not told, and nothing of it is remembered", async () => {
-    const { bus, spans, runSpans } = collecting();
+    const { bus, spans } = collecting();
     await told(bus, [...RUN.slice(0, 3), [0, { type: "crew.run.released", reason: "quit" }]]);
-    expect([spans, runSpans.open]).toEqual([[], 0]);
+    expect(spans).toEqual([]);
+    const end = { ...TASK_END, status: "completed", durationMs: 7, attempts: 1 } as const;
+    const { ts: _start, type: _type, ...place } = startOf("a", "run-1");
+    bus.emit("crew.task.completed", { ...place, ...end, ts: START_MS * 2, type: "crew.task.completed" } as CrewEvent);
+    expect(spans.map(({ startMs, endMs }) => endMs - startMs)).toEqual([7]);
   });
 
   it("are without fault whatever comes, in any order, and what is remembered has a limit", () => {
@@ -246,15 +251,21 @@ describe("the spans of a run", () => {
         expect(body().length).toBeGreaterThan(0);
       }),
     );
-    const { bus, runSpans } = collecting();
+    const { bus, spans } = collecting();
     for (let n = 0; n < 5000; n++) bus.emit("crew.task.started", startOf(`t${n}`));
-    expect([runSpans.open, runSpans.forgotten]).toEqual([4096, 904]);
+    for (let n = 0; n < 5000; n++) {
+      const end = { ...startOf(`t${n}`), ...TASK_END, status: "completed", durationMs: 7, attempts: 1 };
+      bus.emit("crew.task.completed", { ...end, ts: 1000, type: "crew.task.completed" } as CrewEvent);
+    }
+    // one that was forgotten has its measured length, and not its start
+    expect(spans.filter(({ startMs }) => startMs === 1)).toHaveLength(4096);
+    expect(spans.slice(0, 904).every(({ startMs }) => startMs === 993)).toBe(true);
   });
 });
 
-function startOf(taskId: string): CrewEvent {
-  const ids = spanIdsOf({ runId: "r", taskId });
-  return { v: 1, seq: 1, epoch: 1, ts: 1, type: "crew.task.started", runId: "r", taskId, ...ids, ...PLACE };
+function startOf(taskId: string, runId = "r"): CrewEvent {
+  const ids = spanIdsOf({ runId, taskId });
+  return { v: 1, seq: 1, epoch: 1, ts: 1, type: "crew.task.started", runId, taskId, ...ids, ...PLACE };
 }
 
 describe("the metrics of the generative AI conventions", () => {
@@ -291,6 +302,27 @@ describe("the metrics of the generative AI conventions", () => {
         [80, "invoke_agent anthropic opus input"],
         [20, "invoke_agent anthropic opus output"],
       ],
+    ]);
+  });
+
+  it("count tokens whose model is not known, with a provider called unknown", async () => {
+    const genAi = new GenAiMetrics(() => undefined);
+    const { bus, spans } = collecting();
+    subscribeMetricTable(bus, { "crew.task.attempt_finished": genAi.countUsage.bind(genAi) }, expect.fail);
+    const end = { ...A, type: "crew.task.attempt_finished", outcome: "failed", durationMs: 5, costUsd: 0 } as const;
+    const none = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
+    await told(bus, [
+      [0, { ...end, tokens: TOKENS }],
+      [0, { ...end, attempt: 2, tokens: TOKENS, model: "unknown/unknown" }],
+      [0, { ...end, attempt: 3, tokens: none }],
+    ]);
+    for (const span of spans) genAi.countSpan({ ...span, attributes: { ...span.attributes, ...AGENT } });
+    const seriesOf = (metric: string) => genAi.snapshot().find(({ name }) => name === metric)?.series;
+    const labels = { "gen_ai.operation.name": "invoke_agent", "gen_ai.provider.name": "unknown" };
+    expect(seriesOf("gen_ai.client.operation.duration")).toMatchObject([{ labels, count: 3 }]);
+    expect(seriesOf("gen_ai.client.token.usage")).toMatchObject([
+      { labels: { ...labels, "gen_ai.request.model": "", "gen_ai.token.type": "input" }, count: 2, sum: 160 },
+      { labels: { ...labels, "gen_ai.request.model": "", "gen_ai.token.type": "output" }, count: 2, sum: 40 },
     ]);
   });
 });

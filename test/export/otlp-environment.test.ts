@@ -76,6 +76,34 @@ describe("the environment of an OTLP exporter", () => {
     expect(readOtlpEnvironment({ OTEL_SDK_DISABLED: "1" }).settings).not.toBeNull();
   });
 
+  it("sends no signal whose exporter is none", () => {
+    const [METRICS, TRACES] = ["OTEL_METRICS_EXPORTER", "OTEL_TRACES_EXPORTER"];
+    const sent = (env: Record<string, string>) => urls({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://c", ...env });
+    const [metrics, traces] = ["http://c/v1/metrics", "http://c/v1/traces"];
+    expect(sent({ [METRICS]: "none" })).toEqual({ metrics: undefined, traces, problems: [] });
+    expect(sent({ [TRACES]: " None " })).toEqual({ metrics, traces: undefined, problems: [] });
+    expect(readOtlpEnvironment({ [METRICS]: "none", [TRACES]: "none" }).settings).toBeNull();
+    expect(sent({ [METRICS]: "otlp", [TRACES]: "console,otlp" })).toEqual({ metrics, traces, problems: [] });
+    const problems = ['OTEL_METRICS_EXPORTER is "prometheus"; it must be otlp or none, and otlp is used.'];
+    expect(sent({ [METRICS]: "prometheus" })).toEqual({ metrics, traces, problems });
+  });
+
+  it("takes the delay between two pushes of spans", () => {
+    expect(readOtlpEnvironment({}, { intervalMs: 300_000 }).settings).toMatchObject({ traceIntervalMs: 5000 });
+    const { settings } = readOtlpEnvironment({ OTEL_BSP_SCHEDULE_DELAY: "700" });
+    expect(settings).toMatchObject({ intervalMs: 60_000, traceIntervalMs: 700 });
+  });
+
+  it("leaves alone what is as usual", () => {
+    const env = {
+      OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "Cumulative",
+      OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION: "explicit_bucket_histogram",
+    };
+    expect(readOtlpEnvironment(env).problems).toEqual([]);
+    const others = { ...env, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "delta" };
+    expect(readOtlpEnvironment({ ...others, OTEL_METRICS_EXPORTER: "none" }).problems).toEqual([]);
+  });
+
   it.each([
     [
       { OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4318" },
@@ -106,6 +134,30 @@ describe("the environment of an OTLP exporter", () => {
     [
       { OTEL_EXPORTER_OTLP_COMPRESSION: "zstd" },
       'OTEL_EXPORTER_OTLP_COMPRESSION is "zstd"; it must be gzip or none, and none is used.',
+    ],
+    [
+      { OTEL_BSP_SCHEDULE_DELAY: "soon" },
+      'OTEL_BSP_SCHEDULE_DELAY is "soon"; it must be a whole number of milliseconds from 100 to 86400000, and 5000 is used.',
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_CERTIFICATE: "/etc/ca.pem" },
+      "OTEL_EXPORTER_OTLP_CERTIFICATE is not used: name the file in NODE_EXTRA_CA_CERTS instead.",
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY: "/etc/key.pem" },
+      "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY is not used: pi-foreman has no client certificates; send to a local collector that has.",
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: "/etc/cert.pem" },
+      "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE is not used: pi-foreman has no client certificates; send to a local collector that has.",
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "delta" },
+      'OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE is "delta"; pi-foreman only sends cumulative, and that is used.',
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION: "base2_exponential_bucket_histogram" },
+      'OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION is "base2_exponential_bucket_histogram"; pi-foreman only sends explicit_bucket_histogram, and that is used.',
     ],
     [
       { OTEL_RESOURCE_ATTRIBUTES: "a=1,b" },

@@ -15,6 +15,8 @@ const SECOND = 1000;
 const LIMIT_MS = 2 * SECOND;
 /** Nobody listens at this port. */
 const NOBODY = "http://127.0.0.1:9";
+/** Spans at the pace of metrics. */
+const MINUTELY = { OTEL_BSP_SCHEDULE_DELAY: "60000" };
 
 interface Setup {
   env?: Record<string, string>;
@@ -25,7 +27,7 @@ interface Setup {
 async function exporting(collector: Pick<Collector, "url">, { env = {}, signals = "metrics" }: Setup = {}) {
   const clock = new FakeClock();
   const warnings: string[] = [];
-  const { settings: all } = readOtlpEnvironment({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, ...env });
+  const { settings: all } = readOtlpEnvironment({ ...MINUTELY, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, ...env });
   if (all === null) throw new Error("nothing is to be sent");
   const settings = {
     ...all,
@@ -80,7 +82,8 @@ function spanNames(collector: Collector): string[][] {
 describe("pushing to a collector", () => {
   it("sends metrics and spans at every interval, in the form receivers compare with", async () => {
     const collector = await startCollector();
-    const env = { OTEL_EXPORTER_OTLP_HEADERS: "authorization=Bearer%20abc", OTEL_METRIC_EXPORT_INTERVAL: "5000" };
+    const intervals = { OTEL_METRIC_EXPORT_INTERVAL: "5000", OTEL_BSP_SCHEDULE_DELAY: "5000" };
+    const env = { OTEL_EXPORTER_OTLP_HEADERS: "authorization=Bearer%20abc", ...intervals };
     const { counter, endRun, pass, otlp } = await exporting(collector, { env, signals: "both" });
     counter.inc({}, 3);
     endRun();
@@ -124,7 +127,7 @@ describe("pushing to a collector", () => {
     expect(collector.asked).toHaveLength(1);
     collector.answer = () => ({ status: 200 });
     await pass(1, () => status().accepted === 1);
-    expect(status()).toMatchObject({ failed: 1, failedInRow: 0, lastError: null });
+    expect(status()).toMatchObject({ failed: 1, lastError: null });
   });
 
   it.each([429, 502, 503, 504])("comes back after %i, each time later, with the numbers of then", async (code) => {
@@ -205,11 +208,10 @@ describe("pushing to a collector", () => {
     const collector = await startCollector();
     collector.answer = () => "hang";
     const env = { OTEL_METRIC_EXPORT_INTERVAL: "5000" };
-    const { pass, status, otlp, registry } = await exporting(collector, { env });
+    const { pass, status } = await exporting(collector, { env });
     await pass(5 * SECOND, () => collector.asked.length === 1);
     await pass(9999);
     expect([collector.asked.length, status().failed]).toEqual([1, 0]);
-    await expect(otlp.metrics?.push(registry.snapshot())).rejects.toThrow("still under way");
     await pass(1, () => status().failed === 1);
     expect(status().lastError).toBe(`${new URL(collector.url).host} can't be reached: no answer within 10 s`);
     await waitUntil(async () => (await collector.connections()) === 0);
@@ -230,7 +232,7 @@ describe("pushing to a collector", () => {
   it("leaves a collector alone after five failures, tries once a minute, and goes on when it is back", async () => {
     const collector = await startCollector();
     collector.answer = () => ({ status: 503 });
-    const { pass, status, warnings, otlp, registry } = await exporting(collector);
+    const { pass, status, warnings } = await exporting(collector);
     for (const [failures, wait] of [
       [1, 60],
       [2, 1],
@@ -239,9 +241,7 @@ describe("pushing to a collector", () => {
       [5, 8],
     ] as const)
       await pass(wait * SECOND, () => status().failed === failures);
-    expect(status()).toMatchObject({ isResting: true, failedInRow: 5 });
     expect(warnings.at(-1)).toContain("failed 5 times in a row, and is tried once a minute now.");
-    await expect(otlp.metrics?.push(registry.snapshot())).rejects.toThrow("it is not asked again for 60 s");
     await pass(59_999);
     expect(collector.asked).toHaveLength(5);
     await pass(1, () => status().failed === 6);
@@ -249,14 +249,14 @@ describe("pushing to a collector", () => {
     expect(collector.asked).toHaveLength(6);
     collector.answer = () => ({ status: 200 });
     await pass(1, () => status().accepted === 1);
-    expect(status()).toMatchObject({ isResting: false, failedInRow: 0 });
+    expect(status()).toMatchObject({ failed: 6, lastError: null });
     await pass(60 * SECOND, () => status().accepted === 2);
     expect(warnings).toHaveLength(2);
   });
 
   it("keeps spans that were not taken, in their order, and drops the oldest when there are too many", async () => {
     const collector = await startCollector();
-    const { pass, endRun, status, otlp } = await exporting(collector, { signals: "traces" });
+    const { pass, endRun, status } = await exporting(collector, { signals: "traces" });
     for (let n = 0; n < 3; n++) endRun();
     collector.answer = () => {
       // while the others are under way
@@ -270,13 +270,52 @@ describe("pushing to a collector", () => {
       ["run-1", "run-2", "run-3"],
       ["run-1", "run-2", "run-3", "run-4"],
     ]);
-    collector.asked.length = 0;
+    collector.answer = () => ({ status: 503 });
     for (let n = 0; n < 2100; n++) endRun();
-    expect([status().itemsLost, otlp.status().spansWaiting]).toEqual([52, 2048]);
+    // the first batch is under way when the queue is at its end, and comes back to it
+    await pass(0, () => status().failed === 2);
+    expect(status().itemsLost).toBe(52);
+    collector.asked.length = 0;
+    collector.answer = () => ({ status: 200 });
     await pass(60 * SECOND, () => status().accepted === 5);
     const sent = spanNames(collector).flat();
     expect([sent.length, sent[0], sent.at(-1)]).toEqual([2048, "run-57", "run-2104"]);
-    expect(otlp.status().spansWaiting).toBe(0);
+    expect(status().itemsLost).toBe(52);
+  });
+});
+
+describe("spans", () => {
+  it("do not wait for the interval of metrics", async () => {
+    const collector = await startCollector();
+    const env = { OTEL_METRIC_EXPORT_INTERVAL: "300000", OTEL_BSP_SCHEDULE_DELAY: "" };
+    const { pass, endRun, otlp } = await exporting(collector, { env, signals: "both" });
+    endRun();
+    await pass(4999);
+    expect(collector.asked).toEqual([]);
+    await pass(1, () => otlp.status().channels[1]?.accepted === 1);
+    expect(collector.asked.map(({ path }) => path)).toEqual(["/v1/traces"]);
+  });
+
+  it("are sent as soon as they fill a request, one request at a time, and none is lost", async () => {
+    const collector = await startCollector();
+    const { pass, endRun, status } = await exporting(collector, { signals: "traces" });
+    for (let n = 0; n < 511; n++) endRun();
+    await pass(0);
+    expect(collector.asked).toEqual([]);
+    for (let n = 511; n < 2400; n++) endRun();
+    await pass(0, () => status().itemsSent === 2400);
+    expect(spanNames(collector).map(({ length }) => length)).toEqual([512, 512, 512, 512, 352]);
+    expect([status().itemsLost, collector.atOnce.most]).toEqual([0, 1]);
+  });
+
+  it("that come while the last are being sent make no second request beside it", async () => {
+    const collector = await startCollector();
+    const { otlp, endRun, status } = await exporting(collector, { signals: "traces" });
+    endRun();
+    const disposed = otlp.dispose(LIMIT_MS);
+    for (let n = 0; n < 600; n++) endRun();
+    await disposed;
+    expect([status().itemsSent, status().itemsLost, collector.atOnce.most]).toEqual([601, 0, 1]);
   });
 });
 

@@ -5,6 +5,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { createTextfileExporter } from "../../src/export/textfile.ts";
 import { createMetricRegistry } from "../../src/metrics/registry.ts";
 import { nodeFiles } from "../../src/system/node-files.ts";
+import { expositionProblems } from "../support/exposition-checker.ts";
 
 function folder() {
   const path = mkdtempSync(join(tmpdir(), "foreman-textfile-"));
@@ -24,37 +25,59 @@ describe("the textfile exporter", () => {
   it.each([["crew"], ["crew.prom"]])("writes %s as a file the collector reads, each time anew", async (name) => {
     const path = folder();
     const { registry, counter } = counted();
-    const exporter = createTextfileExporter(nodeFiles(), join(path, name));
+    const exporter = createTextfileExporter(nodeFiles(), join(path, name), "a/1");
     for (const total of [1, 2]) {
       counter.inc();
       await exporter.push(registry.snapshot());
-      expect(readdirSync(path)).toEqual(["crew.prom"]);
-      expect(readFileSync(join(path, "crew.prom"), "utf8")).toContain(`\ncrew_a_count_total ${total}\n`);
+      expect(readdirSync(path)).toEqual(["crew-a_1.prom"]);
+      expect(readFileSync(join(path, "crew-a_1.prom"), "utf8")).toContain(
+        `\ncrew_a_count_total{session="a/1"} ${total}\n`,
+      );
     }
-    expect(statSync(join(path, "crew.prom")).mode & 0o004).toBe(0o004);
+    expect(statSync(join(path, "crew-a_1.prom")).mode & 0o004).toBe(0o004);
     await exporter.dispose();
   });
 
-  it("leaves what it last wrote, and has nothing under way when it is disposed of", async () => {
+  it("shares no file and no series with another session, and leaves neither behind", async () => {
+    const path = folder();
+    const { registry, counter } = counted();
+    const histogram = registry.registerHistogram("crew.a.own", "h", { labels: ["session"] });
+    counter.inc();
+    histogram.observe({ session: "own" }, 1);
+    const [one, two] = ["1", "2"].map((session) => createTextfileExporter(nodeFiles(), join(path, "crew"), session));
+    await one?.push(registry.snapshot());
+    await two?.push(registry.snapshot());
+    const texts = readdirSync(path).map((name) => readFileSync(join(path, name), "utf8"));
+    expect(texts.map((text) => expositionProblems(text, "text"))).toEqual([[], []]);
+    expect(texts.map((text) => /session="(\d)"/.exec(text)?.[1])).toEqual(["1", "2"]);
+    expect(texts[0]).toContain('crew_a_own_count{session="own"} 1');
+    await one?.dispose();
+    expect(readdirSync(path)).toEqual(["crew-2.prom"]);
+    await two?.dispose();
+    expect(readdirSync(path)).toEqual([]);
+  });
+
+  it("has nothing under way when it is disposed of", async () => {
     const path = folder();
     const { registry } = counted();
-    const exporter = createTextfileExporter(nodeFiles(), join(path, "crew"));
+    const exporter = createTextfileExporter(nodeFiles(), join(path, "crew"), "1");
     const pushed = exporter.push(registry.snapshot());
     await exporter.dispose();
-    expect(readdirSync(path)).toEqual(["crew.prom"]);
     await pushed;
+    expect(readdirSync(path)).toEqual([]);
   });
 
   it("says what is wrong with the folder", async () => {
     const path = folder();
     const { registry } = counted();
-    const lost = createTextfileExporter(nodeFiles(), join(path, "none", "crew"));
+    const lost = createTextfileExporter(nodeFiles(), join(path, "none", "crew"), "1");
     await expect(lost.push(registry.snapshot())).rejects.toThrow(
-      `Metrics can't be written to ${join(path, "none", "crew.prom")}: its folder does not exist; create it.`,
+      `Metrics can't be written to ${join(path, "none", "crew-1.prom")}: its folder does not exist; create it.`,
     );
     await lost.dispose();
     const refused = Object.assign(new Error("EROFS: read-only file system"), { code: "EROFS" });
-    const readOnly = createTextfileExporter({ writeAtomic: () => Promise.reject(refused) }, "/x/crew");
+    const files = { ...nodeFiles(), writeAtomic: () => Promise.reject(refused) };
+    const readOnly = createTextfileExporter(files, "/x/crew", "1");
     await expect(readOnly.push([])).rejects.toThrow("its file system is read-only; name another folder.");
   });
 });

@@ -13,7 +13,11 @@ function doctor(files: MemoryFiles, host: { isProjectTrusted?: () => boolean } =
     model: "provider/model",
     catalog: () => loadCatalog(files, [{ origin: "project", root: "/p/.crew", holds: "crew" }]),
     runs: async () => ({ store: { crewRoot: "/p/.crew" } }),
-    telemetry: async () => ({ problems: ["a setting of its own"], otlp: () => null, exporters: () => [] }),
+    telemetry: async () => ({
+      problems: ["a setting of its own"],
+      otlp: () => null,
+      exporters: () => [{ name: "plugged", pushed: 3, failed: 1, skipped: 2, lastError: "away" }],
+    }),
     config: () => Promise.reject(new Error("the session's own configuration is that of its start")),
   };
   return doctorCommand({ ctx: host, session } as unknown as CommandCall);
@@ -27,6 +31,7 @@ it("reads the configuration as it is now", async () => {
   await files.writeAtomic("/p/.crew/config.json", "{}");
   expect(await doctor(files)).toContain("configuration: no problems");
   expect(await doctor(files)).toContain("! a setting of its own");
+  expect(await doctor(files)).toContain("✗ plugged: 3 pushes, 1 failed, 2 skipped (away)");
 });
 
 it("says that definitions are untrusted when the host says that the project is", async () => {

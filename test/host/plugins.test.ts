@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { createLocalBus } from "../../src/events/local-bus.ts";
+import { Exporters } from "../../src/export/exporter.ts";
 import { FOREMAN_READY, type ForemanReady, openToPlugins } from "../../src/host/plugins.ts";
 import { createMetricRegistry } from "../../src/metrics/registry.ts";
 import type { MetricsSnapshot } from "../../src/metrics/snapshot.ts";
@@ -11,8 +12,14 @@ function open(plug: (ready: ForemanReady) => void) {
   const bus = createLocalBus((error) => void errors.push(error));
   const clock = new FakeClock();
   const registry = createMetricRegistry({ warn: (message) => void warnings.push(message) });
+  const exporters = new Exporters({ clock, snapshot: () => registry.snapshot(), warn: registry.warn });
   bus.on(FOREMAN_READY, (data) => plug(data as ForemanReady));
-  return { bus, clock, registry, errors, warnings, end: openToPlugins({ bus, registry, clock }) };
+  const close = openToPlugins({ bus, registry, exporters });
+  const end = async () => {
+    close();
+    await exporters.end(2000);
+  };
+  return { bus, clock, registry, errors, warnings, end };
 }
 
 const started = { v: 1, seq: 1, runId: "r1", type: "crew.run.started", team: "t", workflow: "w" };
@@ -51,7 +58,7 @@ test("what fails is told and harms nothing, nor does an end that never comes", a
     });
     addExporter({ name: "bad", push: () => Promise.reject(new Error("no luck")), dispose: async () => undefined });
     addExporter({ name: "slow", push: () => new Promise(() => undefined), dispose: async () => undefined });
-    addExporter({ name: "stuck", push: async () => undefined, dispose: () => new Promise(() => undefined) });
+    addExporter(undefined as never);
     addExporter({ name: "good", push: async () => void pushes++, dispose: async () => undefined });
     registry.registerCounter("bad name", "");
   });
@@ -62,6 +69,26 @@ test("what fails is told and harms nothing, nor does an end that never comes", a
   await clock.advance(2000);
   await ended;
   expect(pushes).toBe(4);
-  expect(warnings).toEqual(["crew.run.started of run r1 could not be counted: bad mapping", "bad: no luck"]);
+  expect(warnings).toEqual([
+    expect.stringContaining("an exporter can't be used: "),
+    "crew.run.started of run r1 could not be counted: bad mapping",
+    "bad: no luck",
+  ]);
   expect(clock.pending).toBe(0);
+});
+
+test("what is plugged in after the session's end does nothing", async () => {
+  let ready: ForemanReady | null = null;
+  const { bus, clock, end } = open((given) => {
+    ready = given;
+  });
+  await end();
+  const seen: string[] = [];
+  const late = ready as ForemanReady | null;
+  late?.countEvents({ "crew.run.started": () => void seen.push("event") });
+  late?.addExporter({ name: "late", push: async () => void seen.push("push"), dispose: async () => undefined });
+  bus.emit("crew.run.started", started);
+  await clock.advance(60_000);
+  expect(late).not.toBeNull();
+  expect(seen).toEqual([]);
 });

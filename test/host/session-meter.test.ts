@@ -50,9 +50,11 @@ test("numbers that are none count as zero, as does what a provider leaves out", 
   const usage = { input: Number.NaN, output: -5, cacheRead: "9", cacheWrite: 4, cost: { total: Infinity } };
   meter.messageEnded({ role: "assistant", usage });
   meter.messageEnded({ role: "toolResult", usage });
+  meter.messageEnded({ role: "assistant", usage: null });
   meter.messageEnded(null);
   expect(facts).toEqual([
     { name: "usage", model: "unknown/unknown", tokens: { ...noTokens, cacheWrite: 4 }, costUsd: 0 },
+    { name: "usage", model: "unknown/unknown", tokens: noTokens, costUsd: 0 },
   ]);
 });
 
@@ -64,7 +66,13 @@ test.each([
   ["HTTP status code: 404", 404],
   ["Connection error.", "network"],
   ["terminated", "network"],
+  ["429", 429],
+  ["503: at capacity", 503],
+  ["429 slow down", 429],
+  ['400 {"type":"error"}', 400],
+  ["502 status code (no body)", 502],
   ["the reply has 500 words too many", "other"],
+  ["500 tokens are too many", "other"],
 ])("%s is an error of status %s", (errorMessage, status) => {
   const { facts, meter } = setup();
   meter.messageEnded(reply({ stopReason: "error", errorMessage }));

@@ -100,6 +100,7 @@ test("the end takes 4 s at most, whoever is stuck; then nothing is served or sam
   const end = telemetry.dispose().then(() => {
     ended = true;
   });
+  await clock.advance(0);
   await clock.advance(3999);
   expect(ended).toBe(false);
   await expect(telemetry.serve(0)).rejects.toThrow("this session has ended");

@@ -107,6 +107,31 @@ describe("a session's metrics", () => {
     expect(log).toContain("telemetry was lost");
   });
 
+  it("are sent with a key that is never told, though the collector repeats it", async () => {
+    const collector = await startCollector();
+    collector.answer = ({ headers }) => ({ status: 401, body: `no such key: ${headers["api-key"]}` });
+    const rig = await rigWith({
+      otlp: { enabled: true, endpoint: collector.url, headers: { "api-key": "hc-01SECRETVALUE" }, intervalMs: 5000 },
+    });
+    const { host } = await afterRun(rig);
+    await waitUntil(() => collector.asked.length > 0, 20_000);
+    expect(await say(host, "/team-doctor")).not.toContain("SECRETVALUE");
+    await host.close();
+    const log = await readFile(join(rig.agentFolder.agent, "crew/log/foreman.jsonl"), "utf8");
+    expect(log).toContain("answered 401: no such key: ***");
+    expect(log).not.toContain("SECRETVALUE");
+  });
+
+  it("are kept of a session that was over before they were loaded", async () => {
+    const rig = await rigWith({});
+    await rig.print("say something", { extensions: [PACKAGE] });
+    const folder = join(rig.agentFolder.agent, "crew/projects");
+    const [project = ""] = await readdir(folder);
+    const [day = ""] = await readdir(join(folder, project, "state/metrics"));
+    const text = await readFile(join(folder, project, "state/metrics", day), "utf8");
+    expect(text).toContain("crew.session.token_count");
+  });
+
   it("are not sent by a project's own wish", async () => {
     const collector = await startCollector();
     const rig = await rigWith({});

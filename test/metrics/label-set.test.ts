@@ -1,7 +1,12 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { LABEL_CHARS_MAX, LabelSet, OVERFLOW_LABEL } from "../../src/metrics/label-set.ts";
 import type { SeriesLabels } from "../../src/metrics/snapshot.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 
 interface Cell {
   readonly labels: SeriesLabels;
@@ -149,4 +154,32 @@ test("a missing label is the empty value and long values are cut", () => {
   const long = set.at({ a: "x".repeat(5000), b: "" });
   expect(long.labels["a"]).toHaveLength(LABEL_CHARS_MAX);
   expect(set.at({ a: "x".repeat(5000), b: "" })).toBe(long);
+});
+
+test.each([
+  ["is cut", 1_000_000],
+  ["is a small part of a large text", 100],
+])("a value that %s keeps nothing of the rest in memory", (_what, chars) => {
+  const { set } = cells(["a"], 150);
+  collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  for (let n = 0; n < 200; n++) set.at({ a: Buffer.alloc(1_000_000, `${n} `).toString("latin1").slice(0, chars) });
+  collectGarbage();
+  expect(set.size).toBe(151);
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(4_000_000);
+});
+
+test("values are cut between whole characters, and half a character is the replacement character", () => {
+  const { set } = cells(["a"]);
+  const before = "x".repeat(LABEL_CHARS_MAX - 1);
+  const cut = set.at({ a: `${before}\u{1f600}y` });
+  expect(cut.labels["a"]).toBe(before);
+  expect(set.at({ a: `${before}\u{1f601}` })).toBe(cut);
+  const half = set.at({ a: "a\ud800" });
+  expect(half.labels["a"]).toBe("a\ufffd");
+  expect([set.at({ a: "a\udfff" }), set.at({ a: "a\ufffd" })]).toEqual([half, half]);
+  expect(set.matching({ a: "a\udc00" })).toEqual([half]);
+  expect(set.at({ a: "\u{1f600}" }).labels["a"]).toBe("\u{1f600}");
+  set.remove(half);
+  expect(set.matching({ a: "a\ufffd" })).toEqual([]);
 });

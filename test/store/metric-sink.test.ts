@@ -38,6 +38,7 @@ async function setup(options: Partial<MetricSinkOptions> = {}) {
       world: { clock, log, files: nodeFiles() },
       crewRoot: async () => root,
       session,
+      startedAtMs: clock.now(),
       snapshot: () => metrics.snapshot(),
       redact: (labels) => labels,
       retentionDays: 7,

@@ -68,8 +68,13 @@ function seriesProblems(name: string, samples: readonly ReadSample[], format: Fo
   if (texts.at(-1) !== "+Inf") problems.push("no bucket +Inf at the end");
   if (limits.some((limit, i) => !(i === 0 || limit > Number(limits[i - 1])))) problems.push("bounds do not ascend");
   if (buckets.some(({ value }, i) => !(value >= Number(buckets[i - 1]?.value ?? 0)))) problems.push("not cumulative");
-  if (only("_count") !== buckets.at(-1)?.value) problems.push("_count is not the bucket +Inf");
-  if (only("_sum") === undefined) problems.push("no _sum");
+  // OpenMetrics: a sum that may fall is no counter, and count is there if and only if sum is
+  const [sum, count] = [only("_sum"), only("_count")];
+  const isNegative = Number(limits[0]) < 0 || Number(sum) < 0;
+  const mayLack = format === "openmetrics" && sum === undefined && count === undefined;
+  if (format === "openmetrics" && isNegative && sum !== undefined) problems.push("a _sum that may fall");
+  if (!mayLack && count !== buckets.at(-1)?.value) problems.push("_count is not the bucket +Inf");
+  if (!mayLack && sum === undefined) problems.push("no _sum");
   const canonical = /^(?:-?\d+\.\d+|-?\d(?:\.\d+)?e[+-]\d{2,}|\+Inf)$/;
   if (format === "openmetrics" && !texts.every((le) => canonical.test(le))) problems.push(`not canonical: ${texts}`);
   return problems;
