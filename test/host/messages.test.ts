@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { diamondFiles, type StepScript, stepOf, teamReplies } from "../support/diamond-team.ts";
@@ -49,6 +49,12 @@ async function ended(rig: Rig, runId: string): Promise<void> {
 async function handedOver(rig: Rig, runId: string, task: string): Promise<void> {
   const path = join(runFolder(rig.agentFolder.project, runId), "tasks", task, "a0001", "stderr.log");
   await waitUntil(async () => (await readFile(path, "utf8").catch(() => "")).includes("comes before the next reply"));
+}
+
+/** As who asks does it: an owner that looks in between finds nothing half-written. */
+async function ask(inbox: string, id: string, request: object): Promise<void> {
+  await writeFile(join(inbox, `.${id}.tmp`), JSON.stringify(request));
+  await rename(join(inbox, `.${id}.tmp`), join(inbox, `${id}.json`));
 }
 
 describe("a message to a worker", () => {
@@ -169,13 +175,13 @@ describe("a message to a worker", () => {
     const inbox = join(runFolder(project, runId), "inbox");
     const id = "000000000000001-0011aabbccdd";
     const request = { v: 1, kind: "steer", taskId: "a", text: "first", id, at: 1, from: { pid: 1, sessionId: "s" } };
-    await writeFile(join(inbox, `${id}.json`), JSON.stringify(request));
+    await ask(inbox, id, request);
     await waitUntil(async () => ofType(await events(), "crew.mailbox.message").length === 1);
     await handedOver(rig, runId, "a");
     host.kill("SIGKILL");
     await host.exit;
     // as if it had died between telling and deleting
-    await writeFile(join(inbox, `${id}.json`), JSON.stringify(request));
+    await ask(inbox, id, request);
     const next = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) });
     await waitUntil(async () => ofType(await events(), "crew.subagent.adopted").length === 1, 30_000);
     await waitUntil(async () => (await readFile(join(inbox, `${id}.json`)).catch(() => null)) === null);
