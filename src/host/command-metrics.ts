@@ -33,6 +33,8 @@ export const metricsCommand: Command = async ({ session, args, width }) => {
 
 async function serve(session: Session, given: string | undefined): Promise<string> {
   const { config } = await session.config();
+  if (given !== undefined && !/^\d+$/.test(given))
+    throw new UserError("http-port", `${JSON.stringify(given.slice(0, 40))} is no port: use --port with 0 to 65535.`);
   const port = given === undefined ? config.http.port : Number(given);
   const { url } = await (await session.telemetry()).serve(port);
   return `${url}metrics has this session's metrics for Prometheus, until the session ends or /team-metrics --stop.`;

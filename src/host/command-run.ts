@@ -45,6 +45,10 @@ async function parseRequest(session: Session, given: string) {
       "no-goal",
       `Usage: /team-run [--background] <team> "<goal>". Teams: ${[...teams.keys()].join(", ")}.`,
     );
+  // before the goal a word like this was meant as an option; in quotes it is the goal's own
+  const [stray] = /^--\S*/.exec(teams.has(first) ? rest : first) ?? [];
+  if (stray !== undefined)
+    throw new UserError("unknown-option", `There is no option ${stray.slice(0, 40)} here, only --background.`);
   if (teams.has(first)) return { team: first, workflow: null, goal: unquote(rest), background };
   // one bare word and a quoted goal: the word was meant as a team
   if (/^[\w-]+$/.test(first) && /^(["'“])[^"'“”]*["'”]$/.test(rest))

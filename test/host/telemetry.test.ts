@@ -49,6 +49,10 @@ describe("a session's metrics", () => {
     const json = JSON.parse(await say(host, "/team-metrics crew.run.count --json"));
     expect(json.metrics).toMatchObject([{ name: "crew.run.count", series: [{ value: 1 }] }]);
     expect(await say(host, "/team-metrics --serve --port 99999")).toContain("99999");
+    expect(await say(host, "/team-metrics --serve --port 0x10")).toContain('"0x10" is no port');
+    for (const slip of ['--backgrund diamond "x"', 'diamond --bakground "x"'])
+      expect(await say(host, `/team-run ${slip}`)).toMatch(/There is no option --ba\S+ here, only --background/);
+    expect(await runIds(rig.agentFolder.project)).toHaveLength(1);
   });
 
   it("are kept in the project's daily file at its end, and a session without events writes none", async () => {
