@@ -8,7 +8,6 @@ import type { Clock, Files, Random } from "../system/world.ts";
 import { type DeadLetter, foldDeadLetters } from "./dead-letter-lines.ts";
 import { runPaths, runsFolder } from "./layout.ts";
 
-const LINE_FEED = 0x0a;
 /** A run has a few tasks and three reasons; more than this was not written by us. */
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
 const RUNS_READ_MAX = 2000;
@@ -149,10 +148,9 @@ export class DeadLetters {
     try {
       const facts = await this.#files.facts(folder);
       if (facts?.kind !== "directory") throw new Error(`${folder} is ${facts ? `a ${facts.kind}` : "gone"}`);
-      const torn = await this.#isTorn(path);
-      const handle = this.#files.openAppend(path);
+      const handle = this.#files.openLines(path);
       try {
-        handle.write((torn ? "\n" : "") + sealedLine(line));
+        handle.write(sealedLine(line));
         await handle.sync();
       } finally {
         handle.close();
@@ -162,12 +160,6 @@ export class DeadLetters {
         cause: error,
       });
     }
-  }
-
-  async #isTorn(path: string): Promise<boolean> {
-    const facts = await this.#files.facts(path);
-    if (facts === null || facts.bytes === 0 || facts.kind !== "file") return false;
-    return (await this.#files.readRange(path, facts.bytes - 1, 1))?.[0] !== LINE_FEED;
   }
 
   /** One after another: between looking and appending nothing of this process comes. */

@@ -102,18 +102,14 @@ export class MetricSink {
     if (dayEnds) this.#since = { day, at: exportedAt, snapshots };
   }
 
-  /** One write, on a line of its own even when the file ends with a torn one. */
   async #appendLine(folder: string, day: string, line: string): Promise<void> {
     const { files } = this.#options.world;
     if (Buffer.byteLength(line) > LINE_BYTES_MAX)
       throw new Error(`a line of ${Buffer.byteLength(line)} bytes is more than ${LINE_BYTES_MAX}`);
     const path = join(folder, `${day}.jsonl`);
-    const bytes = (await files.facts(path))?.bytes ?? 0;
-    const handle = files.openAppend(path);
+    const handle = files.openLines(path);
     try {
-      const end = bytes === 0 ? null : await files.readRange(path, bytes - 1, 1);
-      const torn = end !== null && end[0] !== 0x0a;
-      handle.write(`${torn ? "\n" : ""}${line}\n`);
+      handle.write(`${line}\n`);
     } finally {
       handle.close();
     }

@@ -2,8 +2,6 @@ import { join } from "node:path";
 import type { AppendHandle, Files } from "../system/world.ts";
 import { encodeTaskRecord, type TaskRecord } from "./task-record.ts";
 
-const LINE_FEED = 0x0a;
-
 /**
  * Appends records to `<crewRoot>/metrics/tasks/<YYYY-MM-DD>.jsonl`, by the day (UTC) in which the task ended. One write
  * for a record: on a local disk lines of several processes never mix. Not synced: a power cut may take the last ones,
@@ -52,10 +50,8 @@ export class TaskLog {
     if (!anew && open?.date === date && this.#files.factsNow(open.path)?.inode === open.inode) return open.handle;
     this.close();
     const path = this.#path(date);
-    const handle = this.#files.openAppend(path);
-    const { bytes, inode } = this.#files.factsNow(path) ?? { bytes: 0, inode: -1 };
-    this.#open = { date, path, handle, inode };
-    if (bytes > 0 && this.#files.readNow(path, bytes - 1, 1)?.[0] !== LINE_FEED) handle.write("\n");
+    const handle = this.#files.openLines(path);
+    this.#open = { date, path, handle, inode: this.#files.factsNow(path)?.inode ?? -1 };
     return handle;
   }
 

@@ -1,14 +1,10 @@
-import { closeSync, constants, fdatasync, fstatSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, fdatasync, fstatSync, futimesSync, openSync, readSync, writeSync } from "node:fs";
 import { systemFailure } from "./errors.ts";
 import type { AppendHandle } from "./world.ts";
 
 // O_NONBLOCK: opening a planted pipe would otherwise wait for its other end, for ever
-const APPEND =
-  constants.O_WRONLY |
-  constants.O_CREAT |
-  constants.O_APPEND |
-  (constants.O_NOFOLLOW ?? 0) |
-  (constants.O_NONBLOCK ?? 0);
+const APPEND = constants.O_CREAT | constants.O_APPEND | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+const LINE_FEED = 0x0a;
 
 /** The real file open for appending. */
 export class NodeAppendHandle implements AppendHandle {
@@ -18,14 +14,30 @@ export class NodeAppendHandle implements AppendHandle {
   #syncing = false;
   #waiting: Array<{ resolve: () => void; reject: (error: unknown) => void }> = [];
 
-  constructor(path: string) {
+  constructor(path: string, access: "write" | "read and write") {
     this.#path = path;
-    this.#fd = openSync(path, APPEND, 0o600);
+    this.#fd = openSync(path, APPEND | (access === "write" ? constants.O_WRONLY : constants.O_RDWR), 0o600);
     const stats = fstatSync(this.#fd);
     if (!stats.isFile() || stats.nlink !== 1) {
       closeSync(this.#fd);
       throw systemFailure("EINVAL", `${path} is not a regular file with one name`);
     }
+  }
+
+  /**
+   * Ends a last line that a killed process left without its line feed. A write under way shows page by page: what ends
+   * so may be half of another process's line, so it counts as torn only if it has not grown when that write is over.
+   */
+  endTornLine(): void {
+    const last = Buffer.alloc(1);
+    for (let torn = false; !torn; ) {
+      const { size, atime, mtime } = fstatSync(this.#fd);
+      if (size === 0 || (readSync(this.#fd, last, 0, 1, size - 1) === 1 && last[0] === LINE_FEED)) return;
+      // takes the lock of the file, which a write has until it is over
+      futimesSync(this.#fd, atime, mtime);
+      torn = fstatSync(this.#fd).size === size;
+    }
+    this.write("\n");
   }
 
   write(data: Uint8Array | string): void {

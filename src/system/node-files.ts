@@ -54,7 +54,17 @@ export function nodeFiles(): Files {
     readNow,
     remove: (path) => fs.rm(path, { recursive: true, force: true }),
     copy: (from, to) => fs.copyFile(from, to),
-    openAppend: (path) => new NodeAppendHandle(path),
+    openAppend: (path) => new NodeAppendHandle(path, "write"),
+    openLines: (path) => {
+      const handle = new NodeAppendHandle(path, "read and write");
+      try {
+        handle.endTornLine();
+      } catch (error) {
+        handle.close();
+        throw error;
+      }
+      return handle;
+    },
     writable: (folder) =>
       fs.access(folder, constants.W_OK | constants.X_OK).then(
         () => true,

@@ -71,6 +71,8 @@ export interface Files {
   copy(from: string, to: string): Promise<void>;
   /** O_APPEND | O_NOFOLLOW, mode 0600. Refuses what is not a regular file with one link. */
   openAppend(path: string): AppendHandle;
+  /** As openAppend, for lines of several processes: a last line that lacks its line feed is ended first. */
+  openLines(path: string): AppendHandle;
   /** True when this process may create files in the folder. */
   writable(folder: string): Promise<boolean>;
   /** Resolves symlinks; the path itself when it does not exist. */

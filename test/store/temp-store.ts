@@ -8,7 +8,7 @@ import { createLocalBus } from "../../src/events/local-bus.ts";
 import type { EventBus } from "../../src/events/publisher.ts";
 import { RunStore } from "../../src/store/run-store.ts";
 import { nodeFiles } from "../../src/system/node-files.ts";
-import type { Files, Log } from "../../src/system/world.ts";
+import type { AppendHandle, Files, Log } from "../../src/system/world.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 /** A folder that is gone after the test. */
@@ -69,18 +69,20 @@ export class FailingLogFiles {
     const real = nodeFiles();
     this.files = {
       ...real,
-      openAppend: (path) => {
-        const handle = real.openAppend(path);
-        return {
-          write: (data) => {
-            if (this.fail?.at === "part") handle.write(Buffer.from(data).subarray(0, data.length / 2));
-            if (this.fail && this.fail.at !== "sync") throw this.#error();
-            handle.write(data);
-          },
-          sync: () => (this.fail?.at === "sync" ? Promise.reject(this.#error()) : handle.sync()),
-          close: () => handle.close(),
-        };
+      openAppend: (path) => this.#failing(real.openAppend(path)),
+      openLines: (path) => this.#failing(real.openLines(path)),
+    };
+  }
+
+  #failing(handle: AppendHandle): AppendHandle {
+    return {
+      write: (data) => {
+        if (this.fail?.at === "part") handle.write(Buffer.from(data).subarray(0, data.length / 2));
+        if (this.fail && this.fail.at !== "sync") throw this.#error();
+        handle.write(data);
       },
+      sync: () => (this.fail?.at === "sync" ? Promise.reject(this.#error()) : handle.sync()),
+      close: () => handle.close(),
     };
   }
 

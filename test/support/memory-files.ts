@@ -94,6 +94,13 @@ export class MemoryFiles implements Files {
     return { write, sync: async () => this.#failIfBroken(path), close: () => undefined };
   }
 
+  openLines(path: string): AppendHandle {
+    const handle = this.openAppend(path);
+    const last = this.contents.get(path)?.at(-1);
+    if (last !== undefined && last !== 0x0a) handle.write("\n");
+    return handle;
+  }
+
   async writable(folder: string): Promise<boolean> {
     return !this.broken.has(folder);
   }
