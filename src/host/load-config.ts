@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { messageOf } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
-import { DEFAULT_CONFIG } from "./config.ts";
+import { DEFAULT_CONFIG, ENV } from "./config.ts";
 import { applyConfigFile, type ConfigFile, type ConfigProblem } from "./config-file.ts";
 import type { Config } from "./config-schema.ts";
+import { ENVIRONMENT, environmentContent } from "./settings.ts";
 
 const FILE_BYTES_MAX = 1024 * 1024;
 
@@ -13,10 +14,15 @@ export interface LoadedConfig {
 }
 
 /**
- * Package defaults < `crew.json` of the agent folder < `.crew/config.json` of the project. A bad or unknown value is
+ * Package defaults < `crew.json` of the agent folder < `.crew/config.json` of the project < the environment. A bad or unknown value is
  * reported and the one below it stands. Never throws for what a file holds.
  */
-export async function loadConfig(files: Files, agentDir: string, projectFolder: string): Promise<LoadedConfig> {
+export async function loadConfig(
+  files: Files,
+  agentDir: string,
+  projectFolder: string,
+  env = ENV,
+): Promise<LoadedConfig> {
   const problems: ConfigProblem[] = [];
   let config = DEFAULT_CONFIG;
   const sources: ConfigFile[] = [
@@ -27,6 +33,7 @@ export async function loadConfig(files: Files, agentDir: string, projectFolder: 
     const value = await readJson(files, file.path, problems);
     if (value !== null) config = applyConfigFile(config, value, file, problems);
   }
+  config = applyConfigFile(config, environmentContent(env), ENVIRONMENT, problems);
   return { config: Object.freeze(config), problems };
 }
 

@@ -1,0 +1,172 @@
+import { join } from "node:path";
+import type { ExtensionCommandContext } from "@mariozechner/pi-coding-agent";
+import { displayPath } from "../store/layout.ts";
+import { messageOf, UserError } from "../system/errors.ts";
+import { isObject } from "../system/json.ts";
+import { columns, pad } from "../views/text-width.ts";
+import type { Command } from "./commands.ts";
+import { DEFAULT_CONFIG, ENV } from "./config.ts";
+import { applyConfigFile, type ConfigFile } from "./config-file.ts";
+import type { Session } from "./session.ts";
+import {
+  ENVIRONMENT,
+  environmentContent,
+  readValue,
+  SETTINGS,
+  type Setting,
+  shownValue,
+  valueAt,
+  withValue,
+} from "./settings.ts";
+
+const USAGE = "/team-settings [setting] [value | --default] [--project]";
+const FLAG = /(^|\s)--(default|project)(?=\s|$)/g;
+
+/** A configuration file as it is now; last, as if it were one, the environment. */
+interface Level {
+  file: ConfigFile;
+  content: Record<string, unknown>;
+}
+
+/**
+ * `/team-settings [setting] [value | --default] [--project]`: shows what is in force and where it comes from, or writes
+ * one value into the user's `crew.json` or the project's `.crew/config.json`. Where there are dialogs it asks.
+ */
+export const settingsCommand: Command = async ({ session, ctx, args }) => {
+  const flags = new Set([...args.matchAll(FLAG)].map(([, , flag]) => flag));
+  const words = args.replace(FLAG, " ").trim();
+  const [name = "", ...rest] = words.split(/\s+/);
+  const levels = await readLevels(session);
+  if (name === "" && !ctx.hasUI) return table(SETTINGS, levels, session);
+  const setting = name === "" ? await chooseSetting(ctx, levels) : settingOf(name, levels, session);
+  if (setting === undefined) return null;
+  if (typeof setting === "string") return setting;
+  const given = flags.has("default") ? undefined : rest.join(" ");
+  if (given === "" && (name !== "" || !ctx.hasUI)) return about(setting, levels, session);
+  const value = given === "" ? await askValue(ctx, setting, levels) : given;
+  if (given === "" && value === undefined) return null;
+  return await write(
+    session,
+    setting,
+    value === undefined ? undefined : readValue(value),
+    flags.has("project"),
+    levels,
+  );
+};
+
+async function readLevels(session: Session): Promise<Level[]> {
+  const files: ConfigFile[] = [
+    { path: join(session.agentDir, "crew.json"), origin: "user" },
+    { path: join(session.cwd, ".crew", "config.json"), origin: "project" },
+  ];
+  const read = files.map(async (file) => ({ file, content: await readContent(session, file.path) }));
+  return [...(await Promise.all(read)), { file: ENVIRONMENT, content: environmentContent(ENV) }];
+}
+
+async function readContent(session: Session, path: string): Promise<Record<string, unknown>> {
+  try {
+    const text = await session.world.files.readText(path);
+    const value: unknown = text === null ? {} : JSON.parse(text);
+    if (isObject(value)) return value;
+  } catch (error) {
+    throw new UserError("config", `${path} can't be read: ${messageOf(error)}. Mend or remove it first.`, {
+      cause: error,
+    });
+  }
+  throw new UserError("config", `${path} must hold a JSON object. Mend or remove it first.`);
+}
+
+/** The setting itself, or what is below a section. */
+function settingOf(name: string, levels: readonly Level[], session: Session): Setting | string {
+  const exact = SETTINGS.find(({ path }) => path === name);
+  if (exact) return exact;
+  const below = SETTINGS.filter(({ path }) => path.startsWith(`${name}.`));
+  if (below.length > 0) return table(below, levels, session);
+  const sections = [...new Set(SETTINGS.map(({ path }) => path.split(".")[0]))].join(", ");
+  const shown = JSON.stringify(name.slice(0, 80));
+  throw new UserError("unknown-setting", `There is no setting ${shown}. Sections: ${sections}. ${USAGE}`);
+}
+
+async function chooseSetting(ctx: ExtensionCommandContext, levels: readonly Level[]): Promise<Setting | undefined> {
+  const lines = rows(SETTINGS, levels);
+  const chosen = await ctx.ui.select("Settings of pi-foreman", lines);
+  return SETTINGS[lines.indexOf(chosen ?? "")];
+}
+
+async function askValue(
+  ctx: ExtensionCommandContext,
+  setting: Setting,
+  levels: readonly Level[],
+): Promise<string | undefined> {
+  const title = `${setting.path}: ${setting.description} Now: ${shownValue(setting.path, inForce(setting, levels).value)}`;
+  if (setting.choices.length > 0) return await ctx.ui.select(title, [...setting.choices]);
+  const text = await ctx.ui.input(title, JSON.stringify(setting.default));
+  return text?.trim() === "" ? undefined : text;
+}
+
+async function write(
+  session: Session,
+  setting: Setting,
+  value: unknown,
+  inProject: boolean,
+  levels: readonly Level[],
+): Promise<string> {
+  const level = levels[inProject ? 1 : 0] as Level;
+  const below = inProject ? configOf(levels.slice(0, 1)) : DEFAULT_CONFIG;
+  const { content, problems } = withValue(level.content, setting.path, value, level.file, below);
+  const [problem] = problems;
+  if (problem) throw new UserError("bad-setting", `Nothing was written: ${problem.message}`);
+  const { files } = session.world;
+  // a link to a file among one's dotfiles stays one; what a repository planted is not followed
+  const target = inProject ? level.file.path : await files.realPath(level.file.path);
+  await files.makeFolder(join(target, ".."));
+  await files.writeAtomic(target, `${JSON.stringify(content, null, 2)}\n`);
+  const now = [...levels];
+  now[inProject ? 1 : 0] = { ...level, content };
+  const { value: holds, from } = inForce(setting, now);
+  const written =
+    value === undefined
+      ? `${setting.path} is no longer set in ${displayPath(target, session.cwd)}`
+      : `${setting.path} = ${shownValue(setting.path, value)} is written to ${displayPath(target, session.cwd)}`;
+  const held = `${shownValue(setting.path, holds)}, ${sourceOf(from, session)}, holds from the next session on (/reload).`;
+  return `${written}. ${held}`;
+}
+
+function configOf(levels: readonly Level[]) {
+  return levels.reduce((config, { file, content }) => applyConfigFile(config, content, file, []), DEFAULT_CONFIG);
+}
+
+/** The value that holds, and the file it stands in; null for the default. */
+function inForce({ path }: Setting, levels: readonly Level[]): { value: unknown; from: ConfigFile | null } {
+  const value = valueAt(configOf(levels), path);
+  const from = levels.findLast(({ content }) => JSON.stringify(valueAt(content, path)) === JSON.stringify(value));
+  return { value, from: from?.file ?? null };
+}
+
+function sourceOf(from: ConfigFile | null, session: Session): string {
+  return from ? `from ${displayPath(from.path, session.cwd)}` : "the default";
+}
+
+function rows(settings: readonly Setting[], levels: readonly Level[]): string[] {
+  const width = Math.max(...settings.map(({ path }) => columns(path)));
+  return settings.map((setting) => {
+    const { value, from } = inForce(setting, levels);
+    return `${pad(setting.path, width)}  ${shownValue(setting.path, value)}${from ? `  (${from === ENVIRONMENT ? "environment" : from.origin})` : ""}`;
+  });
+}
+
+function table(settings: readonly Setting[], levels: readonly Level[], session: Session): string {
+  const files = levels.map(({ file }) => displayPath(file.path, session.cwd)).join(", ");
+  return [...rows(settings, levels), "", `Read from ${files}; the rest are defaults. ${USAGE}`].join("\n");
+}
+
+function about(setting: Setting, levels: readonly Level[], session: Session): string {
+  const { path, description, choices, variable } = setting;
+  const { value, from } = inForce(setting, levels);
+  const byDefault = from ? `; by default ${JSON.stringify(setting.default)}` : "";
+  return [
+    `${path} = ${shownValue(path, value)} (${sourceOf(from, session)}${byDefault})`,
+    `${description} Environment: ${variable}.`,
+    ...(choices.length > 0 ? [`One of ${choices.join(", ")}.`] : []),
+  ].join("\n");
+}

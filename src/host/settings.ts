@@ -1,0 +1,105 @@
+import { isObject } from "../system/json.ts";
+import { DEFAULT_CONFIG } from "./config.ts";
+import { applyConfigFile, type ConfigFile, type ConfigProblem } from "./config-file.ts";
+import { CONFIG_SCHEMA, type Config } from "./config-schema.ts";
+
+/** A value of the configuration by itself, as a user sees and changes it. */
+export interface Setting {
+  /** `limits.maxParallelAttempts` */
+  path: string;
+  description: string;
+  default: unknown;
+  /** `PI_FOREMAN_LIMITS_MAX_PARALLEL_ATTEMPTS` */
+  variable: string;
+  /** What can be chosen; empty where anything of the kind can be written. */
+  choices: readonly string[];
+}
+
+interface Schema {
+  type?: string;
+  properties?: Record<string, Schema>;
+  anyOf?: { const: unknown }[];
+  description?: string;
+}
+
+/** Every setting, in the order of the schema. */
+export const SETTINGS: readonly Setting[] = settingsBelow("", CONFIG_SCHEMA as Schema);
+
+function settingsBelow(prefix: string, section: Schema): Setting[] {
+  return Object.entries(section.properties ?? {}).flatMap(([key, schema]) => {
+    const path = `${prefix}${key}`;
+    if (schema.properties) return settingsBelow(`${path}.`, schema);
+    const choices = schema.anyOf?.map((option) => String(option.const)) ?? [];
+    if (schema.type === "boolean") choices.push("true", "false");
+    const variable = `PI_FOREMAN_${path
+      .replaceAll(".", "_")
+      .replaceAll(/([a-z])([A-Z])/g, "$1_$2")
+      .toUpperCase()}`;
+    return [{ path, variable, description: schema.description ?? "", default: valueAt(DEFAULT_CONFIG, path), choices }];
+  });
+}
+
+export function valueAt(value: unknown, path: string): unknown {
+  return path.split(".").reduce((at, key) => (isObject(at) ? at[key] : undefined), value);
+}
+
+/** What the environment sets, in the form of a configuration file; it wins over both files. */
+export function environmentContent(env: NodeJS.ProcessEnv): Record<string, unknown> {
+  return SETTINGS.reduce((content, { path, variable }) => {
+    const text = env[variable];
+    return text === undefined || text === "" ? content : withKey(content, path, readValue(text));
+  }, {});
+}
+
+export const ENVIRONMENT: ConfigFile = { path: "the environment", origin: "user" };
+
+/** What may hold a key or a password: shown without it. */
+const SECRET = new Set(["otlp.headers", "notifications.webhookUrl", "notifications.command"]);
+
+/** A setting's value as it may be shown. */
+export function shownValue(path: string, value: unknown): string {
+  const plain = JSON.stringify(value);
+  return SECRET.has(path) && plain !== JSON.stringify(valueAt(DEFAULT_CONFIG, path)) ? "***" : plain;
+}
+
+/** JSON where it is some, else the text itself: nobody wants to quote a word. */
+export function readValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * The content of a configuration file with one value set, or taken out (`undefined`); everything else as it was. The
+ * problems say why it can't be used; then the file should stay as it is.
+ */
+export function withValue(
+  content: Readonly<Record<string, unknown>>,
+  path: string,
+  value: unknown,
+  file: ConfigFile,
+  below: Config,
+): { content: Record<string, unknown>; problems: ConfigProblem[] } {
+  const result = withKey(content, path, value);
+  const problems: ConfigProblem[] = [];
+  applyConfigFile(below, result, file, problems);
+  const own = problems.filter((problem) => problem.path === path || path.startsWith(`${problem.path}.`));
+  return { content: result, problems: own };
+}
+
+function withKey(content: Readonly<Record<string, unknown>>, path: string, value: unknown): Record<string, unknown> {
+  const result = structuredClone(content) as Record<string, unknown>;
+  const keys = path.split(".");
+  const last = keys.pop() as string;
+  let at = result;
+  for (const key of keys) {
+    const next = isObject(at[key]) ? at[key] : {};
+    at[key] = next;
+    at = next;
+  }
+  if (value === undefined) delete at[last];
+  else at[last] = value;
+  return result;
+}

@@ -1,0 +1,129 @@
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { expect, it } from "vitest";
+import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import { SETTINGS, valueAt, withValue } from "../../src/host/settings.ts";
+import { makeRig } from "../support/rig.ts";
+import type { DialogAnswer, HostEvent } from "../support/rpc-host.ts";
+import { say } from "../support/say.ts";
+
+const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
+const USER = { path: "crew.json", origin: "user" } as const;
+
+async function opened(files: Record<string, string> = {}, answerDialog?: (request: HostEvent) => DialogAnswer | null) {
+  const rig = await makeRig(() => ({ text: "never asked" }), { files });
+  const host = await rig.rpc({ extensions: [PACKAGE], ...(answerDialog ? { answerDialog } : {}) });
+  return { host, agentDir: rig.agentFolder.agent, project: rig.agentFolder.project };
+}
+
+it("each setting has a default that the schema allows", () => {
+  for (const { path, default: value } of SETTINGS) {
+    expect(value, path).toBe(valueAt(DEFAULT_CONFIG, path));
+    expect(withValue({}, path, value, USER, DEFAULT_CONFIG).problems, path).toEqual([]);
+  }
+  expect(SETTINGS.map(({ path }) => path)).toContain("reliability.retryPolicy.maxAttempts");
+});
+
+it("the environment wins over both files, and what it holds is checked like them", async () => {
+  const rig = await makeRig(() => ({ text: "never asked" }), {
+    files: { ".crew/config.json": '{"limits":{"maxParallelAttempts":2,"maxTokens":7}}' },
+  });
+  const env = { PI_FOREMAN_LIMITS_MAX_PARALLEL_ATTEMPTS: "9", PI_FOREMAN_LIMITS_MAX_TOKENS: "many" };
+  const host = await rig.rpc({ extensions: [PACKAGE], env });
+  const limits = await say(host, "/team-settings limits");
+  expect(limits).toMatch(/maxParallelAttempts +9 {2}\(environment\)/);
+  expect(limits).toMatch(/maxTokens +7 {2}\(project\)/);
+  expect(await say(host, "/team-doctor")).toContain('limits.maxTokens = "many" in the environment');
+  expect(await say(host, "/team-settings limits.maxTokens")).toContain("PI_FOREMAN_LIMITS_MAX_TOKENS");
+});
+
+it("/team-settings writes one value, keeps the rest of the file, and says what holds", async () => {
+  const { host, agentDir, project } = await opened({ ".crew/config.json": '{"limits":{"maxParallelAttempts":2}}' });
+  const file = join(agentDir, "crew.json");
+  const mine = { otlp: { headers: { authorization: "Bearer abc-secret" } }, own: "kept" };
+  writeFileSync(join(agentDir, "real.json"), JSON.stringify(mine));
+  symlinkSync("real.json", file);
+  expect(await say(host, "/team-settings limits.attemptTimeoutSec 60")).toMatch(
+    /= 60 is written to .*real\.json\. 60, from .*crew\.json, holds from the next session on/,
+  );
+  expect(JSON.parse(readFileSync(join(agentDir, "real.json"), "utf8"))).toEqual({
+    ...mine,
+    limits: { attemptTimeoutSec: 60 },
+  });
+  // what a project sets wins over the user's own
+  expect(await say(host, "/team-settings limits.maxParallelAttempts 8")).toMatch(/2, from \.crew\/config\.json, holds/);
+  const section = await say(host, "/team-settings limits");
+  expect(section).toMatch(/limits\.maxParallelAttempts +2 {2}\(project\)/);
+  expect(section).toMatch(/limits\.attemptTimeoutSec +60 {2}\(user\)/);
+  expect(section).toMatch(/limits\.maxTokens +0$/m);
+  const headers = await say(host, "/team-settings otlp.headers");
+  expect(headers).toContain("***");
+  expect(headers).not.toContain("abc-secret");
+  await say(host, "/team-settings limits.attemptTimeoutSec --default");
+  await say(host, "/team-settings limits.maxTokens 5000 --project");
+  expect(JSON.parse(readFileSync(file, "utf8"))).toEqual({ ...mine, limits: { maxParallelAttempts: 8 } });
+  expect(JSON.parse(readFileSync(join(project, ".crew/config.json"), "utf8"))).toEqual({
+    limits: { maxParallelAttempts: 2, maxTokens: 5000 },
+  });
+});
+
+it("/team-settings writes nothing that can't be used, and not over a file it can't read", async () => {
+  const { host, agentDir } = await opened({ ".crew/config.json": "{}" });
+  const file = join(agentDir, "crew.json");
+  writeFileSync(file, "{}");
+  expect(await say(host, "/team-settings limits.maxParallelAttempts many")).toMatch(
+    /Nothing was written: limits\.maxParallelAttempts = "many" .* must be a whole number from 1 to 64/,
+  );
+  expect(await say(host, "/team-settings reliability.heartbeat.deadMs 2000")).toContain("warnMs < staleMs < deadMs");
+  expect(await say(host, "/team-settings http.host 0.0.0.0 --project")).toContain("a project can't set it");
+  expect(await say(host, "/team-settings limit 5")).toContain('no setting "limit". Sections: observability');
+  expect(readFileSync(file, "utf8")).toBe("{}");
+  writeFileSync(file, "{ broken");
+  expect(await say(host, "/team-settings limits.maxTokens 5")).toMatch(/crew\.json can't be read.*Mend or remove it/);
+  expect(readFileSync(file, "utf8")).toBe("{ broken");
+});
+
+it("/team-settings asks where there are dialogs", async () => {
+  const asked: HostEvent[] = [];
+  const { host, agentDir } = await opened({}, (request) => {
+    asked.push(request);
+    if (request["method"] === "input") return { value: "12" };
+    const options = request["options"] as string[];
+    return { value: options.find((option) => option.startsWith("reliability.deadletterThreshold")) ?? "" };
+  });
+  expect(await say(host, "/team-settings")).toContain("reliability.deadletterThreshold = 12 is written");
+  expect(asked.map(({ method }) => method)).toEqual(["select", "input"]);
+  expect(JSON.parse(readFileSync(join(agentDir, "crew.json"), "utf8"))).toEqual({
+    reliability: { deadletterThreshold: 12 },
+  });
+  host.answerDialog = () => ({ cancelled: true });
+  const before = readFileSync(join(agentDir, "crew.json"), "utf8");
+  expect(await say(host, "/team-settings")).toBe("");
+  expect(readFileSync(join(agentDir, "crew.json"), "utf8")).toBe(before);
+});
+
+it("/team-init copies a team, over nothing that is there, and not through a link", async () => {
+  const own = readFileSync(resolve(import.meta.dirname, "../../teams/fast-fix.team.md"), "utf8").replace(
+    "For one bug",
+    "Mine",
+  );
+  const { host, project } = await opened({
+    ".crew/agents/explorer.md": "---\nname: explorer\ndescription: mine\n---\nMine.",
+  });
+  const said = await say(host, "/team-init fast-fix");
+  expect(said).toMatch(/written +\.crew\/teams\/fast-fix\.team\.md/);
+  expect(said).toMatch(/written +\.crew\/workflows\/fast-fix\.workflow\.md/);
+  expect(said).toMatch(/there +\.crew\/agents\/explorer\.md/);
+  expect(readFileSync(join(project, ".crew/agents/explorer.md"), "utf8")).toContain("Mine.");
+  writeFileSync(join(project, ".crew/teams/fast-fix.team.md"), own);
+  expect(await say(host, "/team-init fast-fix")).toMatch(/there +\.crew\/teams/);
+  expect(readFileSync(join(project, ".crew/teams/fast-fix.team.md"), "utf8")).toBe(own);
+  expect(await say(host, "/team-init nonsense")).toContain('no team called "nonsense"');
+
+  const linked = await opened();
+  await mkdir(join(linked.project, "elsewhere"));
+  await mkdir(join(linked.project, ".crew"), { recursive: true });
+  symlinkSync("../elsewhere", join(linked.project, ".crew/teams"));
+  expect(await say(linked.host, "/team-init review")).toContain("Nothing was written");
+});
