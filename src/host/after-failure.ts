@@ -1,18 +1,23 @@
 import type { RunLoopParts } from "../runs/run-loop.ts";
 import { dueDeadLetter } from "../supervision/dead-letter-decision.ts";
-import { classifyFailure } from "../supervision/failure-kind.ts";
+import { classifyFailure, isQuestion } from "../supervision/failure-kind.ts";
 import { countedAttempts, decideNext, policyOf } from "../supervision/retry-policy.ts";
+import { keepEnds } from "../system/safe-text.ts";
 import type { World } from "../system/world.ts";
 import type { Config } from "./config-schema.ts";
+
+const QUESTION_CHARS_MAX = 4000;
 
 /** The run loop's question after a failed attempt, answered by the retry policy in force. */
 export function afterFailureUnder(
   reliability: Config["reliability"],
   { clock, random }: Pick<World, "clock" | "random">,
+  canAsk: () => boolean,
 ): RunLoopParts["afterFailure"] {
   return (spec, task) => {
     const last = task.attempts.at(-1);
     if (last?.status !== "ended") return { giveUp: true, deadLetter: null };
+    if (isQuestion(last) && canAsk()) return { ask: keepEnds(last.summary || last.error.message, QUESTION_CHARS_MAX) };
     const policy = policyOf(spec.retry, reliability);
     const failure = classifyFailure(last, clock.now());
     const next = decideNext(failure, countedAttempts(task.attempts), policy, random);

@@ -1,15 +1,16 @@
 import { UserError } from "../system/errors.ts";
 import { announceEnd } from "./announce-end.ts";
 import type { Command, CommandCall } from "./commands.ts";
+import { followUpRequest } from "./follow-ups.ts";
 import { modeOf } from "./output.ts";
-import { showProgress } from "./run-display.ts";
 import { reportEnd } from "./run-report.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
 import { startRun } from "./start-run.ts";
+import { showProgress } from "./widget.ts";
 
 /**
- * `/team-run [--background] [team] goal`: starts and returns in the TUI and over RPC; waits in print and JSON mode,
+ * `/team-run [--background] [team] goal` or `--follow-up run [task]`: starts and returns in the TUI and over RPC; waits in print and JSON mode,
  * which end after, unless the run goes on in the background.
  */
 export const runCommand: Command = async (call) => {
@@ -39,6 +40,11 @@ async function parseRequest(session: Session, given: string) {
   const [, before = "", flag] = /^\s*([\w-]+\s+)??(--background(?:\s|$))/.exec(given) ?? [];
   const background = flag !== undefined;
   const args = background ? `${before}${given.slice(given.indexOf(flag) + flag.length)}`.trim() : given;
+  const [, earlier, taskId] = /^--follow-up\s+(\S+)(?:\s+(\S+))?\s*$/.exec(args) ?? [];
+  if (earlier !== undefined) {
+    const runs = await session.runs();
+    return followUpRequest(await runs.view(await runs.store.find(earlier)), taskId, background);
+  }
   const [first = "", rest = ""] = split(args);
   if (first === "")
     throw new UserError(
@@ -48,7 +54,10 @@ async function parseRequest(session: Session, given: string) {
   // before the goal a word like this was meant as an option; in quotes it is the goal's own
   const [stray] = /^--\S*/.exec(teams.has(first) ? rest : first) ?? [];
   if (stray !== undefined)
-    throw new UserError("unknown-option", `There is no option ${stray.slice(0, 40)} here, only --background.`);
+    throw new UserError(
+      "unknown-option",
+      `There is no option ${stray.slice(0, 40)} here, only --background, and --follow-up <run> instead of a team and a goal.`,
+    );
   if (teams.has(first)) return { team: first, workflow: null, goal: unquote(rest), background };
   // one bare word and a quoted goal: the word was meant as a team
   if (/^[\w-]+$/.test(first) && /^(["'“])[^"'“”]*["'”]$/.test(rest))

@@ -1,4 +1,5 @@
 import type { RunLoop, RunLoopParts } from "../runs/run-loop.ts";
+import { attemptUnderWay, taskOf } from "../runs/run-state.ts";
 import { tellTask, whyUnread } from "../runs/task-message.ts";
 import type { DeadLetters } from "../store/dead-letters.ts";
 import { postRequest } from "../store/inbox.ts";
@@ -7,6 +8,8 @@ import type { InboxRequest, PostedRequest } from "../store/inbox-request.ts";
 import { attemptFolder, runPaths } from "../store/layout.ts";
 import type { OpenRun, RunStore } from "../store/run-store.ts";
 import type { World } from "../system/world.ts";
+import { keepArtifacts } from "../workers/artifacts.ts";
+import { demandCheckpoint } from "../workers/attempt-tree.ts";
 import { putMail } from "../workers/mail.ts";
 import { giveUpTask } from "./record-dead-letter.ts";
 
@@ -47,23 +50,32 @@ export async function answerRequest(own: Party, { run, loop }: OwnedRun, request
   const { runId } = run.manifest;
   const refuse = (why: string) => own.world.log.warn("a request was refused", { runId, id: request.id, why });
   if (request.kind === "cancel") loop.cancel(request.reason);
+  else if (request.kind === "cancel-task") loop.cancel(request.reason, request.taskId);
   else if (request.kind === "steer") {
     const { id: messageId, taskId, text, from } = request;
     const why = whyUnread(run, taskId);
     if (why !== null) return refuse(why);
     const message = { messageId, taskId, from: own.redact(from.sessionId), text };
     await tellTask({ ...mailParts(own, run), run }, message);
+    loop.heard(taskId);
+  } else if (request.kind === "checkpoint") {
+    const task = taskOf(run.state, request.taskId);
+    const attempt = task && attemptUnderWay(task)?.attempt;
+    if (attempt === undefined) return refuse(`task ${request.taskId} is not at work`);
+    await demandCheckpoint(own.world.files, attemptFolder(own.store.crewRoot, runId, request.taskId, attempt));
   } else if (!(await giveUpTask(run, own.deadLetters, request.taskId))) refuse(`task ${request.taskId} did not fail`);
 }
 
-/** How messages reach the workers of a run. */
+/** How messages reach the workers of a run, and files come from them. */
 export function mailParts(
   { world, store, redact }: Pick<Party, "world" | "store" | "redact">,
   { manifest }: OpenRun,
-): Pick<RunLoopParts, "attemptFolder" | "putMail" | "redact"> {
+): Pick<RunLoopParts, "attemptFolder" | "putMail" | "keepArtifacts" | "redact"> {
   return {
     attemptFolder: (taskId, attempt) => attemptFolder(store.crewRoot, manifest.runId, taskId, attempt),
     putMail: (folder, mail) => putMail(world.files, folder, mail),
+    keepArtifacts: (artifacts) =>
+      keepArtifacts(world.files, artifacts, runPaths(store.crewRoot, manifest.runId).folder),
     redact,
   };
 }

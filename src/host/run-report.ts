@@ -4,6 +4,7 @@ import type { RunView } from "../store/run-store.ts";
 import { messageOf } from "../system/errors.ts";
 import { keepEnds, safeText } from "../system/safe-text.ts";
 import { type RunPicture, renderRun } from "../views/run-summary.ts";
+import { followUpLines } from "./follow-ups.ts";
 import type { Session } from "./session.ts";
 import type { DriveEnd, ShownRun } from "./shown-run.ts";
 
@@ -15,20 +16,22 @@ export function pictureOf(view: RunView, cwd: string): RunPicture {
 }
 
 /**
- * What the run hands back: the closing words of the tasks nothing depends on, and of those that failed. They come from
- * models: data, not orders.
+ * What the run hands back: the closing words of the tasks nothing depends on, and of those that failed; what
+ * they suggest to do next. It comes from models: data, not orders.
  */
-export function outputsOf({ manifest, state, folder }: RunView): string[] {
+export function outputsOf(view: RunView): string[] {
+  const { manifest, state, folder } = view;
   const needed = new Set(manifest.tasks.flatMap((task) => task.dependsOn));
   const last = state.tasks.filter((task) => !needed.has(task.taskId) || task.status === "failed");
   const share = Math.floor(OUTPUT_CHARS_MAX / Math.max(1, last.length));
-  return last.flatMap((task) => {
+  const words = last.flatMap((task) => {
     const text = safeText(closingWords(task), { multiline: true }).trim();
     if (text === "") return [];
     const place = manifest.kept[task.taskId] ? `${folder}/manifest.json` : `${folder}/tasks/${task.taskId}/`;
     const whole = text.length > share ? `\n[the whole text: ${place}]` : "";
     return ["", `--- ${task.taskId} (${task.status}) ---`, keepEnds(text, share) + whole];
   });
+  return [...words, ...followUpLines(view)];
 }
 
 /** A sentence for an end that the run's own state can't tell. */

@@ -8,7 +8,8 @@ type Decision<T extends CrewEventType> = { run: RunStep<T> } | { task: TaskStep<
 
 /** Every event and what it changes; `null` says: nothing that is kept, on purpose. */
 const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
-  "crew.run.created": null,
+  // the manifest has it whole, secrets and all
+  "crew.run.created": { run: (state, { goal }) => ({ ...state, goal }) },
   "crew.run.claimed": { run: (state, event) => ({ ...state, owner: event.owner, releasedBy: null }) },
   "crew.run.released": { run: (state) => ({ ...state, owner: null, releasedBy: state.owner }) },
   "crew.run.started": { run: (state, event) => ({ ...state, status: "running", startedAt: event.ts }) },
@@ -84,10 +85,22 @@ function endRun(
   return { ...state, status: event.status, endedAt: event.ts, reason: event.reason ?? null, owner: null };
 }
 
+/** What a task's worker is told; to a task that waits for its user's answer it is that, and an attempt is due. */
 function keepMail(state: RunState, event: EventOf<"crew.mailbox.message">): RunState {
-  const { messageId, from, to, text, direction } = event;
-  if (direction !== "to-worker" || state.mail.some((message) => message.messageId === messageId)) return state;
-  return { ...state, mail: [...state.mail, { messageId, taskId: to, from, text }] };
+  const { messageId, from, to, text, direction, ts } = event;
+  if (direction === "from-worker") return { ...state, tasks: state.tasks.map((task) => asking(task, event)) };
+  if (state.mail.some((message) => message.messageId === messageId)) return state;
+  const tasks = state.tasks.map((task): TaskState => {
+    if (task.taskId !== to || task.status !== "running" || task.question === null) return task;
+    return { ...task, question: null, retry: { nextAttempt: task.attempts.length + 1, toldAt: ts, delayMs: 0 } };
+  });
+  return { ...state, tasks, mail: [...state.mail, { messageId, taskId: to, from, text }] };
+}
+
+function asking(task: TaskState, { taskId, attempt = 0, text, ts }: EventOf<"crew.mailbox.message">): TaskState {
+  const last = task.attempts.at(-1);
+  if (task.taskId !== taskId || task.status !== "running" || last?.status !== "ended") return task;
+  return last.attempt === attempt ? { ...task, question: { attempt, text, askedAt: ts } } : task;
 }
 
 function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskState {
@@ -102,6 +115,7 @@ function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskSt
     startedAt: event.ts,
     activity: null,
     level: "healthy",
+    question: null,
     retry: null,
   };
 }
@@ -111,7 +125,9 @@ function startAttempt(task: TaskState, event: EventOf<"crew.task.attempt_started
   if (task.attempts.some((known) => known.attempt === attempt)) return task;
   const started: AttemptRecord = { status: "running", attempt, startedAt: ts, workerId, workerKind, pid: null };
   const attempts = [...task.attempts, started];
-  return task.status === "running" ? { ...task, attempts, retry: null, level: "healthy" } : { ...task, attempts };
+  return task.status === "running"
+    ? { ...task, attempts, question: null, retry: null, level: "healthy" }
+    : { ...task, attempts };
 }
 
 /** All four kinds together: what a provider counts as the tokens of a reply. */
@@ -130,11 +146,14 @@ function finishAttempt(task: TaskState, event: EventOf<"crew.task.attempt_finish
     durationMs: event.durationMs,
     model: event.model ?? null,
     tokens: totalTokens(event.tokens),
+    tokenCounts: event.tokens,
     costUsd: event.costUsd,
     failureKind: event.failureKind ?? null,
     error: event.error ?? null,
     summary: event.summary ?? "",
     artifacts: event.artifacts ?? [],
+    changes: event.changes ?? null,
+    commit: event.commit ?? null,
   };
   return {
     ...task,
@@ -151,6 +170,7 @@ function completeTask(task: TaskState, event: EventOf<"crew.task.completed">): T
     status: "completed",
     summary: last?.status === "ended" ? last.summary : "",
     artifacts: event.artifacts ?? [],
+    commit: last?.status === "ended" ? last.commit : null,
   };
 }
 

@@ -8,7 +8,8 @@ import type { TaskSpec } from "./manifest.ts";
 import type { RunLoopParts } from "./run-loop.ts";
 import type { AttemptRecord } from "./run-state.ts";
 import { mailOf } from "./task-message.ts";
-import { renderTaskPrompt } from "./task-prompt.ts";
+import { commandValues, renderTaskPrompt } from "./task-prompt.ts";
+import { inheritedCommits, inheritedFiles, withBranches, workNotes, wroteAlone } from "./work-trees.ts";
 
 const ERROR_CHARS_MAX = 2000;
 const SUMMARY_CHARS_MAX = 16_000;
@@ -33,12 +34,18 @@ export async function runAttempt(
   const place = { taskId: spec.taskId, attempt };
   if (!open)
     await run.publisher.publish({ type: "crew.task.attempt_started", ...place, workerId, workerKind: spec.kind });
+  const files = inheritedFiles(spec, run.state);
   const order = {
     manifest: run.manifest,
-    task: spec,
+    task: { ...spec, command: withBranches(run.manifest, spec.command, run.state) },
     attempt,
-    prompt: renderTaskPrompt(run.manifest, spec, run.state),
+    prompt: `${renderTaskPrompt(run.manifest, spec, run.state)}${workNotes(run.manifest, spec, run.state)}`,
+    values: commandValues(run.manifest, spec, run.state),
     folder: parts.attemptFolder(spec.taskId, attempt),
+    workFolder: run.manifest.cwd,
+    commits: inheritedCommits(run.manifest, spec, run.state),
+    files,
+    resumeFromSeq: null,
     traceparent: traceparentOf({ runId: run.manifest.runId, ...place }),
   };
   // one that is only to be ended reads nothing any more
@@ -57,7 +64,19 @@ export async function runAttempt(
   // an attempt that no worker took has none to tell of
   if (tell.spawnedOnce())
     await run.publisher.publish({ type: "crew.subagent.completed", ...place, workerId, ...endOf(report) });
-  await run.publisher.publish({ type: "crew.task.attempt_finished", ...place, ...finished(report) });
+  for (const checkpoint of report.checkpoints)
+    await run.publisher.publish({ type: "crew.task.checkpoint", ...place, ...checkpoint });
+  const measured = wroteAlone(run.manifest, spec, attempt, run.state) ? report : { ...report, changes: null };
+  const kept = { ...measured, artifacts: await keptArtifacts(parts, report) };
+  await run.publisher.publish({ type: "crew.task.attempt_finished", ...place, ...finished(kept) });
+}
+
+/** Those of the attempt that ends its task; they are in the run's folder before the end is told. */
+async function keptArtifacts(parts: RunLoopParts, { outcome, artifacts }: AttemptReport) {
+  if (outcome !== "completed" || artifacts.length === 0) return [];
+  return await parts.keepArtifacts(artifacts).catch((error: unknown) => {
+    throw new LogFailed(`the run's artifacts can't be written: ${messageOf(error)}`, { cause: error });
+  });
 }
 
 function endOf(report: AttemptReport) {
@@ -118,5 +137,7 @@ function finished(report: AttemptReport): CrewEventFields["crew.task.attempt_fin
     ...(report.error === null ? {} : { error: report.error }),
     ...(report.summary === "" ? {} : { summary: report.summary }),
     ...(report.artifacts.length === 0 ? {} : { artifacts: [...report.artifacts] }),
+    ...(report.changes === null ? {} : { changes: report.changes }),
+    ...(report.commit === null ? {} : { commit: report.commit }),
   };
 }

@@ -86,6 +86,12 @@ export interface WorkflowDefinition {
   source: Source;
 }
 
+/** A path below the work folder that can't leave it, on any system. */
+export function isArtifactName(name: string): boolean {
+  if (name.length > 200 || /[\p{Cc}\\:]/u.test(name)) return false;
+  return name.split("/").every((part) => part !== "" && part !== "." && part !== ".." && part.toLowerCase() !== ".git");
+}
+
 /** A definition that could not be used; the rest still loads. */
 export interface DefinitionProblem {
   file: string;

@@ -1,4 +1,11 @@
-import type { ArtifactRecord, AttemptOutcome, EventError, FailureKind, TokenCounts } from "../events/crew-event.ts";
+import type {
+  ArtifactRecord,
+  AttemptOutcome,
+  EventError,
+  FailureKind,
+  TokenCounts,
+  TreeChanges,
+} from "../events/crew-event.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
 
 /** The port through which a run has its attempts executed; `engines/` implements it. */
@@ -10,8 +17,17 @@ export interface AttemptOrder {
   attempt: number;
   /** The task's template with goal and outputs filled in. */
   prompt: string;
+  /** Goal and outputs for the task's commands, as variables of their environment. */
+  values: Readonly<Record<string, string>>;
   /** `tasks/<taskId>/<attemptId>` of the run, absolute. */
   folder: string;
+  /** The folder the work is done in. */
+  workFolder: string;
+  /** What the task begins with: commits of the tasks before it, and files they handed over. */
+  commits: readonly string[];
+  files: readonly ArtifactRecord[];
+  /** A checkpoint of an earlier attempt, to be put back first. */
+  resumeFromSeq: number | null;
   /** W3C trace context of the attempt. */
   traceparent: string;
 }
@@ -44,6 +60,12 @@ export interface AttemptReport {
   failureKind: FailureKind | null;
   error: EventError | null;
   artifacts: readonly ArtifactRecord[];
+  /** Null when they could not be measured, or the task changes nothing. */
+  changes: TreeChanges | null;
+  /** In the order they were taken. */
+  checkpoints: readonly { checkpointSeq: number; files: number; bytes: number }[];
+  /** What its dependants begin with; null outside of worktrees. */
+  commit: string | null;
 }
 
 export interface AttemptProgress {

@@ -39,6 +39,8 @@ export interface TaskSpec {
 export interface KeptResult {
   summary: string;
   artifacts: readonly ArtifactRecord[];
+  /** What its dependants begin with; null outside of worktrees. */
+  commit: string | null;
   /** Which model answered last; null when none did. */
   model: string | null;
   /** The run that did the work: its log holds the attempts, and the money is counted there. */
@@ -60,6 +62,8 @@ export interface RunManifest {
   resumedFrom: string | null;
   /** The folder the work is done in. */
   cwd: string;
+  /** Set when tasks that write have a git worktree each: the commit they begin with. */
+  worktrees: { baseCommit: string } | null;
   maxConcurrency: number;
   tasks: readonly TaskSpec[];
   /** By task id; empty unless the run continues another. These tasks are completed from the start. */

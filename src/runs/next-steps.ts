@@ -30,9 +30,12 @@ export function nextSteps(manifest: RunManifest, state: RunState, freeSlots: num
   };
 }
 
-/** How many workers the tasks not begun yet can use at most at a time. */
+/** How many workers the agents' tasks not begun yet can use at most at a time; the other kinds need none made ahead. */
 export function workersToCome(manifest: RunManifest, state: RunState): number {
-  const waiting = state.tasks.filter(({ status }) => status === "waiting" || status === "ready");
+  const waiting = manifest.tasks.filter(({ kind, taskId }) => {
+    const status = statusOf(state, taskId);
+    return kind === "pi" && (status === "waiting" || status === "ready");
+  });
   return Math.min(manifest.maxConcurrency, waiting.length);
 }
 

@@ -78,6 +78,7 @@ function resultOf({ manifest, state }: EndedRun, taskId: string): KeptResult {
   return {
     summary: task?.status === "completed" ? task.summary : "",
     artifacts: task?.status === "completed" ? task.artifacts : [],
+    commit: task?.status === "completed" ? task.commit : null,
     model: last?.status === "ended" ? last.model : null,
     fromRunId: manifest.runId,
   };

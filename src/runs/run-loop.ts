@@ -1,5 +1,5 @@
 import type { Correlation } from "../events/correlation.ts";
-import type { NewEvent } from "../events/crew-event.ts";
+import type { ArtifactRecord, NewEvent } from "../events/crew-event.ts";
 import { LogFailed, type Publisher } from "../events/publisher.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Clock } from "../system/world.ts";
@@ -34,6 +34,8 @@ export interface RunLoopParts {
   recordDeadLetter: RecordDeadLetter;
   /** Adds what a worker has to read to its attempt's folder, each message once. Rejects when it can't be written. */
   putMail(folder: string, mail: readonly TaskMessage[]): Promise<void>;
+  /** Puts files of an attempt into the run's folder; what it resolves with says where. Rejects when it can't. */
+  keepArtifacts(artifacts: readonly ArtifactRecord[]): Promise<readonly ArtifactRecord[]>;
   /** Judges the failure of a task's last attempt. */
   afterFailure(spec: TaskSpec, task: TaskState): AfterFailure;
 }
@@ -55,14 +57,19 @@ export class RunLoop {
     this.#parts = parts;
   }
 
-  /** Ends all attempts and the run with them. The first reason stands. */
-  cancel(reason: string): void {
-    if (this.stop.cancel(reason)) this.#wake();
+  /** Ends all attempts and the run with them, or one task, begun or not. The first reason stands. */
+  cancel(reason: string, taskId: string | null = null): void {
+    if (taskId === null ? this.stop.cancel(reason) : this.stop.cancelTask(taskId, reason)) this.#wake();
   }
 
   /** Ends a task's attempt because its worker is given up; what follows is decided as after any failure. */
   loseAttempt(taskId: string): void {
     this.stop.loseAttempt(taskId);
+  }
+
+  /** Something was told to the task: one that waits for an answer goes on. */
+  heard(taskId: string): void {
+    this.stop.heard(taskId);
   }
 
   /** Stops driving; attempts under way go on and wait for the next owner. */
@@ -115,7 +122,7 @@ export class RunLoop {
         await this.#publish({ type: "crew.run.released", reason: asked.reason });
         return "released";
       }
-      if (asked) await this.#cancelUnstarted();
+      await this.#cancelUnstarted();
       const end = await this.#advance();
       if (end) return end;
       await woken;
@@ -183,8 +190,9 @@ export class RunLoop {
 
   async #runTask(spec: TaskSpec): Promise<void> {
     const stop = {
-      kind: () => this.stop.kind,
-      halted: this.stop.halted,
+      kind: () => this.stop.kindOf(spec.taskId),
+      halted: this.stop.haltedOf(spec.taskId),
+      answer: () => this.stop.waitFor(spec.taskId),
       beginAttempt: () => this.stop.beginAttempt(spec.taskId),
     };
     try {
@@ -201,7 +209,7 @@ export class RunLoop {
   async #cancelUnstarted(): Promise<void> {
     for (const spec of this.#parts.run.manifest.tasks) {
       const status = taskOf(this.#parts.run.state, spec.taskId)?.status;
-      if (status === "waiting" || status === "ready")
+      if ((status === "waiting" || status === "ready") && this.stop.kindOf(spec.taskId) === "cancel")
         await this.#endTask(spec, { type: "crew.task.cancelled", status: "cancelled", error: null });
     }
   }

@@ -6,6 +6,8 @@ import type {
   FailureKind,
   HeartbeatLevel,
   RunOwner,
+  TokenCounts,
+  TreeChanges,
   WorkerKind,
 } from "../events/crew-event.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
@@ -33,11 +35,14 @@ export type AttemptRecord =
       durationMs: number;
       model: string | null;
       tokens: number;
+      tokenCounts: TokenCounts;
       costUsd: number;
       failureKind: FailureKind | null;
       error: EventError | null;
       summary: string;
       artifacts: readonly ArtifactRecord[];
+      changes: TreeChanges | null;
+      commit: string | null;
     };
 
 interface TaskCommon {
@@ -59,6 +64,13 @@ export interface TaskActivity {
   at: number;
 }
 
+export interface TaskQuestion {
+  /** Of the attempt that ended with it. */
+  attempt: number;
+  text: string;
+  askedAt: number;
+}
+
 interface TaskEnded extends TaskCommon {
   /** Null when it never started. */
   startedAt: number | null;
@@ -74,10 +86,18 @@ export type TaskState =
       startedAt: number;
       activity: TaskActivity | null;
       level: HeartbeatLevel;
+      /** What its worker asked its user, until the answer is there. */
+      question: TaskQuestion | null;
       /** Told, and not begun yet. */
       retry: { nextAttempt: number; toldAt: number; delayMs: number } | null;
     })
-  | (TaskEnded & { status: "completed"; summary: string; artifacts: readonly ArtifactRecord[] })
+  | (TaskEnded & {
+      status: "completed";
+      summary: string;
+      artifacts: readonly ArtifactRecord[];
+      /** What its dependants begin with; null outside of worktrees. */
+      commit: string | null;
+    })
   | (TaskEnded & { status: "failed" | "cancelled" | "skipped" });
 
 /** Told to whichever worker does the task; `from` is the sender's session. */
@@ -151,9 +171,9 @@ function initialTask({ kept, createdAt }: RunManifest, { taskId }: TaskSpec): Ta
   const common = { taskId, attempts: [], tokens: 0, costUsd: 0, deadLetters: [] };
   const result = Object.hasOwn(kept, taskId) ? kept[taskId] : undefined;
   if (!result) return { ...common, status: "waiting" };
-  const { summary, artifacts } = result;
+  const { summary, artifacts, commit } = result;
   const ended = { startedAt: null, endedAt: Date.parse(createdAt), durationMs: 0, error: null };
-  return { ...common, ...ended, status: "completed", summary, artifacts };
+  return { ...common, ...ended, status: "completed", summary, artifacts, commit };
 }
 
 /** What the task's worker said at its end; empty when it said nothing, or has not ended an attempt yet. */

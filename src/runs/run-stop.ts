@@ -11,6 +11,9 @@ export interface AskedStop {
 export class RunStop {
   /** Of the attempt under way, by task. */
   readonly #attempts = new Map<string, AbortController>();
+  readonly #waits = new Map<string, AbortController>();
+  /** Of each task that was asked after; aborted when it alone is cancelled. */
+  readonly #tasks = new Map<string, AbortController>();
   readonly #halt = new AbortController();
   readonly #askedSignal = new AbortController();
   #asked: AskedStop | null = null;
@@ -40,6 +43,24 @@ export class RunStop {
     return this.#asked?.kind ?? (this.#failure ? "release" : null);
   }
 
+  /** How one task goes on: as its run does, unless it alone is cancelled. */
+  kindOf(taskId: string): AskedStop["kind"] | null {
+    return this.kind ?? (this.#task(taskId).signal.aborted ? "cancel" : null);
+  }
+
+  /** As `halted`, and when the task alone is cancelled. */
+  haltedOf(taskId: string): AbortSignal {
+    return AbortSignal.any([this.halted, this.#task(taskId).signal]);
+  }
+
+  /** False when it was cancelled before. */
+  cancelTask(taskId: string, reason: string): boolean {
+    if (this.#task(taskId).signal.aborted) return false;
+    this.#task(taskId).abort(reason);
+    this.#attempts.get(taskId)?.abort(reason);
+    return true;
+  }
+
   /** False when it was cancelled before. */
   cancel(reason: string): boolean {
     if (this.#asked?.kind === "cancel") return false;
@@ -67,6 +88,7 @@ export class RunStop {
     const controller = new AbortController();
     if (this.#asked?.kind === "cancel") controller.abort(this.#asked.reason);
     else if (this.#failure) controller.abort(this.#leaving());
+    else if (this.#task(taskId).signal.aborted) controller.abort(this.#task(taskId).signal.reason);
     this.#attempts.set(taskId, controller);
     return controller.signal;
   }
@@ -75,8 +97,25 @@ export class RunStop {
     this.#attempts.get(taskId)?.abort("lost");
   }
 
+  /** Aborts when the task's user said something, and with all that ends a wait. */
+  waitFor(taskId: string): AbortSignal {
+    const controller = new AbortController();
+    this.#waits.set(taskId, controller);
+    return AbortSignal.any([controller.signal, this.haltedOf(taskId)]);
+  }
+
+  heard(taskId: string): void {
+    this.#waits.get(taskId)?.abort("heard");
+  }
+
   endAttempt(taskId: string): void {
     this.#attempts.delete(taskId);
+  }
+
+  #task(taskId: string): AbortController {
+    const controller = this.#tasks.get(taskId) ?? new AbortController();
+    this.#tasks.set(taskId, controller);
+    return controller;
   }
 
   #leaving(): string {

@@ -12,6 +12,8 @@ type RunningTask = Extract<TaskState, { status: "running" }>;
 export type AfterFailure =
   /** Milliseconds. */
   | { again: number; failureKind: FailureKind }
+  /** What its worker wants to know from its user before it can go on. */
+  | { ask: string }
   | { giveUp: true; deadLetter: CrewEventFields["crew.task.deadletter"] | null };
 
 /** Keeps a task that is given up on. False when that was not possible; the user was told why. */
@@ -29,8 +31,7 @@ export async function runTask(parts: RunLoopParts, spec: TaskSpec, stop: TaskSto
     if (task?.status !== "running" || stop.kind() === "release") return null;
     const last = task.attempts.at(-1);
     if (last?.status === "running" || !last) await runAttempt(parts, spec, task.attempts, stop.beginAttempt());
-    else if (task.retry && stop.kind() === null)
-      await tryAgain(parts, spec, task, waitLeft(parts, task.retry, toldAttempt), stop);
+    else if ((task.question || task.retry) && stop.kind() === null) await goOn(parts, spec, task, toldAttempt, stop);
     else {
       const ending = await afterAttempt(parts, spec, task, last, stop);
       if (ending) return ending;
@@ -44,6 +45,8 @@ export interface TaskStop {
   kind(): "cancel" | "release" | null;
   /** What ends the attempt that begins now: a cancel, or `lost` when its worker is given up. */
   beginAttempt(): AbortSignal;
+  /** Ends the wait for an answer: it is there, or the run stops. */
+  answer(): AbortSignal;
   /** Ends a wait: cancelled or released. */
   halted: AbortSignal;
 }
@@ -73,10 +76,25 @@ async function afterAttempt(
     });
     return null;
   }
+  if ("ask" in next) {
+    const messageId = `q-${spec.taskId}-${last.attempt}`;
+    const message = { direction: "from-worker" as const, from: spec.taskId, to: "user", text: next.ask };
+    await parts.run.publisher.publish({ type: "crew.mailbox.message", ...place, messageId, ...message });
+    return null;
+  }
   // what is told has to be on disk; an owner who died in between keeps it once more, and that changes nothing
   if (next.deadLetter && (await parts.recordDeadLetter(spec.taskId, next.deadLetter)))
     await parts.run.publisher.publish({ type: "crew.task.deadletter", ...place, ...next.deadLetter });
   return { type: "crew.task.failed", status: "failed", error: last.error };
+}
+
+/** However long it takes: no worker is kept for it. */
+async function answered({ run }: RunLoopParts, taskId: string, stop: TaskStop): Promise<void> {
+  const signal = stop.answer();
+  const task = taskOf(run.state, taskId);
+  // it may have come before anybody waited
+  if (task?.status !== "running" || task.question === null || signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 /** Milliseconds. Only of a delay that a former owner told is there no clock but the wall's, and that may have jumped. */
@@ -89,13 +107,15 @@ function waitLeft(
   return Math.min(delayMs, Math.max(0, toldAt + delayMs - clock.now()));
 }
 
-async function tryAgain(
+/** Waits for what was told: the answer to a question, or the delay before the next attempt, and begins that. */
+async function goOn(
   parts: RunLoopParts,
   spec: TaskSpec,
   task: RunningTask,
-  delayMs: number,
+  toldAttempt: number | null,
   stop: TaskStop,
 ): Promise<void> {
-  await parts.clock.sleep(delayMs, stop.halted);
+  if (task.question || !task.retry) return await answered(parts, spec.taskId, stop);
+  await parts.clock.sleep(waitLeft(parts, task.retry, toldAttempt), stop.halted);
   if (stop.kind() === null) await runAttempt(parts, spec, task.attempts, stop.beginAttempt());
 }

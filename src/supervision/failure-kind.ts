@@ -13,6 +13,8 @@ export type FailureReason =
   | "timeout"
   | "tool"
   | "verify"
+  /** A step's own command: its exit code, or what ended it. */
+  | "command"
   | "blocked"
   | "lost"
   | "cancelled"
@@ -41,6 +43,14 @@ export const HEARTBEAT_DEAD = "heartbeat-dead";
 /** The error kind of an attempt whose worker went down with the run's owner; it does not count as a try. */
 export const INTERRUPTED = "interrupted";
 
+/** The error kind of an attempt that ended by its agent's own word. */
+export const VERDICT = "verdict";
+
+/** Whether the agent itself said that it can't go on without its user. */
+export function isQuestion(attempt: FailedAttempt): attempt is FailedAttempt & { error: EventError } {
+  return attempt.outcome === "blocked" && attempt.error?.kind === VERDICT;
+}
+
 const messageCharsMax = 2000;
 const rateLimitPattern = /\b429\b|rate.?limit|too many requests|tokens per min|requests per min/i;
 const overloadedPattern =
@@ -57,7 +67,10 @@ export function classifyFailure(attempt: FailedAttempt, nowMs: number): Failure 
   return {
     kind,
     reason: shownReason(attempt.outcome, kind, named),
-    retryAfterMs: kind === "transient" ? findRetryAfterMs(error.message.slice(0, messageCharsMax), nowMs) : null,
+    retryAfterMs:
+      kind === "transient" && !ofCommand.has(error.kind)
+        ? findRetryAfterMs(error.message.slice(0, messageCharsMax), nowMs)
+        : null,
     error,
   };
 }
@@ -116,11 +129,15 @@ function shownReason(outcome: AttemptOutcome, kind: FailureKind, named: FailureR
   if (outcome === "blocked") return "blocked";
   if (kind === "transient") return named ?? "other";
   // words like "429" within a permanent refusal would mislead
-  return named === "tool" || named === "verify" || named === "timeout" ? named : "permanent";
+  return named === "tool" || named === "verify" || named === "command" || named === "timeout" ? named : "permanent";
 }
+
+/** Errors whose message holds what a command printed, which is nobody's word about its failure. */
+const ofCommand: ReadonlySet<string> = new Set(["verify", "exit", "signal"]);
 
 /** The worker names what it knows by kind; the provider's and the system's words tell the rest. */
 function reasonOf({ kind, message }: EventError): FailureReason | null {
+  if (kind === "exit" || kind === "signal") return "command";
   if (kind === "timeout" || kind === "tool" || kind === "verify") return kind;
   const text = `${kind} ${message.slice(0, messageCharsMax)}`;
   if (rateLimitPattern.test(text)) return "rate-limit";

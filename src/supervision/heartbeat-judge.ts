@@ -93,12 +93,13 @@ export function judgeTick(
   const watches = new Map<string, Watch>();
   const findings: Finding[] = [];
   for (const task of observation) {
-    const key = JSON.stringify([task.runId, task.taskId, task.attempt, task.workerId]);
+    const key = `${task.runId}/${task.taskId}/${task.attempt}/${task.workerId}`;
     const before = previous.watches.get(key) ?? newWatch(task);
     const heard = listen(before, task.heartbeat, previous.watches.has(key) ? watchedMs : 0);
     const judged = judge(heard, task.processAlive, settings.thresholds, freshTicks > 0);
     watches.set(key, judged);
-    findings.push(...changesOf(before, judged, task.processAlive));
+    if (judged.level !== "healthy" || before.level !== "healthy")
+      findings.push(...changesOf(before, judged, task.processAlive));
   }
   return { state: { settings, lastTick: now, freshTicks, watches }, findings };
 }
@@ -129,7 +130,7 @@ function listen(watch: Watch, heartbeat: LiveTask["heartbeat"], watchedMs: numbe
 }
 
 function signOf({ workerId, counter, lastSeenAt }: WorkerHeartbeatState): string {
-  return JSON.stringify([workerId, counter ?? lastSeenAt]);
+  return `${counter ?? lastSeenAt} ${workerId}`;
 }
 
 function judge(
@@ -140,6 +141,7 @@ function judge(
 ): Watch {
   const found = watch.left ? "dead" : levelOfSilence(watch.silenceMs, thresholds);
   const level = fresh && severity[found] > severity[watch.level] ? watch.level : found;
+  if (level === "healthy" && watch.level === "healthy") return watch;
   if (level !== "dead") return { ...watch, level, deadTicks: 0, verdict: watch.verdict === "lost" ? "lost" : null };
   const deadTicks = fresh ? 0 : watch.deadTicks + 1;
   return { ...watch, level, deadTicks, toldDead: true, verdict: verdictOf(watch, deadTicks, processAlive) };

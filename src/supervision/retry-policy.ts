@@ -1,7 +1,7 @@
 import type { FailureKind } from "../events/crew-event.ts";
 import type { AttemptRecord } from "../runs/run-state.ts";
 import type { Random } from "../system/world.ts";
-import { type Failure, INTERRUPTED, matchesError } from "./failure-kind.ts";
+import { type Failure, INTERRUPTED, isQuestion, matchesError } from "./failure-kind.ts";
 
 /** Whether and when a failed attempt is followed by another. Pure. */
 
@@ -96,7 +96,7 @@ export function policyOf(
   return step.maxAttempts > 1 ? { ...configured.retryPolicy, maxAttempts: step.maxAttempts } : null;
 }
 
-/** Ended attempts that count against `maxAttempts`: those that went down with the run's owner do not. */
+/** Ended attempts that count against `maxAttempts`: not those that went down with the run's owner, or with a question. */
 export function countedAttempts(attempts: readonly AttemptRecord[]): number {
-  return attempts.filter((it) => it.status === "ended" && it.error?.kind !== INTERRUPTED).length;
+  return attempts.filter((it) => it.status === "ended" && it.error?.kind !== INTERRUPTED && !isQuestion(it)).length;
 }

@@ -1,0 +1,32 @@
+import { resolve } from "node:path";
+import { expect, it } from "vitest";
+import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { makeRig } from "../support/rig.ts";
+import type { RpcHost } from "../support/rpc-host.ts";
+import { runIds } from "../support/run-files.ts";
+import { say } from "../support/say.ts";
+
+const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
+
+async function runToEnd(host: RpcHost, command: string) {
+  const [, runId] = /: run (\S+), 4 tasks/.exec(await say(host, command)) ?? [];
+  const end = await host.waitFor((it) => it.type === "message_end" && it["message"].details?.runId === runId, 30_000);
+  return { runId, ended: String(end["message"].content) };
+}
+
+it("what a run leaves open is shown at its end, and a command has it done", async () => {
+  const words = 'RESULT: done\n\n## Changed\n- nothing\n\n## Left open\n- rename the "old" helper; $HOME stays\n';
+  const rig = await makeRig(teamReplies({}, { d: () => ({ text: words }) }), { files: diamondFiles });
+  const host = await rig.rpc({ extensions: [PACKAGE] });
+  const { runId, ended } = await runToEnd(host, '/team-run diamond "tidy up"');
+  expect(ended).toContain('suggested by d: - rename the "old" helper; $HOME stays');
+  expect(ended).toContain(`/team-run --follow-up ${runId}`);
+  expect(await say(host, `/team-run --follow-up ${runId} b`)).toContain("suggests nothing but by d");
+  const next = await runToEnd(host, "/team-run --follow-up latest");
+  expect(next.runId).not.toBe(runId);
+  const asked = rig.server.requests.map(({ request }) => request).filter((request) => stepOf(request) === "a");
+  expect(asked).toHaveLength(2);
+  expect(asked[1]?.firstUserText).toContain('rename the "old" helper; $HOME stays');
+  expect(asked[1]?.firstUserText).toContain("tidy up");
+  expect(await runIds(rig.agentFolder.project)).toHaveLength(2);
+});

@@ -1,0 +1,92 @@
+import { resolve } from "node:path";
+import { expect, it } from "vitest";
+import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import type { ModelRequest } from "../support/model-reply.ts";
+import { makeRig, type Rig } from "../support/rig.ts";
+import { eventsOf, ofType, runIds } from "../support/run-files.ts";
+import { say } from "../support/say.ts";
+
+const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
+const QUESTION = "Two files could be meant.\n\nRESULT: blocked\nWhich of the two files shall I change?";
+const CALL = { action: "run", team: "diamond", goal: "go" };
+
+/** Step b can't go on before somebody says `blue`. */
+function asksFirst(request: ModelRequest) {
+  return request.firstUserText.includes("blue") ? { text: "b took the blue one" } : { text: QUESTION };
+}
+
+const bRequests = (rig: Rig) => rig.server.requests.filter(({ request }) => stepOf(request) === "b");
+
+it("a worker's question is asked in a dialog, and its task goes on with the answer", async () => {
+  const dialogs: string[] = [];
+  const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: diamondFiles });
+  const host = await rig.rpc({
+    extensions: [PACKAGE],
+    answerDialog: (request) => {
+      dialogs.push(`${request["method"]}: ${request["title"]}`);
+      return { value: "the blue one" };
+    },
+  });
+  await host.prompt("let the team do it");
+  const runId = (await runIds(rig.agentFolder.project)).at(-1) as string;
+  const events = await eventsOf(rig.agentFolder.project, runId);
+  expect(events.at(-1)?.type).toBe("crew.run.completed");
+  expect(dialogs).toEqual(["input: Your answer to b (Esc: later)"]);
+  const [first, second, ...more] = bRequests(rig);
+  expect(more).toEqual([]);
+  expect(first?.request.firstUserText).not.toContain("Which of the two files");
+  expect(second?.request.firstUserText).toContain("Which of the two files shall I change?");
+  expect(second?.request.firstUserText).toContain("the blue one");
+  expect(ofType(events, "crew.mailbox.message").map(({ direction, from, to }) => [direction, from, to])).toEqual([
+    ["from-worker", "b", "user"],
+    ["to-worker", expect.any(String), "b"],
+  ]);
+  expect(ofType(events, "crew.task.completed").find(({ taskId }) => taskId === "b")?.attempts).toBe(2);
+  expect(ofType(events, "crew.task.deadletter")).toEqual([]);
+});
+
+it("a question waits: for a message from another Pi, also after Pi was killed", async () => {
+  const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), {
+    files: { ...diamondFiles, ".crew/config.json": '{"reliability":{"autoRecover":true}}' },
+  });
+  const first = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
+  first.write({ type: "prompt", message: "let the team do it" });
+  await first.waitFor((event) => event["method"] === "input", 30_000);
+  first.kill("SIGKILL");
+  await first.exit;
+  const dialogs: string[] = [];
+  const second = await rig.rpc({
+    extensions: [PACKAGE],
+    answerDialog: (request) => {
+      dialogs.push(String(request["method"]));
+      // yes to going on; the question itself stays open
+      return request["method"] === "confirm" ? { confirmed: true } : { cancelled: true };
+    },
+  });
+  await second.waitFor((event) => event["method"] === "input", 30_000);
+  expect(dialogs).toEqual(["confirm", "input"]);
+  const runId = (await runIds(rig.agentFolder.project)).at(-1) as string;
+  expect(await say(second, `/team-status ${runId}`)).toMatch(/b +running .*waits for your answer: Two files/);
+  expect(bRequests(rig)).toHaveLength(1);
+  const other = await rig.rpc({ extensions: [PACKAGE] });
+  const ended = second.waitFor((event) => event.type === "message_end" && event["message"].details?.runId === runId);
+  expect(await say(other, `/team-message ${runId} b the blue one`)).toMatch(/Sent to|Kept for/);
+  await ended;
+  const events = await eventsOf(rig.agentFolder.project, runId);
+  expect(events.at(-1)?.type).toBe("crew.run.completed");
+  expect(bRequests(rig)).toHaveLength(2);
+});
+
+it("a run that waits for an answer can be cancelled; where nobody can be asked its task fails with the question", async () => {
+  const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: diamondFiles });
+  const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
+  host.write({ type: "prompt", message: "let the team do it" });
+  await host.waitFor((event) => event["method"] === "input", 30_000);
+  const cancelled = (await runIds(rig.agentFolder.project)).at(-1) as string;
+  expect(await say(host, `/team-cancel ${cancelled}`)).toContain("is cancelled");
+  const { stdout } = await rig.print("let the team do it", { extensions: [PACKAGE] });
+  const failed = (await runIds(rig.agentFolder.project)).at(-1) as string;
+  expect(failed).not.toBe(cancelled);
+  expect((await eventsOf(rig.agentFolder.project, failed)).at(-1)?.type).toBe("crew.run.failed");
+  expect(stdout).toContain("Which of the two files shall I change?");
+});
