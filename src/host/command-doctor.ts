@@ -73,18 +73,22 @@ function telemetry({ problems, otlp, exporters }: Telemetry): string[] {
   const channels = otlp()?.channels ?? [];
   return [
     ...problems.map((problem) => `! ${problem}`),
-    ...channels.map(({ signal, host, accepted, itemsLost, itemsRejected, lastError, lastWarning }) =>
-      check(
-        lastError === null && itemsLost + itemsRejected === 0,
-        `OTLP ${signal} to ${host}: ${accepted} requests accepted, ${itemsRejected} items rejected, ${itemsLost} lost` +
-          ((lastError ?? lastWarning) ? ` (${lastError ?? lastWarning})` : ""),
-      ),
+    ...channels.map(({ signal, host, accepted, failed, itemsLost, itemsRejected, lastError, lastWarning }) =>
+      accepted + failed + itemsLost === 0
+        ? `· OTLP ${signal} to ${host}: not tried yet`
+        : check(
+            lastError === null && itemsLost + itemsRejected === 0,
+            `OTLP ${signal} to ${host}: ${accepted} requests accepted, ${itemsRejected} items rejected, ${itemsLost} lost` +
+              ((lastError ?? lastWarning) ? ` (${lastError ?? lastWarning})` : ""),
+          ),
     ),
     ...exporters().map(({ name, pushed, failed, skipped, lastError }) =>
-      check(
-        lastError === null,
-        `${name}: ${pushed} pushes, ${failed} failed, ${skipped} skipped${lastError ? ` (${lastError})` : ""}`,
-      ),
+      pushed + failed === 0
+        ? `· ${name}: not tried yet`
+        : check(
+            lastError === null,
+            `${name}: ${pushed} pushes, ${failed} failed, ${skipped} skipped${lastError ? ` (${lastError})` : ""}`,
+          ),
     ),
   ];
 }

@@ -3,8 +3,11 @@ import type { SessionMetrics } from "../metrics/session-metrics.ts";
 /** Of the seconds before the metrics are loaded; a session does not do more in them. */
 const FACTS_MAX = 10_000;
 
+/** One thing that a session did. */
+export type TellFact = <F extends keyof SessionMetrics>(what: F, fact: Parameters<SessionMetrics[F]>[0]) => void;
+
 /** What a session did before its metrics were there, told to them when they are; and from then on at once. */
-export class EarlyFacts implements SessionMetrics {
+export class EarlyFacts {
   #to: SessionMetrics | null = null;
   #kept: Array<(metrics: SessionMetrics) => void> = [];
   #wanted = true;
@@ -20,7 +23,16 @@ export class EarlyFacts implements SessionMetrics {
     return this.#kept.length > 0;
   }
 
-  tell(metrics: SessionMetrics): void {
+  readonly tell: TellFact = (what, fact) => {
+    // each name is told with its own fields; TypeScript can't follow that through a union
+    const move = (metrics: SessionMetrics) => (metrics[what] as (fields: typeof fact) => void)(fact);
+    if (this.#to) move(this.#to);
+    else if (!this.#wanted) return;
+    else if (this.#kept.length < FACTS_MAX) this.#kept.push(move);
+    else this.#dropped++;
+  };
+
+  countWith(metrics: SessionMetrics): void {
     this.#to = metrics;
     for (const told of this.#kept.splice(0)) told(metrics);
   }
@@ -29,32 +41,5 @@ export class EarlyFacts implements SessionMetrics {
   forget(): void {
     this.#wanted = false;
     this.#kept = [];
-  }
-
-  turnEnded(fact: Parameters<SessionMetrics["turnEnded"]>[0]): void {
-    this.#take((metrics) => metrics.turnEnded(fact));
-  }
-
-  firstToken(fact: Parameters<SessionMetrics["firstToken"]>[0]): void {
-    this.#take((metrics) => metrics.firstToken(fact));
-  }
-
-  toolEnded(fact: Parameters<SessionMetrics["toolEnded"]>[0]): void {
-    this.#take((metrics) => metrics.toolEnded(fact));
-  }
-
-  usage(fact: Parameters<SessionMetrics["usage"]>[0]): void {
-    this.#take((metrics) => metrics.usage(fact));
-  }
-
-  providerError(fact: Parameters<SessionMetrics["providerError"]>[0]): void {
-    this.#take((metrics) => metrics.providerError(fact));
-  }
-
-  #take(fact: (metrics: SessionMetrics) => void): void {
-    if (this.#to) fact(this.#to);
-    else if (!this.#wanted) return;
-    else if (this.#kept.length < FACTS_MAX) this.#kept.push(fact);
-    else this.#dropped++;
   }
 }

@@ -1,7 +1,7 @@
 import type { ExtensionAPI } from "@mariozechner/pi-coding-agent";
 import type { TokenCounts } from "../events/crew-event.ts";
-import type { SessionMetrics } from "../metrics/session-metrics.ts";
 import type { Clock } from "../system/world.ts";
+import type { TellFact } from "./early-facts.ts";
 
 /** Tool calls under way that are remembered. */
 const TOOLS_MAX = 1000;
@@ -25,7 +25,7 @@ interface AssistantMessage {
 
 /** From what the host tells of a session to its metrics. Each call is synchronous and cheap; none throws. */
 export class SessionMeter {
-  readonly #metrics: SessionMetrics;
+  readonly #tell: TellFact;
   readonly #clock: Pick<Clock, "monotonicMs">;
   readonly #tools = new Map<string, number>();
   #turnStart: number | null = null;
@@ -34,8 +34,8 @@ export class SessionMeter {
   /** Of the last answer, when it was an error. */
   #errorStatus: number | null = null;
 
-  constructor(metrics: SessionMetrics, clock: Pick<Clock, "monotonicMs">) {
-    this.#metrics = metrics;
+  constructor(tell: TellFact, clock: Pick<Clock, "monotonicMs">) {
+    this.#tell = tell;
     this.#clock = clock;
   }
 
@@ -50,7 +50,7 @@ export class SessionMeter {
 
   turnEnded(): void {
     if (this.#turnStart === null) return;
-    this.#metrics.turnEnded({ durationMs: this.#since(this.#turnStart) });
+    this.#tell("turnEnded", { durationMs: this.#since(this.#turnStart) });
     this.#turnStart = null;
   }
 
@@ -66,7 +66,7 @@ export class SessionMeter {
   /** Any piece of any message. */
   pieceCame(message: unknown): void {
     if (this.#asked === null || !isReply(message)) return;
-    this.#metrics.firstToken({ model: modelOf(message), delayMs: this.#since(this.#asked) });
+    this.#tell("firstToken", { model: modelOf(message), delayMs: this.#since(this.#asked) });
     this.#asked = null;
   }
 
@@ -82,9 +82,9 @@ export class SessionMeter {
       cacheRead: countOf(usage.cacheRead),
       cacheWrite: countOf(usage.cacheWrite),
     };
-    this.#metrics.usage({ model: modelOf(message), tokens, costUsd: countOf(usage.cost?.total) });
+    this.#tell("usage", { model: modelOf(message), tokens, costUsd: countOf(usage.cost?.total) });
     if (stopReason !== "error") return;
-    this.#metrics.providerError({ status: this.#errorStatus ?? statusOf(String(errorMessage ?? "")) });
+    this.#tell("providerError", { status: this.#errorStatus ?? statusOf(String(errorMessage ?? "")) });
     this.#errorStatus = null;
   }
 
@@ -97,7 +97,7 @@ export class SessionMeter {
     const started = this.#tools.get(id);
     this.#tools.delete(id);
     const durationMs = started === undefined ? null : this.#since(started);
-    this.#metrics.toolEnded({ tool, status: isError ? "error" : "ok", durationMs });
+    this.#tell("toolEnded", { tool, status: isError ? "error" : "ok", durationMs });
   }
 
   #since(start: number): number {

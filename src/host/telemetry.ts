@@ -1,6 +1,7 @@
 import { type ExporterCounts, Exporters } from "../export/exporter.ts";
 import type { HttpServer } from "../export/http-server.ts";
 import type { Otlp, OtlpStatus } from "../export/otlp-exporter.ts";
+import type { RoleOfTask } from "../export/otlp-traces.ts";
 import { createTextfileExporter } from "../export/textfile.ts";
 import { Buckets } from "../metrics/buckets.ts";
 import { type LiveWork, registerLiveWork, subscribeCrewMetrics } from "../metrics/crew-metrics.ts";
@@ -12,19 +13,26 @@ import type { MetricsSnapshot } from "../metrics/snapshot.ts";
 import { findCrewRoot, metricsRoot } from "../store/layout.ts";
 import { MetricSink } from "../store/metric-sink.ts";
 import { messageOf, UserError } from "../system/errors.ts";
-import { collectSecretValues, createRedactor } from "../system/redaction.ts";
+import type { Redactor } from "../system/redaction.ts";
 import type { Clock } from "../system/world.ts";
 import { ENV } from "./config.ts";
 import type { Config } from "./config-schema.ts";
 import { packageVersion } from "./package-folder.ts";
 import { openToPlugins } from "./plugins.ts";
 import type { Session } from "./session.ts";
+import type { ShownRun } from "./shown-run.ts";
 import { Ending } from "./telemetry-ending.ts";
+import { tellEarlierLosses, tellLoss } from "./telemetry-loss.ts";
 
 /** What a last push may take when the session ends. */
 const LAST_PUSH_MS = 3000;
 /** All that is to be ended then, side by side. */
 const END_MS = 4000;
+
+/** What is under way, with the manifests of its runs. */
+interface WatchedWork extends LiveWork {
+  runs(): Iterable<Pick<ShownRun, "run">>;
+}
 
 /** A session's metrics, and what of them leaves its memory: the daily file, and exporters the user has asked for. */
 export interface Telemetry {
@@ -40,7 +48,7 @@ export interface Telemetry {
   /** False when nothing was served. */
   stopServing(): Promise<boolean>;
   /** Lets the work under way be measured. */
-  watchWork(work: LiveWork): void;
+  watchWork(work: WatchedWork): void;
   /** What of the settings can't be used and what was not counted, a sentence each. */
   readonly problems: readonly string[];
   /** Writes and sends what is left, within seconds. To be called while the metrics are still registered. */
@@ -61,9 +69,9 @@ export async function startTelemetry(session: Session, config: Config): Promise<
 async function start(session: Session, config: Config, ending: Ending): Promise<Telemetry> {
   const { world, facts } = session;
   const { clock } = world;
-  const problems: string[] = [];
+  const problems = await tellEarlierLosses(session);
   const { registry, sessionMetrics } = count(session, config, ending, problems);
-  let work: LiveWork = { silences: () => [], runs: () => [] };
+  let work: WatchedWork = { silences: () => [], runs: () => [] };
   // gauges of nothing counted would say that nothing is at work
   if (config.observability.enabled)
     registerLiveWork(registry, { silences: () => work.silences(), runs: () => work.runs() });
@@ -73,22 +81,25 @@ async function start(session: Session, config: Config, ending: Ending): Promise<
   // of this process alone: a session may be open in two
   const instance = `${session.id}-${world.random.hex(4)}`;
   const { textfile, enabled } = config.telemetry;
-  if (textfile !== "") exporters.add(createTextfileExporter(world.files, textfile, instance));
-  const sink = enabled ? keepFile(session, registry, config) : null;
-  const otlp = await startOtlp(session, registry, config, { ending, problems, instance }).catch((error: unknown) => {
-    problems.push(`nothing is sent by OTLP: ${messageOf(error)}`);
-    return null;
-  });
+  if (textfile !== "") exporters.add(createTextfileExporter(world, textfile, instance));
+  const sink = enabled ? keepFile(session, registry, config, await session.redactor()) : null;
+  const roleOfTask = (runId: string, taskId: string) => roleIn(work.runs(), runId, taskId);
+  const otlp = await startOtlp(session, registry, config, { ending, problems, instance, roleOfTask }).catch(
+    (error: unknown) => {
+      problems.push(`nothing is sent by OTLP: ${messageOf(error)}`);
+      return null;
+    },
+  );
   ending.wait(async () => {
     await otlp?.dispose(LAST_PUSH_MS);
-    if (otlp !== null) tellLoss(session, otlp.status());
+    if (otlp !== null) await tellLoss(session, instance, otlp.status().channels);
   });
   ending.wait(async () => sink?.close());
   const server = openServer((port) => startServer(session, registry, port, config.http.host), ending);
   // other extensions come last: what they register takes no name of ours
   ending.release(openToPlugins({ bus: session.bus, registry, exporters }));
   // kept until now: what is told to a start that fails is lost
-  if (config.observability.enabled) facts.tell(sessionMetrics);
+  if (config.observability.enabled) facts.countWith(sessionMetrics);
   else facts.forget();
   return {
     registry,
@@ -190,9 +201,8 @@ async function startServer(
   return serveMetrics(session, registry, port, host);
 }
 
-function keepFile(session: Session, registry: MetricRegistry, config: Config): MetricSink {
+function keepFile(session: Session, registry: MetricRegistry, config: Config, redactor: Redactor): MetricSink {
   const { world, cwd, agentDir } = session;
-  const redactor = createRedactor({ secretValues: collectSecretValues(ENV) });
   return new MetricSink({
     world,
     // a project without runs is not given a folder for the sake of a session's own metrics
@@ -200,7 +210,7 @@ function keepFile(session: Session, registry: MetricRegistry, config: Config): M
     session: session.id,
     startedAtMs: session.startedAt,
     snapshot: () => registry.snapshot(),
-    redact: (labels) => Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, redactor.text(value)])),
+    redact: (labels) => redactor.value(labels),
     retentionDays: config.observability.metricRetentionDays,
   });
 }
@@ -209,9 +219,10 @@ async function startOtlp(
   session: Session,
   registry: MetricRegistry,
   { otlp: { enabled, ...configured } }: Config,
-  { ending, problems, instance }: { ending: Ending; problems: string[]; instance: string },
+  parts: { ending: Ending; problems: string[]; instance: string; roleOfTask: RoleOfTask },
 ): Promise<Otlp | null> {
   if (!enabled) return null;
+  const { ending, problems, instance, roleOfTask } = parts;
   const { world, bus } = session;
   const { endpoint, ...rest } = configured;
   const { readOtlpEnvironment } = await import("../export/otlp-environment.ts");
@@ -225,12 +236,14 @@ async function startOtlp(
     instanceId: instance,
     startMs: session.startedAt,
     snapshot: () => registry.snapshot(),
+    roleOfTask,
   });
   ending.release(subscribeMetricTable(bus, otlp.events, registry.warn));
   return otlp;
 }
 
-function tellLoss({ world }: Session, { channels }: OtlpStatus): void {
-  for (const { signal, host, itemsLost, lastError } of channels)
-    if (itemsLost > 0) world.log.warn("telemetry was lost", { signal, host, itemsLost, lastError });
+function roleIn(runs: ReturnType<WatchedWork["runs"]>, runId: string, taskId: string): string {
+  for (const { run } of runs)
+    if (run.manifest.runId === runId) return run.manifest.tasks.find((it) => it.taskId === taskId)?.role ?? "";
+  return "";
 }

@@ -66,9 +66,9 @@ function histogramSummary(
   const count = now.count - (past?.count ?? 0);
   if (count <= 0) return [];
   const buckets = now.buckets.map((inBucket, i) => inBucket - (past?.buckets[i] ?? 0));
-  const at = (q: keyof typeof QUANTILES) => estimateQuantile(bounds, buckets, QUANTILES[q]);
-  const over = (["p50", "p95", "p99"] as const).filter((q) => at(q).over);
   const sum = now.sum - (past?.sum ?? 0);
+  const at = (q: keyof typeof QUANTILES) => estimateQuantile(bounds, buckets, sum, QUANTILES[q]);
+  const over = (["p50", "p95", "p99"] as const).filter((q) => at(q).over);
   const [p50, p95, p99] = [at("p50").value, at("p95").value, at("p99").value];
   return [{ kind: "histogram", labels: now.labels, count, sum, p50, p95, p99, over }];
 }

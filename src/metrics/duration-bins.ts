@@ -55,6 +55,24 @@ export class DurationBins {
     } else this.#bins[at] = { values: [seconds], sorted: true };
   }
 
+  /** How many fell into each bin that has any, to be added elsewhere. */
+  bins(): [bin: number, count: number][] {
+    const found: [number, number][] = [];
+    for (let bin = 0; bin < BINS; bin++) {
+      const count = this.#counts[bin] as number;
+      if (count > 0) found.push([bin, count]);
+    }
+    return found;
+  }
+
+  /** Of bins that keep counts alone. */
+  addBins(bins: readonly (readonly [bin: number, count: number])[]): void {
+    for (const [bin, count] of bins) {
+      this.#counts[bin] = (this.#counts[bin] as number) + count;
+      this.#total += count;
+    }
+  }
+
   /** Of a value that was added before. */
   remove(seconds: number): void {
     const at = binOf(seconds);

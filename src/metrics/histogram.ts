@@ -91,7 +91,7 @@ export class LabelledHistogram implements MetricFacts {
   }
 
   estimate(match: AnyLabels | undefined, q: number): QuantileEstimate {
-    return estimateQuantile(this.bounds, this.#merged(match), q);
+    return estimateQuantile(this.bounds, this.#merged(match), this.sum(match), q);
   }
 
   count(match?: AnyLabels): number {

@@ -20,15 +20,17 @@ interface Track {
   labels: SeriesLabels | null;
   total: number;
   buckets: readonly number[];
+  sum: number;
   values: Float64Array;
   counts: Float64Array | null;
 }
 
-/** Counters and histograms by what they hold now, gauges by their value; histograms with their buckets. */
+/** Counters and histograms by what they hold now, gauges by their value; histograms with their buckets and sum. */
 interface Reading {
   labels: SeriesLabels | null;
   value: number;
   buckets: readonly number[];
+  sum: number;
 }
 
 /**
@@ -85,8 +87,8 @@ export class MetricHistory {
 function readingsOf(metric: MetricSnapshot): Reading[] {
   const series: Reading[] =
     metric.kind === "histogram"
-      ? metric.series.map(({ labels, count, buckets }) => ({ labels, value: count, buckets }))
-      : metric.series.map(({ labels, value }) => ({ labels, value, buckets: [] }));
+      ? metric.series.map(({ labels, count, buckets, sum }) => ({ labels, value: count, buckets, sum }))
+      : metric.series.map(({ labels, value }) => ({ labels, value, buckets: [], sum: 0 }));
   if (metric.labelNames.length === 0 || series.length === 0) return series;
   const length = metric.kind === "histogram" ? metric.bounds.length + 1 : 0;
   const whole: Reading = {
@@ -96,23 +98,25 @@ function readingsOf(metric: MetricSnapshot): Reading[] {
       length,
       series.map(({ buckets }) => buckets),
     ),
+    sum: series.reduce((sum, reading) => sum + reading.sum, 0),
   };
   return [whole, ...series];
 }
 
 function newTrack(labels: SeriesLabels | null, kind: MetricSnapshot["kind"]): Track {
   const ring = () => new Float64Array(HISTORY_STEPS).fill(Number.NaN);
-  return { labels, total: 0, buckets: [], values: ring(), counts: kind === "histogram" ? ring() : null };
+  return { labels, total: 0, buckets: [], sum: 0, values: ring(), counts: kind === "histogram" ? ring() : null };
 }
 
 function sampleTrack(track: Track, reading: Reading, metric: MetricSnapshot, step: number): void {
   const grown = reading.value - track.total;
   if (metric.kind === "histogram") {
     const buckets = reading.buckets.map((count, i) => count - (track.buckets[i] ?? 0));
-    put(track, step, estimateQuantile(metric.bounds, buckets, 0.95).value, grown);
+    put(track, step, estimateQuantile(metric.bounds, buckets, reading.sum - track.sum, 0.95).value, grown);
   } else put(track, step, metric.kind === "counter" ? grown : reading.value, Number.NaN);
   track.total = reading.value;
   track.buckets = reading.buckets;
+  track.sum = reading.sum;
 }
 
 function put(track: Track, step: number, value: number, count: number): void {

@@ -35,6 +35,9 @@ interface Seen<S> {
 /** A power of two. */
 const SLOTS = 128;
 
+/** Of a set that has met no tuple yet: never written to. */
+const NONE_SEEN: readonly null[] = new Array<null>(SLOTS).fill(null);
+
 /**
  * Finds the series of a label tuple: up to three labels in a table of tuples seen before, by comparing values; else
  * through a Map per declared name. No key is built and nothing is allocated (building a key costs at least 90 ns).
@@ -52,7 +55,7 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
   readonly #onOverflow: () => void;
   readonly #series = new Set<S>();
   readonly #root: Trie<S> = new Map();
-  readonly #seen: (Seen<S> | null)[] = new Array(SLOTS).fill(null);
+  #seen: readonly (Seen<S> | null)[] = NONE_SEEN;
   /** Of a set without names. */
   #only: S | null = null;
   #overflow: S | null = null;
@@ -97,8 +100,14 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
     if (seen !== null && seen.a === a && seen.b === b && seen.c === c) return seen.series;
     const series = this.#find(labels);
     // the first of a slot stays: writing anew at each meeting of two would cost more than the maps
-    if (seen === null) this.#seen[slot] = this.#ownTuple(series, a, b, c);
+    if (seen === null) this.#remember(slot, this.#ownTuple(series, a, b, c));
     return series;
+  }
+
+  #remember(slot: number, seen: Seen<S> | null): void {
+    const own = this.#seen === NONE_SEEN ? [...NONE_SEEN] : (this.#seen as (Seen<S> | null)[]);
+    own[slot] = seen;
+    this.#seen = own;
   }
 
   /** With the series' own texts: the caller's may hold far larger ones in memory. Null when they are not the same. */
@@ -118,7 +127,7 @@ export class LabelSet<S extends { readonly labels: SeriesLabels }> {
   /** Forgets a series; a later `at` makes a new one. */
   remove(series: S): void {
     if (!this.#series.delete(series)) return;
-    this.#seen.fill(null);
+    this.#seen = NONE_SEEN;
     this.#only = null;
     if (series === this.#overflow) this.#overflow = null;
     removePath(this.#root, this.#path(series.labels), 0);

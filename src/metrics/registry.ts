@@ -1,11 +1,17 @@
 import { messageOf } from "../system/errors.ts";
 import type { Clock, Log } from "../system/world.ts";
 import { Buckets, DEFAULT_BOUNDS } from "./buckets.ts";
-import { type Counter, LabelledCounter, type MetricSetup } from "./counter.ts";
+import {
+  type Counter,
+  LabelledWindowedCounter,
+  type MetricSetup,
+  plainCounter,
+  RETENTION_MS,
+  type WindowedCounter,
+} from "./counter.ts";
 import { type Collect, type Gauge, LabelledGauge } from "./gauge.ts";
 import { type Histogram, LabelledHistogram } from "./histogram.ts";
 import type { MetricsSnapshot, MetricUnit } from "./snapshot.ts";
-import { LabelledWindowedCounter, RETENTION_MS, type WindowedCounter } from "./windowed-counter.ts";
 
 /** Series per metric before the overflow series. */
 export const SERIES_MAX = 1000;
@@ -32,10 +38,7 @@ export interface MetricOptions<L extends string> {
   unit?: MetricUnit;
 }
 
-/**
- * One session's metrics. Registering throws on a bad or a second use of a name, and on a name whose export would
- * collide with another's (`x` and `x_total`, or a histogram's `x` and `x_count`).
- */
+/** One session's metrics. Registering throws on a bad name and on a second use of one. */
 export interface MetricRegistry {
   registerCounter<const L extends string = never>(name: string, help: string, options?: MetricOptions<L>): Counter<L>;
   /** `retentionMs`: how far back rates can look, 1 h unless given. Throws when the registry has no clock. */
@@ -69,13 +72,11 @@ export function createMetricRegistry(options: RegistryOptions = {}): MetricRegis
 
 class Registry implements MetricRegistry {
   readonly #metrics = new Map<string, Metric>();
-  /** Exported sample name → the metric that has it. */
-  readonly #claims = new Map<string, string>();
   readonly warn: Log["warn"];
   readonly #seriesMax: number;
   readonly #bounds: Readonly<Record<string, readonly number[]>>;
   readonly #clock: RegistryOptions["clock"];
-  readonly #defaultBuckets = new Buckets(DEFAULT_BOUNDS);
+  #defaultBuckets: Buckets | null = null;
   #disposed = false;
 
   constructor(options: RegistryOptions) {
@@ -86,7 +87,7 @@ class Registry implements MetricRegistry {
   }
 
   registerCounter<const L extends string = never>(name: string, help: string, options: MetricOptions<L> = {}) {
-    return this.#add<Counter<L>>(new LabelledCounter(this.#setup(name, help, options)), counterClaims(name));
+    return this.#add<Counter<L>>(plainCounter(this.#setup(name, help, options)));
   }
 
   registerWindowedCounter<const L extends string = never>(
@@ -98,7 +99,7 @@ class Registry implements MetricRegistry {
     if (clock === undefined) throw new Error(`metric ${name}: a windowed counter needs a registry with a clock`);
     const { retentionMs = RETENTION_MS } = options;
     const setup = { ...this.#setup(name, help, options), retentionMs, monotonicMs: () => clock.monotonicMs() };
-    return this.#add<WindowedCounter<L>>(new LabelledWindowedCounter(setup), counterClaims(name));
+    return this.#add<WindowedCounter<L>>(new LabelledWindowedCounter(setup));
   }
 
   registerGauge<const L extends string = never>(
@@ -113,7 +114,7 @@ class Registry implements MetricRegistry {
     };
     const collect = (options.collect as Collect<string> | undefined) ?? null;
     const setup = { ...this.#setup(name, help, options), collect, onCollectError };
-    return this.#add<Gauge<L>>(new LabelledGauge(setup), [name]);
+    return this.#add<Gauge<L>>(new LabelledGauge(setup));
   }
 
   registerHistogram<const L extends string = never>(
@@ -123,9 +124,9 @@ class Registry implements MetricRegistry {
   ) {
     const setup = this.#setup(name, help, options);
     const bounds = (Object.hasOwn(this.#bounds, name) ? this.#bounds[name] : undefined) ?? options.buckets;
-    const buckets = bounds === undefined ? this.#defaultBuckets : new Buckets(bounds);
-    const claims = [name, `${name}_bucket`, `${name}_sum`, `${name}_count`];
-    return this.#add<Histogram<L>>(new LabelledHistogram({ ...setup, buckets }), claims);
+    if (!bounds) this.#defaultBuckets ??= new Buckets(DEFAULT_BOUNDS);
+    const buckets = bounds ? new Buckets(bounds) : (this.#defaultBuckets as Buckets);
+    return this.#add<Histogram<L>>(new LabelledHistogram({ ...setup, buckets }));
   }
 
   get(name: string): Metric | undefined {
@@ -139,7 +140,6 @@ class Registry implements MetricRegistry {
   dispose(): void {
     this.#disposed = true;
     this.#metrics.clear();
-    this.#claims.clear();
   }
 
   #setup(name: string, help: string, options: MetricOptions<string>): MetricSetup {
@@ -160,20 +160,9 @@ class Registry implements MetricRegistry {
   }
 
   /** The instruments' classes take any labels; what the caller declared is known to the type it gets back. */
-  #add<M>(metric: unknown, claims: readonly string[]): M {
+  #add<M>(metric: unknown): M {
     const typed = metric as Metric;
-    for (const claim of claims) {
-      const owner = this.#claims.get(claim);
-      if (owner !== undefined)
-        throw new Error(`metric ${typed.name} would be exported under a name of ${owner}: ${claim}`);
-    }
-    for (const claim of claims) this.#claims.set(claim, typed.name);
     this.#metrics.set(typed.name, typed);
     return metric as M;
   }
-}
-
-function counterClaims(name: string): string[] {
-  const base = name.replace(/_total$/, "");
-  return [base, `${base}_total`];
 }

@@ -1,7 +1,6 @@
 import type { TokenCounts } from "../events/crew-event.ts";
 import { DURATION_BOUNDS_MS, FIRST_TOKEN_BOUNDS_MS, TOOL_BOUNDS_MS } from "./buckets.ts";
 import type { MetricRegistry } from "./registry.ts";
-import { registerUsage } from "./usage-metrics.ts";
 
 /**
  * What the session itself does, teams or no teams, as the host tells it: one call per fact, durations in
@@ -51,5 +50,35 @@ export function registerSessionMetrics(registry: MetricRegistry): SessionMetrics
     },
     usage: ({ model, tokens, costUsd }) => countUsage(model, tokens, costUsd),
     providerError: ({ status }) => errors.inc({ status }),
+  };
+}
+
+/** Label value when a worker used tokens and did not say with which model. */
+export const UNKNOWN_MODEL = "unknown";
+
+/** Tokens and money of one or more model replies. `costUsd` in US dollars. */
+type CountUsage = (model: string | undefined, tokens: TokenCounts, costUsd: number) => void;
+
+/**
+ * Registers `crew.<place>.token_count{model,kind}` and `crew.<place>.cost_usd{model}`. Zeros make no series: a shell
+ * step has no model, and must not show as one.
+ */
+export function registerUsage(registry: MetricRegistry, place: "task" | "session"): CountUsage {
+  // the host tells nothing of the model's reply to a compaction
+  const but = place === "session" ? "; those of compactions are not among them" : "";
+  const count = registry.registerCounter(`crew.${place}.token_count`, `Tokens used, by model and kind${but}`, {
+    labels: ["model", "kind"],
+    unit: "tokens",
+  });
+  const cost = registry.registerCounter(`crew.${place}.cost_usd`, `Cost of model use, in US dollars${but}`, {
+    labels: ["model"],
+    unit: "usd",
+  });
+  return (model = UNKNOWN_MODEL, tokens, costUsd) => {
+    if (tokens.input > 0) count.inc({ model, kind: "input" }, tokens.input);
+    if (tokens.output > 0) count.inc({ model, kind: "output" }, tokens.output);
+    if (tokens.cacheRead > 0) count.inc({ model, kind: "cache_read" }, tokens.cacheRead);
+    if (tokens.cacheWrite > 0) count.inc({ model, kind: "cache_write" }, tokens.cacheWrite);
+    if (costUsd > 0) cost.inc({ model }, costUsd);
   };
 }

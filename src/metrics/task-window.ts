@@ -37,7 +37,12 @@ export class TaskWindow {
   readonly #all = newTally();
   readonly #types = new Map<string, Tally>();
   readonly #models = new Map<string, Tally>();
-  readonly #durations = new DurationBins();
+  readonly #durations: DurationBins;
+
+  /** Exact as long as `DurationBins` are by themselves, or not from the start, which is much less work. */
+  constructor(exact = true) {
+    this.#durations = exact ? new DurationBins() : new DurationBins(0);
+  }
 
   get exact(): boolean {
     return this.#durations.exact;
@@ -53,8 +58,17 @@ export class TaskWindow {
     this.#durations.add(seconds);
   }
 
+  /** Tasks of one cell, `seconds` in all. What they took each is told by `addBins`, for many cells at once. */
+  addMany(cell: TaskCell, count: number, seconds: number): void {
+    this.#count(cell, seconds, count);
+  }
+
+  addBins(bins: ReturnType<DurationBins["bins"]>): void {
+    this.#durations.addBins(bins);
+  }
+
   remove(cell: TaskCell, seconds: number): void {
-    this.#count(cell, seconds, -1);
+    this.#count(cell, -seconds, -1);
     this.#durations.remove(seconds);
   }
 
@@ -80,11 +94,11 @@ export class TaskWindow {
     };
   }
 
-  #count({ completed, type, model }: TaskCell, seconds: number, by: 1 | -1): void {
+  #count({ completed, type, model }: TaskCell, seconds: number, by: number): void {
     for (const tally of [this.#all, type, model]) {
       if (completed) tally.completed += by;
       else tally.failed += by;
-      tally.seconds += by * seconds;
+      tally.seconds += seconds;
     }
   }
 }

@@ -10,6 +10,8 @@ import { PACKAGE_FOLDER } from "../../src/host/package-folder.ts";
 import { FOREMAN_READY, type ForemanReady } from "../../src/host/plugins.ts";
 import type { Session } from "../../src/host/session.ts";
 import { startTelemetry } from "../../src/host/telemetry.ts";
+import { nodeProcesses } from "../../src/system/node-processes.ts";
+import { createRedactor } from "../../src/system/redaction.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { MemoryFiles } from "../support/memory-files.ts";
 
@@ -23,9 +25,10 @@ function setup({ config = {}, files = new MemoryFiles(), ...given }: Parts = {})
   const facts = new EarlyFacts();
   const log = { debug: tell, info: tell, warn: tell, error: tell };
   const random = { next: () => 0.5, hex: () => "abcd1234" };
-  const world = { clock, files, log, random };
+  const world = { clock, files, log, random, processes: nodeProcesses() };
   const places = { id: "s1", cwd: "/p", agentDir: "/agent", startedAt: clock.now() };
-  const session = { ...places, world, bus, facts } as unknown as Session;
+  const redactor = async () => createRedactor({ secretValues: [] });
+  const session = { ...places, world, bus, facts, redactor } as unknown as Session;
   return { clock, told, bus, facts, files, start: () => startTelemetry(session, { ...DEFAULT_CONFIG, ...config }) };
 }
 
@@ -52,7 +55,7 @@ test("a start that fails leaves no timer and no listener, keeps what was told, a
     },
   };
   const { clock, facts, start } = setup({ bus });
-  facts.turnEnded({ durationMs: 5 });
+  facts.tell("turnEnded", { durationMs: 5 });
   await expect(start()).rejects.toThrow("no bus");
   expect([clock.pending, listeners]).toEqual([0, 0]);
   broken = false;
@@ -116,7 +119,7 @@ test("the past is kept from its first reader on", async () => {
   const telemetry = await start();
   await clock.advance(120_000);
   const history = telemetry.history();
-  facts.turnEnded({ durationMs: 5 });
+  facts.tell("turnEnded", { durationMs: 5 });
   await clock.advance(60_000);
   expect(telemetry.history()).toBe(history);
   expect(history.trends("crew.session.turn_duration_ms")[0]?.counts?.at(-1)).toBe(1);
@@ -128,7 +131,7 @@ test("the past is kept from its first reader on", async () => {
 test("buckets of no histogram and facts that were too many are told", async () => {
   const buckets = { "crew.task.duration_ms": [1], "crew.task.duraton_ms": [1], "crew.own.later": [1] };
   const { facts, start } = setup({ config: { observability: { ...DEFAULT_CONFIG.observability, buckets } } });
-  for (let i = 0; i < 10_003; i++) facts.turnEnded({ durationMs: 1 });
+  for (let i = 0; i < 10_003; i++) facts.tell("turnEnded", { durationMs: 1 });
   const telemetry = await start();
   telemetry.registry.registerHistogram("crew.own.later", "");
   expect(telemetry.problems).toEqual([

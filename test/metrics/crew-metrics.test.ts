@@ -6,8 +6,12 @@ import {
   type CrewEventFields,
   type CrewEventType,
 } from "../../src/events/crew-event.ts";
-import { registerCrewInstruments } from "../../src/metrics/crew-instruments.ts";
-import { crewMetricTable, registerLiveWork, subscribeCrewMetrics } from "../../src/metrics/crew-metrics.ts";
+import {
+  crewMetricTable,
+  registerCrewInstruments,
+  registerLiveWork,
+  subscribeCrewMetrics,
+} from "../../src/metrics/crew-metrics.ts";
 import { type MetricTable, subscribeMetricTable } from "../../src/metrics/metric-table.ts";
 import { createMetricRegistry } from "../../src/metrics/registry.ts";
 import { applyEvent } from "../../src/runs/apply-event.ts";

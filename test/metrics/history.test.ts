@@ -44,9 +44,9 @@ test("each minute keeps a counter's growth, a gauge's value, and what was observ
   ]);
   expect(values("crew.a.active")).toEqual([2, 7, 7]);
   expect(history.trends("crew.a.took")).toEqual([
-    { labels: null, values: [9.5, 19.5, Number.NaN], counts: [100, 1, 0] },
+    { labels: null, values: [9.5, 15, Number.NaN], counts: [100, 1, 0] },
     { labels: { team: "a" }, values: [9.5, Number.NaN, Number.NaN], counts: [100, 0, 0] },
-    { labels: { team: "b" }, values: [Number.NaN, 19.5, Number.NaN], counts: [Number.NaN, 1, 0] },
+    { labels: { team: "b" }, values: [Number.NaN, 15, Number.NaN], counts: [Number.NaN, 1, 0] },
   ]);
   expect(history.trends("crew.a.nothing")).toEqual([]);
 });

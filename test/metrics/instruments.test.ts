@@ -93,14 +93,6 @@ test("names, labels and duplicates are refused with the reason", () => {
   expect(metrics.get("crew.a.b")).toBeUndefined();
 });
 
-test("names that would collide once exported are refused", () => {
-  const { metrics } = registry();
-  metrics.registerCounter("crew.a.x", "");
-  expect(() => metrics.registerCounter("crew.a.x_total", "")).toThrow("exported under a name of crew.a.x");
-  metrics.registerHistogram("crew.a.h", "");
-  expect(() => metrics.registerGauge("crew.a.h_count", "")).toThrow("exported under a name of crew.a.h");
-});
-
 test("the cap warns once and counts on in the overflow series", () => {
   const { metrics, warnings } = registry(2);
   const counter = metrics.registerCounter("crew.a.b", "", { labels: ["id"] });
