@@ -35,3 +35,11 @@ function hostname(host: string): string {
   const [, bracketed, plain] = /^(?:\[([\da-f:.]+)\]|([^:[\]@/]+))(?::\d+)?$/i.exec(host) ?? [];
   return (bracketed ?? plain ?? "").toLowerCase();
 }
+
+/** A warning when who listens on `host` can be reached from other machines; nothing otherwise. */
+export function reachNote(host: string): string[] {
+  if (["", ...LOOPBACK_NAMES].includes(host.toLowerCase()) || /^127(\.\d{1,3}){3}$/.test(host)) return [];
+  return [
+    `Whoever reaches this machine by ${host} can read all of it: there is no password, and nothing is encrypted.`,
+  ];
+}

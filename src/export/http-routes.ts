@@ -28,13 +28,13 @@ export interface FoundRoute {
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** The handler of a path; at `/` the list of routes, unless the table has one of its own. Null when nothing fits. */
+/** The handler of a path. Null when nothing fits. */
 export function findRoute(routes: Routes, path: string): FoundRoute | null {
   for (const [pattern, handler] of Object.entries(routes)) {
     const params = paramsOf(pattern, path);
     if (params !== null) return { handler, params };
   }
-  return path === "/" ? { handler: () => indexPage(Object.keys(routes)), params: {} } : null;
+  return null;
 }
 
 function paramsOf(pattern: string, path: string): Record<string, string> | null {
@@ -62,10 +62,4 @@ function decoded(text: string): string {
   } catch {
     return "";
   }
-}
-
-function indexPage(paths: readonly string[]): HttpReply {
-  const items = paths.map((path) => `<li>${path.includes(":") ? path : `<a href="${path}">${path}</a>`}</li>`);
-  const body = `<!doctype html>\n<title>pi-foreman</title>\n<h1>pi-foreman</h1>\n<ul>\n${items.join("\n")}\n</ul>\n`;
-  return { status: 200, type: "text/html; charset=utf-8", body };
 }

@@ -113,7 +113,7 @@ function listenError(error: Error, host: string, port: number): Error {
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
     case "EAI_AGAIN":
-      return problem(`${host} is no address of this machine: set http.host to one that is, or to localhost.`);
+      return problem(`${host} is no address of this machine: give one that is, or localhost (http.host, --host).`);
     default:
       return error;
   }

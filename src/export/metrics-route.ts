@@ -9,11 +9,11 @@ const CONTENT_TYPES: Readonly<Record<ExpositionFormat, string>> = {
 };
 
 /** Answers a scrape with what `read` gives, in the format the client prefers. `read` must be of one registry. */
-export function metricsRoute(read: () => MetricsSnapshot): HttpHandler {
+export function metricsRoute(read: () => MetricsSnapshot | Promise<MetricsSnapshot>): HttpHandler {
   const expositions = { text: new Exposition("text"), openmetrics: new Exposition("openmetrics") };
-  return ({ accept }) => {
+  return async ({ accept }) => {
     const format = preferredFormat(accept);
-    return { status: 200, type: CONTENT_TYPES[format], body: expositions[format].render(read()) };
+    return { status: 200, type: CONTENT_TYPES[format], body: expositions[format].render(await read()) };
   };
 }
 

@@ -45,6 +45,7 @@ async function exporting(collector: Pick<Collector, "url">, { env = {}, signals 
     log,
     version: "1",
     instanceId: "i",
+    roleOfTask: () => "",
     startMs: clock.now(),
     snapshot: () => registry.snapshot(),
   });

@@ -1,0 +1,79 @@
+import { basename, join } from "node:path";
+import type { HttpHandler, HttpRequest, Routes } from "../export/http-routes.ts";
+import { metricsRoute } from "../export/metrics-route.ts";
+import { pageRoute } from "../export/page-route.ts";
+import type { MetricsSnapshot } from "../metrics/snapshot.ts";
+import { findCrewRoot } from "../store/layout.ts";
+import { UserError } from "../system/errors.ts";
+import { openRedactor } from "../system/redaction-sources.ts";
+import type { World } from "../system/world.ts";
+import { ENV } from "./config.ts";
+import { historyMetrics } from "./history-metrics.ts";
+import { packageVersion } from "./package-folder.ts";
+import { RunAnswers } from "./run-answers.ts";
+import { said } from "./run-json.ts";
+import { scoreboardKey, windowOf } from "./task-history.ts";
+
+const NOT_FOUND = new Set(["unknown-run"]);
+/** Nothing the asker could ask otherwise. */
+const DAMAGED = new Set(["bad-manifest", "planted"]);
+
+interface Served {
+  world: World;
+  cwd: string;
+  agentDir: string;
+  /** Null where there is none. */
+  session: string | null;
+  startedAt: number;
+  /** Of the session's metrics; null serves what is kept. */
+  snapshot: (() => MetricsSnapshot) | null;
+}
+
+/** All that is served of one project, with a session or without. */
+export async function projectRoutes({ world, cwd, agentDir, session, startedAt, snapshot }: Served): Promise<Routes> {
+  const redact = (await openRedactor({ files: world.files, env: ENV, agentDir })).text;
+  const version = await packageVersion(world.files);
+  let known: { crewRoot: string; answers: RunAnswers } | null = null;
+  // looked for each time: the first run of a project makes its folder
+  const answers = async () => {
+    const crewRoot = (await findCrewRoot(world.files, cwd, agentDir)) ?? join(cwd, ".crew");
+    if (known?.crewRoot !== crewRoot) known = { crewRoot, answers: new RunAnswers(world, crewRoot, redact) };
+    return known.answers;
+  };
+  const json = (answer: (kept: RunAnswers, request: HttpRequest) => Promise<unknown>) =>
+    jsonRoute(async (request) => answer(await answers(), request), redact);
+  const window = ({ query }: HttpRequest) => windowOf(query.get("window"));
+  return {
+    "/": pageRoute(world.files),
+    "/metrics": metricsRoute(snapshot ?? historyMetrics(answers)),
+    "/api/agent/metrics": json((kept, request) =>
+      kept.tasks.aggregate({ windowMs: window(request), project: request.query.get("project") }),
+    ),
+    "/api/agent/scoreboard": json((kept, request) =>
+      kept.tasks.scoreboard({ windowMs: window(request), by: scoreboardKey(request.query.get("by") ?? "model") }),
+    ),
+    "/api/runs": json((kept, { query }) => kept.list(query)),
+    "/api/runs/:id": json((kept, { params }) => kept.one(params["id"] ?? "")),
+    "/api/deadletters": json((kept, { query }) => kept.deadLetters(query)),
+    "/healthz": json(async (kept) => {
+      const upSeconds = Math.round((world.clock.now() - startedAt) / 1000);
+      return { status: "ok", version, project: basename(cwd), session, upSeconds, tasks: await kept.tasks.health() };
+    }),
+  };
+}
+
+/** What can't be answered is `{"error": "…"}`, a sentence. */
+function jsonRoute(answer: (request: HttpRequest) => Promise<unknown>, redact: (text: string) => string): HttpHandler {
+  const reply = (status: number, value: unknown) => {
+    return { status, type: "application/json", body: `${JSON.stringify(value)}\n` };
+  };
+  return async (request) => {
+    try {
+      return reply(200, await answer(request));
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      const status = NOT_FOUND.has(error.code) ? 404 : DAMAGED.has(error.code) ? 500 : 400;
+      return reply(status, { error: said(error.message, redact) });
+    }
+  };
+}
