@@ -1,4 +1,10 @@
-import type { StepDefinition, TeamDefinition, WorkflowDefinition } from "../runs/definitions.ts";
+import {
+  isArtifactName,
+  type StepDefinition,
+  type TeamDefinition,
+  type WorkflowDefinition,
+} from "../runs/definitions.ts";
+import { parseGitCommand } from "../runs/git-command.ts";
 import { isName, type Lines, NAME_RULE } from "./header.ts";
 import { listed, type Problems, quoted } from "./problems.ts";
 
@@ -72,11 +78,20 @@ class Check {
     if (kind === "pi" && step.command !== "") {
       this.#warning(id, "command", `The command of the step ${quoted(id)} is ignored: add \`kind: shell\` to run it.`);
     }
-    if (/\{(goal|outputs\.[^}]*)\}/.test(`${step.command} ${step.verify}`)) {
-      const field = /\{(goal|outputs\.)/.test(step.command) ? "command" : "verify";
-      this.#warning(id, field, "Nothing is filled into a command, so that text can't become code: remove the braces.");
-    }
+    if (!withModel) this.#filledIn(id, "command", step.command);
+    this.#filledIn(id, "verify", step.verify);
+    const git = kind === "git" && step.command !== "" ? parseGitCommand(step.command) : null;
+    if (git !== null && "problem" in git) this.#error(id, "command", git.problem);
     for (const dependency of step.dependsOn) this.#dependency(id, dependency);
+  }
+
+  #filledIn(id: string, field: string, command: string): void {
+    const found = /\{(goal|outputs?\.([^{}\s]*))\}/.exec(command);
+    if (!found) return;
+    const [, placeholder, output] = found;
+    const name = output === undefined ? "GOAL" : `OUTPUT_${output.toUpperCase().replaceAll("-", "_")}`;
+    const fact = "Nothing is filled into a command, as text could become code";
+    this.#error(id, field, `${fact}: instead of {${placeholder}} write "$FOREMAN_${name}" in a shell command.`);
   }
 
   #dependency(id: string, dependency: string): void {
@@ -197,10 +212,4 @@ class Check {
   #line(id: string, field: string): number {
     return this.#lines.get(`${id}.${field}`) ?? this.#lines.get(id) ?? 1;
   }
-}
-
-/** Relative, forward slashes, no way out of the folder. */
-function isArtifactName(name: string): boolean {
-  if (name.length > 200 || /[\p{Cc}\\:]/u.test(name)) return false;
-  return name.split("/").every((part) => part !== "" && part !== "." && part !== "..");
 }

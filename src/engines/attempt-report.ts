@@ -1,11 +1,13 @@
 import type { AttemptOutcome } from "../events/crew-event.ts";
 import type { AttemptOrder, AttemptReport } from "../runs/execute.ts";
+import { writes } from "../runs/work-trees.ts";
 import { emptyTally, type PiTally, usageByModel } from "../workers/pi-events.ts";
 import type { StepRequest, StepResult } from "../workers/step-contract.ts";
 
 /** Between what a run orders and hears, and the step contract. Pure. */
 
 const summaryCharsMax = 200;
+const NOTHING_LEFT = { changes: null, checkpoints: [], commit: null };
 
 export function requestOf(order: AttemptOrder, createdAt: string): StepRequest {
   const { manifest, task } = order;
@@ -20,14 +22,17 @@ export function requestOf(order: AttemptOrder, createdAt: string): StepRequest {
     timeoutSec: task.timeoutSec,
     runtime: {
       repoRoot: manifest.cwd,
-      worktreePath: manifest.cwd,
+      worktreePath: order.workFolder,
       attemptFolder: order.folder,
-      env: { TRACEPARENT: order.traceparent },
+      env: { TRACEPARENT: order.traceparent, ...order.values },
     },
     createdAt,
     promptSummary: order.prompt.slice(0, summaryCharsMax),
     command: task.command,
-    pi: task.kind === "pi" && task.agent ? { prompt: order.prompt, agent: task.agent } : null,
+    assignment: task.agent ? { prompt: order.prompt, agent: task.agent } : null,
+    verify: task.verify,
+    output: task.output,
+    checkpoint: writes(task) ? { mode: "end", resumeFromSeq: order.resumeFromSeq } : null,
   };
 }
 
@@ -52,6 +57,9 @@ export function reportOfResult(result: StepResult): AttemptReport {
     failureKind: result.failureKind,
     error: result.error,
     artifacts: result.artifacts,
+    changes: result.changes,
+    checkpoints: result.checkpoints.map(({ seq, files, bytes }) => ({ checkpointSeq: seq, files, bytes: bytes ?? 0 })),
+    commit: null,
   };
 }
 
@@ -77,6 +85,7 @@ export function reportOfRemains(cause: EndCause, tally: PiTally, durationMs: num
     hostRetries: tally.hostRetries,
     error: { kind: cause, message },
     artifacts: [],
+    ...NOTHING_LEFT,
   };
 }
 
@@ -111,5 +120,6 @@ export function unstartedReport(outcome: AttemptOutcome, kind: string, message: 
     failureKind,
     error: { kind, message },
     artifacts: [],
+    ...NOTHING_LEFT,
   };
 }

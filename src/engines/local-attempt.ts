@@ -3,6 +3,7 @@ import type { World } from "../system/world.ts";
 import { attemptTags, readAttemptState } from "../workers/attempt-folder.ts";
 import { type AttemptEnd, AttemptFollower, type SeenWorker } from "../workers/attempt-follower.ts";
 import { endTagged } from "../workers/attempt-processes.ts";
+import { lineReaderOf } from "../workers/line-reader.ts";
 import type { AttemptState } from "../workers/step-contract.ts";
 import { endRetryMaxMs, stopGraceMs, timerMsMax } from "../workers/wrapper-messages.ts";
 import {
@@ -89,7 +90,7 @@ export class LocalAttempt {
     this.#hold = "wrapper" in source ? { kind: "held", wrapper: source.wrapper } : { kind: "adopted" };
     this.#workerId = "state" in source && source.state.status === "running" ? source.state.workerId : workerId;
     this.#startedMs = world.clock.monotonicMs();
-    this.#follower = new AttemptFollower(world, order.folder, {
+    this.#follower = new AttemptFollower(world, order.folder, lineReaderOf(order.task.kind), {
       worker: (worker, startedAt) => this.#seen(worker, startedAt),
       progress: (progress) => hooks.progress(progress),
       isOurs: (worker) => this.#isOurs(worker),

@@ -32,12 +32,12 @@ export function createLocalEngine(options: LocalEngineOptions): TaskEngine {
     if (disposed || signal.reason === LET_GO) throw new AttemptLetGo();
   };
 
-  const start = async (signal: AbortSignal): Promise<WorkerSource | AttemptReport> => {
+  const start = async (order: AttemptOrder, signal: AbortSignal): Promise<WorkerSource | AttemptReport> => {
     if (!pool) return unstartedReport("blocked", "host-sdk", singleBinary);
     const cancelled = unstartedReport("cancelled", "cancelled", "Cancelled before it began.");
     if (signal.aborted) return cancelled;
     try {
-      return { pool, wrapper: await pool.take(signal), again: false };
+      return { pool, wrapper: await pool.take(signal, order.task.kind === "pi"), again: false };
     } catch (error) {
       requireWanted(signal);
       if (signal.aborted) return cancelled;
@@ -51,7 +51,7 @@ export function createLocalEngine(options: LocalEngineOptions): TaskEngine {
     const read = await readPatiently(world, order.folder);
     requireWanted(signal);
     if ("error" in read) return await endUnreadable(world, order, workerId, read.error);
-    return read.state ? { state: read.state } : await start(signal);
+    return read.state ? { state: read.state } : await start(order, signal);
   };
 
   return {

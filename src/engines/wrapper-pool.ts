@@ -53,11 +53,12 @@ export class WrapperPool {
   }
 
   /**
-   * A ready one if there is, else one that is starting, else a new one. Rejects when none can be started, when the
+   * A ready one if there is, else one that is starting, else a new one; `warm` says whether it will need the host's SDK,
+   * and one that is loading that is not waited for without need. Rejects when none can be started, when the
    * signal aborts while there is no room, and once disposed of.
    */
-  async take(signal: AbortSignal): Promise<Wrapper> {
-    const taking = this.#take(signal);
+  async take(signal: AbortSignal, warm = true): Promise<Wrapper> {
+    const taking = this.#take(signal, warm);
     this.#taking.add(taking);
     try {
       return await taking;
@@ -110,7 +111,7 @@ export class WrapperPool {
     try {
       while (this.#ahead > 0 && this.#hasRoom() && !this.#over.signal.aborted) {
         this.#ahead -= 1;
-        const starting = this.#fork();
+        const starting = this.#fork(true);
         this.#startingAhead = starting.catch(() => undefined);
         const wrapper = await starting;
         this.#rest(wrapper);
@@ -137,12 +138,13 @@ export class WrapperPool {
     signal.removeEventListener("abort", enough);
   }
 
-  async #take(signal: AbortSignal): Promise<Wrapper> {
+  async #take(signal: AbortSignal, warm: boolean): Promise<Wrapper> {
     for (;;) {
-      if (this.#idle.length === 0) await this.#startingAhead;
+      if (this.#idle.length === 0 && (warm || !this.#hasRoom())) await this.#startingAhead;
       this.#requireOpen();
-      const found = this.#idle.find((wrapper) => wrapper.ready) ?? this.#idle[0];
+      const found = this.#idleFor(warm);
       if (found) {
+        found.warm ||= warm;
         this.#forget(found);
         this.#lent.add(found);
         return found;
@@ -150,12 +152,19 @@ export class WrapperPool {
       if (this.#hasRoom()) break;
       await this.#room(signal);
     }
-    this.#ahead = Math.max(0, this.#ahead - 1);
-    const wrapper = await this.#fork();
+    if (warm) this.#ahead = Math.max(0, this.#ahead - 1);
+    const wrapper = await this.#fork(warm);
     if (this.#over.signal.aborted) this.#end(wrapper);
     this.#requireOpen();
     this.#lent.add(wrapper);
     return wrapper;
+  }
+
+  #idleFor(warm: boolean): Wrapper | undefined {
+    const ready = this.#idle.filter((wrapper) => wrapper.ready);
+    const found =
+      ready.find((wrapper) => wrapper.warm === warm) ?? ready[0] ?? this.#idle.find((it) => it.warm === warm);
+    return found ?? (warm || !this.#hasRoom() ? this.#idle[0] : undefined);
   }
 
   #requireOpen(): void {
@@ -218,13 +227,13 @@ export class WrapperPool {
     this.#tellRoom();
   }
 
-  async #fork(): Promise<Wrapper> {
+  async #fork(warm: boolean): Promise<Wrapper> {
     const { world, agentDir } = this.#options;
     this.#unborn += 1;
     try {
       this.#folder ??= openOutputFolder(world, agentDir);
       const folder = await this.#folder;
-      const wrapper = startWrapper(this.#options, folder, () => this.#exited(wrapper));
+      const wrapper = startWrapper(this.#options, folder, warm, () => this.#exited(wrapper));
       this.#live.add(wrapper);
       return wrapper;
     } catch (error) {

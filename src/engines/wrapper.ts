@@ -24,13 +24,13 @@ export interface WrapperStart {
 }
 
 /** Throws when it can't be started at once. Its own output goes to a file in `folder`. */
-export function startWrapper(start: WrapperStart, folder: string, onExit: () => void): Wrapper {
+export function startWrapper(start: WrapperStart, folder: string, warm: boolean, onExit: () => void): Wrapper {
   const { world, agentDir, extensionPaths, noExtensions, hostEntry, execPath, env, cwd = process.cwd() } = start;
   const outputFile = join(folder, `${world.random.hex(8)}.log`);
-  const options: WrapperOptions = { agentDir, cwd, extensionPaths, noExtensions, outputFile };
+  const options: WrapperOptions = { agentDir, cwd, extensionPaths, noExtensions, warm, outputFile };
   const args = [startScript, hostEntry, JSON.stringify(options)];
   const child = world.processes.fork({ execPath, args, cwd, env: { ...env }, outputFile });
-  return new Wrapper(world, child, outputFile, onExit);
+  return new Wrapper(world, child, outputFile, warm, onExit);
 }
 
 /** What an attempt hears from its wrapper. */
@@ -56,8 +56,11 @@ export class Wrapper {
   /** Of the attempt it was given last; null while it is idle. */
   attemptFolder: string | null = null;
   idleTimer: Disposable | null = null;
+  /** Whether the host is loaded in it, or being loaded. */
+  warm: boolean;
 
-  constructor(world: World, child: ChildProcess, outputFile: string, onExit: () => void) {
+  constructor(world: World, child: ChildProcess, outputFile: string, warm: boolean, onExit: () => void) {
+    this.warm = warm;
     this.#world = world;
     this.child = child;
     this.#outputFile = outputFile;

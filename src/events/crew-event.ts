@@ -45,6 +45,13 @@ export interface ArtifactRecord {
   artifact_hash: string;
 }
 
+/** Measured in a work tree, by lines as git counts them. */
+export interface TreeChanges {
+  locAdded: number;
+  locRemoved: number;
+  filesChanged: number;
+}
+
 export type HeartbeatLevel = "healthy" | "warn" | "stale" | "dead";
 
 interface RunEnd {
@@ -118,6 +125,10 @@ export interface CrewEventFields {
     /** What the worker said at its end, cut at 16 kB; handed to the steps that depend on it. */
     summary?: string;
     artifacts?: ArtifactRecord[];
+    /** Left out when they could not be measured, or not be told from another task's. */
+    changes?: TreeChanges;
+    /** What the task handed over as a git commit: what its dependants begin with. */
+    commit?: string;
   };
   "crew.task.retry_attempt": { nextAttempt: number; delayMs: number; failureKind: FailureKind };
   "crew.task.completed": TaskEnd & { status: "completed" };

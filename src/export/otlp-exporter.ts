@@ -10,7 +10,7 @@ import { OtlpMetricsEncoder } from "./otlp-metrics.ts";
 import { resourceAttributes } from "./otlp-resource.ts";
 import { MetricsSignal, type PushedSignal, TracesSignal } from "./otlp-signals.ts";
 import { OtlpSpansEncoder } from "./otlp-spans.ts";
-import { RunSpans } from "./otlp-traces.ts";
+import { type RoleOfTask, RunSpans } from "./otlp-traces.ts";
 import { PushLoop } from "./push-loop.ts";
 
 export interface OtlpOptions {
@@ -26,6 +26,8 @@ export interface OtlpOptions {
   readonly startMs: number;
   /** The metrics as they are now. */
   readonly snapshot: () => MetricsSnapshot;
+  /** For work that began before events were heard. */
+  readonly roleOfTask: RoleOfTask;
 }
 
 export interface OtlpStatus {
@@ -66,7 +68,7 @@ export function createOtlp(options: OtlpOptions): Otlp {
   const spans = new RunSpans((span) => {
     genAi.countSpan(span);
     traces?.add(span);
-  });
+  }, options.roleOfTask);
   const signals = [metrics, traces].filter((it) => it !== null);
   const loops = signals.map((signal) => {
     const intervalMs = signal === metrics ? settings.intervalMs : settings.traceIntervalMs;

@@ -57,7 +57,7 @@ function exchange(
     // without an agent: it would keep the connection open
     const request = send(url, { method: "POST", headers: { ...headers, ...own }, agent: false });
     const limit = clock.after(timeoutMs, () => request.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
-    const abort = () => request.destroy(new Error("the session ended"));
+    const abort = () => request.destroy(new Error("no answer before the session ended"));
     signal.addEventListener("abort", abort, { once: true });
     request.on("socket", (socket) => socket.unref());
     request.on("response", (response) => {

@@ -9,7 +9,10 @@ type RunEnd = EventOf<"crew.run.completed" | "crew.run.failed" | "crew.run.cance
 type TaskEnd = EventOf<"crew.task.completed" | "crew.task.failed" | "crew.task.cancelled" | "crew.task.skipped">;
 type AttemptEnd = EventOf<"crew.task.attempt_finished">;
 
-/** Begun work that is remembered: what no longer fits costs its span the exact start and the agent's name. */
+/** The role of a task of a run under way; empty when it is not known. */
+export type RoleOfTask = (runId: string, taskId: string) => string;
+
+/** Begun work that is remembered: what no longer fits costs its span the exact start. */
 const OPEN_MAX = 4096;
 
 /** What is known of work under way, by its span id. */
@@ -34,10 +37,12 @@ interface Open {
 export class RunSpans {
   readonly table: Partial<MetricTable>;
   readonly #emit: (span: Span) => void;
+  readonly #roleOfTask: RoleOfTask;
   readonly #open = new Map<string, Open>();
 
-  constructor(emit: (span: Span) => void) {
+  constructor(emit: (span: Span) => void, roleOfTask: RoleOfTask) {
     this.#emit = emit;
+    this.#roleOfTask = roleOfTask;
     const runEnded = (event: RunEnd) => this.#endRun(event);
     const taskEnded = (event: TaskEnd) => this.#endTask(event);
     const letGo = (event: CrewEvent) => this.#forgetRun(event.runId);
@@ -76,9 +81,9 @@ export class RunSpans {
     for (const [spanId, open] of this.#open) if (open.runId === runId) this.#open.delete(spanId);
   }
 
-  /** Of the task an attempt belongs to. */
-  #roleOf(event: EventEnvelope): string {
-    return this.#open.get(event.parentSpanId ?? "")?.role ?? "";
+  /** Of the task an attempt belongs to, also when it began under a former owner. */
+  #roleOf({ parentSpanId = "", runId, taskId = "" }: EventEnvelope): string {
+    return this.#open.get(parentSpanId)?.role || this.#roleOfTask(runId, taskId);
   }
 
   #endRun(event: RunEnd): void {
@@ -153,7 +158,7 @@ export class RunSpans {
     const { tool, toolStatus, toolDurationMs } = event;
     if (tool === undefined || toolDurationMs === undefined || toolStatus === "running") return;
     const isFailed = toolStatus === "error";
-    const role = this.#open.get(event.spanId)?.role ?? "";
+    const role = this.#open.get(event.spanId)?.role || this.#roleOf(event);
     const spanId = createHash("sha256").update(`${event.spanId}:${event.seq}`).digest("hex").slice(0, 16);
     this.#tell({ ...event, spanId, parentSpanId: event.spanId }, undefined, {
       name: `execute_tool ${tool}`,

@@ -100,7 +100,7 @@ export class BackgroundRuns {
       throw new UserError("run-not-kept", message, { cause: error });
     });
     try {
-      (await this.#runs.store.create(manifest, this.#home.bus)).close();
+      (await this.#runs.create(manifest)).close();
       return lease;
     } catch (error) {
       await this.#end(runId, lease);

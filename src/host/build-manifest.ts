@@ -38,11 +38,6 @@ const GOAL_CHARS_MAX = 100_000;
 export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCircumstances): RunManifest {
   const team = named(catalog, "team", catalog.teams, request.team);
   const workflow = named(catalog, "workflow", catalog.workflows, request.workflow ?? team.defaultWorkflow);
-  if (team.worktree)
-    throw new UserError(
-      "unsupported-team",
-      `Team ${team.name} (${team.source.file}) wants a git worktree for each task, which this version can't make. Remove worktree from the team: its tasks then work in the project's folder.`,
-    );
   const goal = request.goal.trim();
   if (goal === "")
     throw new UserError("no-goal", `Say what team ${team.name} should do: /team-run ${team.name} "<goal>".`);
@@ -67,6 +62,8 @@ export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCir
     sessionId: now.sessionId,
     resumedFrom: null,
     cwd: now.cwd,
+    // the commit is looked up when the run is started
+    worktrees: team.worktree ? { baseCommit: "" } : null,
     maxConcurrency: team.maxConcurrency,
     tasks,
     kept: {},
@@ -100,9 +97,8 @@ function taskOf(
   used: Map<string, Source>,
 ): TaskSpec {
   const where = `step ${step.id} of workflow ${workflow.name} (${workflow.source.file})`;
-  refuseUnsupported(step, where);
-  const { agent, model } = agentOf(catalog, team, step, where);
-  used.set(`agent:${agent.name}`, agent.source);
+  requireBranches(team, step, where);
+  const agent = assignedAgent(catalog, team, step, where, now, used);
   const { role, taskType, kind, task, command, dependsOn, optional, retry, reads, output, verify } = step;
   return {
     taskId: step.id,
@@ -118,22 +114,40 @@ function taskOf(
     reads,
     output,
     verify,
-    agent: taskAgent(agent, model, now),
+    agent,
   };
 }
 
-/** What is read and checked, but not done: a run that left it out would only seem to be what was written. */
-function refuseUnsupported(step: StepDefinition, where: string): void {
-  const refuse = (what: string, remedy: string): never => {
-    throw new UserError("unsupported-step", `${where} ${what}, which this version can't run. ${remedy}`);
-  };
-  if (step.kind !== "pi") refuse(`is of kind ${step.kind}`, "Make it a step of kind pi.");
-  if (step.verify !== "") refuse("has a verify command", "Let the step's task, or a step after it, run the command.");
-  if (step.output.length > 0 || step.reads.length > 0)
-    refuse(
-      "hands over files (output, reads)",
-      "Let the step answer with the text and use {outputs.<step>} in the next task.",
-    );
+/** Null for a step without a model. */
+function assignedAgent(
+  catalog: Catalog,
+  team: TeamDefinition,
+  step: StepDefinition,
+  where: string,
+  now: RunCircumstances,
+  used: Map<string, Source>,
+): TaskAgent | null {
+  if (step.kind !== "pi" && step.kind !== "codex") return null;
+  if (step.kind === "codex" && step.role === "") return codexAgent;
+  const { agent, model } = agentOf(catalog, team, step, where);
+  used.set(`agent:${agent.name}`, agent.source);
+  // the session's model is Pi's; codex has its own
+  return taskAgent(agent, model, step.kind === "codex" ? { ...now, model: "codex/default", thinking: null } : now);
+}
+
+/** Of a step that names no role. */
+const codexAgent: TaskAgent = {
+  ...{ name: "codex", prompt: "", models: [], thinking: null, tools: null },
+  ...{ disallowedTools: [], skills: null, maxTurns: null },
+};
+
+/** A command with a branch in it would run with the braces. */
+function requireBranches(team: TeamDefinition, step: StepDefinition, where: string): void {
+  if (team.worktree || !/\{branches\./.test(`${step.command} ${step.verify}`)) return;
+  throw new UserError(
+    "no-branches",
+    `${where} names a branch of another step, but team ${team.name} (${team.source.file}) makes none: set worktree: true there.`,
+  );
 }
 
 function agentOf(catalog: Catalog, team: TeamDefinition, step: StepDefinition, where: string) {

@@ -12,7 +12,7 @@ import { renderTimeline } from "../views/timeline.ts";
 import { agentFolder } from "./config.ts";
 import { packageVersion } from "./package-folder.ts";
 import { pictureOf } from "./run-report.ts";
-import { openTaskMetrics, renderScoreboard, scoreboardKey, windowOf } from "./task-history.ts";
+import { importTaskFile, openTaskMetrics, renderScoreboard, scoreboardKey, windowOf } from "./task-history.ts";
 import { splitWords } from "./words.ts";
 
 const HELP = `pi-foreman: read the runs of this project without Pi
@@ -20,6 +20,8 @@ const HELP = `pi-foreman: read the runs of this project without Pi
   pi-foreman runs            the runs, newest first
   pi-foreman status [run]    one run: tasks, costs, timeline ("latest" when none is named)
   pi-foreman metrics         how tasks went: [--window 24h] [--by model|role|team|workflow] [--json]
+                             or [--import <file>] to add records kept elsewhere
+  pi-foreman serve           runs and metrics in a browser and for Prometheus: [--port 9091] [--host localhost]
   pi-foreman version
   pi-foreman help
 
@@ -35,6 +37,7 @@ export async function main(words: readonly string[], cwd: string): Promise<numbe
     if (verb === "runs") print(await runs(cwd));
     else if (verb === "status") print(await status(cwd, argument));
     else if (verb === "metrics") print(await metrics(cwd, words.slice(1)));
+    else if (verb === "serve") await (await import("./cli-serve.ts")).serve(cwd, quoted(words.slice(1)), print);
     else if (["version", "--version", "-v"].includes(verb)) print([await packageVersion(nodeFiles())]);
     else if (["help", "--help", "-h"].includes(verb)) print([HELP]);
     else {
@@ -51,13 +54,19 @@ export async function main(words: readonly string[], cwd: string): Promise<numbe
 
 /** The tasks kept of this project over all sessions; `--json` is what `/api/agent/metrics` answers. */
 async function metrics(cwd: string, words: readonly string[]): Promise<string[]> {
-  const quoted = words.map((word) => (word.startsWith("--") ? word : JSON.stringify(word)));
-  const { options, flags } = splitWords(quoted.join(" "), ["window", "by"], ["json"]);
+  const { options, flags } = splitWords(quoted(words), ["window", "by", "import"], ["json"]);
+  const path = options.get("import");
+  if (path !== undefined) return [await importTaskFile(silentWorld(), cwd, agentFolder(), path)];
   const windowMs = windowOf(options.get("window"));
   const tasks = await openTaskMetrics(silentWorld(), cwd, agentFolder());
   if (flags.has("json")) return [JSON.stringify(await tasks.aggregate({ windowMs }), null, 2)];
   const by = scoreboardKey(options.get("by") ?? "model");
   return renderScoreboard(await tasks.scoreboard({ windowMs, by }), by);
+}
+
+/** A shell's words as a command's text. */
+function quoted(words: readonly string[]): string {
+  return words.map((word) => (word.startsWith("--") ? word : JSON.stringify(word))).join(" ");
 }
 
 function silentWorld(): World {

@@ -1,10 +1,11 @@
+import { reachNote } from "../export/http-guard.ts";
 import { UserError } from "../system/errors.ts";
 import { matchesGlob } from "../system/glob.ts";
 import { renderMetricsTable } from "../views/metrics-table.ts";
 import type { Command } from "./commands.ts";
 import type { Session } from "./session.ts";
 import { openTaskMetrics, regressionsIn, renderScoreboard, scoreboardKey, windowOf } from "./task-history.ts";
-import { splitWords } from "./words.ts";
+import { portOf, splitWords } from "./words.ts";
 
 const USAGE =
   "Usage: /team-metrics [glob] [--json], /team-metrics --by model|role|team|workflow [--window 24h], " +
@@ -33,11 +34,12 @@ export const metricsCommand: Command = async ({ session, args, width }) => {
 
 async function serve(session: Session, given: string | undefined): Promise<string> {
   const { config } = await session.config();
-  if (given !== undefined && !/^\d+$/.test(given))
-    throw new UserError("http-port", `${JSON.stringify(given.slice(0, 40))} is no port: use --port with 0 to 65535.`);
-  const port = given === undefined ? config.http.port : Number(given);
-  const { url } = await (await session.telemetry()).serve(port);
-  return `${url}metrics has this session's metrics for Prometheus, until the session ends or /team-metrics --stop.`;
+  const { url } = await (await session.telemetry()).serve(portOf(given) ?? config.http.port);
+  const ends = "until the session ends or /team-metrics --stop";
+  return [
+    `${url} shows this project's runs; ${url}metrics is for Prometheus, ${ends}.`,
+    ...reachNote(config.http.host),
+  ].join("\n");
 }
 
 /** Over the tasks kept of this project, whichever session ran them; then what has become worse. */

@@ -1,8 +1,10 @@
+import { codeOf, messageOf } from "../system/errors.ts";
 import type { Clock } from "../system/world.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { renderTimeline } from "../views/timeline.ts";
 import type { Command } from "./commands.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
+import type { Session } from "./session.ts";
 import type { DriveEnd, ShownRun } from "./shown-run.ts";
 
 const LISTED_RUNS_MAX = 30;
@@ -14,12 +16,14 @@ export const statusCommand: Command = async ({ session, args, width }) => {
   const runs = await session.runs();
   const now = session.world.clock.now();
   if (args === "") {
-    const views = await runs.views(LISTED_RUNS_MAX);
-    return renderRunList(
-      views.map((view) => pictureOf(view, session.cwd)),
-      now,
-      width,
-    ).join("\n");
+    const unreadable: string[] = [];
+    const views = await runs.views(LISTED_RUNS_MAX, (runId, error) => {
+      // one that is just being made has no manifest yet
+      if (codeOf(error) !== "unknown-run") unreadable.push(`${runId}  unreadable: ${messageOf(error)}`);
+    });
+    const pictures = views.map((view) => pictureOf(view, session.cwd));
+    const list = pictures.length === 0 && unreadable.length > 0 ? [] : renderRunList(pictures, now, width);
+    return [...list, ...unreadable].join("\n");
   }
   const view = await runs.view(await runs.store.find(args));
   const lines = renderRun(pictureOf(view, session.cwd), now, width);
@@ -30,10 +34,15 @@ export const statusCommand: Command = async ({ session, args, width }) => {
 
 /** `/team-cancel [run]`: the one run under way when none is named. */
 export const cancelCommand: Command = async ({ session, args }) => {
-  const runs = await session.runs();
   const shown = await session.shownRuns();
   const only = shown.length === 1 ? shown[0]?.run.manifest.runId : undefined;
-  const runId = args === "" && only ? only : await runs.store.find(args);
+  return cancelRun(session, args === "" && only ? only : await (await session.runs()).store.find(args));
+};
+
+/** Ends a run, whoever drives it. Gives what the user is told. */
+export async function cancelRun(session: Session, runId: string): Promise<string> {
+  const runs = await session.runs();
+  const shown = await session.shownRuns();
   const how = await runs.cancel(runId, "cancelled by the user");
   const followed = shown.find(({ run }) => run.manifest.runId === runId);
   const end = how === "asked" ? await endSoon(followed, session.world.clock) : how;
@@ -43,7 +52,7 @@ export const cancelCommand: Command = async ({ session, args }) => {
   if (note.length > 0) return [`Run ${runId} did not end here.`, ...note].join(" ");
   const { state } = await runs.view(runId);
   return `Run ${runId} is ${state.status}; none of its processes is left. /team-status ${runId} shows it.`;
-};
+}
 
 /** The end of a run that another process was asked for; null when it does not come within seconds. */
 export async function endSoon(run: ShownRun | undefined, clock: Clock): Promise<DriveEnd | null> {

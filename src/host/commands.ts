@@ -38,6 +38,11 @@ const COMMANDS: readonly CommandEntry[] = [
     completes: runIds,
   },
   {
+    name: "team-dashboard",
+    description: "Watch and steer the runs of this project, their agents, output, health and metrics",
+    run: ({ dashboardCommand }) => dashboardCommand,
+  },
+  {
     name: "team-cancel",
     description: "Cancel a run and end its workers: /team-cancel [run|latest]",
     run: ({ cancelCommand }) => cancelCommand,
@@ -90,6 +95,30 @@ const COMMANDS: readonly CommandEntry[] = [
       "--stop",
       ...(await session.telemetry()).registry.snapshot().map(({ name }) => name),
     ],
+  },
+  {
+    name: "team-export",
+    description: "Write all about a run into two files, without secrets, to be handed on: /team-export [run|latest]",
+    run: ({ exportCommand }) => exportCommand,
+    completes: runIds,
+  },
+  {
+    name: "team-init",
+    description: "Copy a team with its workflow and agents into the project, to be changed there: /team-init fast-fix",
+    run: ({ initCommand }) => initCommand,
+    completes: async (session) => [...(await session.catalog()).teams.keys()],
+  },
+  {
+    name: "team-settings",
+    description: "Show or change settings: /team-settings [setting] [value | --default] [--project]",
+    run: ({ settingsCommand }) => settingsCommand,
+    completes: async (session, prefix) => {
+      const [name = "", ...rest] = prefix.split(" ");
+      const { SETTINGS } = await session.late();
+      if (rest.length === 0) return SETTINGS.map(({ path }) => `${path} `);
+      const choices = SETTINGS.find(({ path }) => path === name)?.choices ?? [];
+      return [...choices, "--default"].map((choice) => `${name} ${choice}`);
+    },
   },
   {
     name: "team-doctor",

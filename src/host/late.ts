@@ -1,16 +1,22 @@
 import { loadCatalog } from "../catalog/load-catalog.ts";
+import { openRedactor } from "../system/redaction-sources.ts";
 import { BackgroundRuns } from "./background-runs.ts";
+import { dashboardCommand } from "./command-dashboard.ts";
 import { deadLettersCommand } from "./command-deadletters.ts";
 import { doctorCommand } from "./command-doctor.ts";
+import { exportCommand } from "./command-export.ts";
+import { initCommand } from "./command-init.ts";
 import { messageCommand } from "./command-message.ts";
 import { metricsCommand } from "./command-metrics.ts";
 import { pruneCommand } from "./command-prune.ts";
 import { redriveCommand, resumeCommand } from "./command-resume.ts";
 import { runCommand } from "./command-run.ts";
+import { settingsCommand } from "./command-settings.ts";
 import { cancelCommand, statusCommand } from "./command-status.ts";
 import { loadConfig } from "./load-config.ts";
 import { openRuns } from "./open-runs.ts";
 import { Recovery } from "./recovery.ts";
+import { SETTINGS } from "./settings.ts";
 import { actOnTeam } from "./team-actions.ts";
 import { startTelemetry } from "./telemetry.ts";
 
@@ -22,18 +28,24 @@ export const LATE = {
   actOnTeam,
   BackgroundRuns,
   cancelCommand,
+  dashboardCommand,
   deadLettersCommand,
   doctorCommand,
+  exportCommand,
+  initCommand,
   loadCatalog,
   loadConfig,
   messageCommand,
   metricsCommand,
+  openRedactor,
   openRuns,
   pruneCommand,
   Recovery,
   redriveCommand,
   resumeCommand,
   runCommand,
+  SETTINGS,
+  settingsCommand,
   startTelemetry,
   statusCommand,
 };

@@ -1,4 +1,5 @@
 import { createLocalEngine } from "../engines/local.ts";
+import { Worktrees } from "../engines/worktrees.ts";
 import type { HeartbeatAge } from "../metrics/crew-metrics.ts";
 import { Slots } from "../runs/slots.ts";
 import { DeadLetters } from "../store/dead-letters.ts";
@@ -6,8 +7,8 @@ import { prepareCrewRoot } from "../store/layout.ts";
 import { RunStore } from "../store/run-store.ts";
 import { Disposer } from "../system/disposer.ts";
 import { messageOf } from "../system/errors.ts";
-import { collectSecretValues, createRedactor } from "../system/redaction.ts";
 import { afterFailureUnder } from "./after-failure.ts";
+import { requireAgreed } from "./agreed-commands.ts";
 import { DEPTH_VARIABLE, definedEnvironment, ENV, teamDepth } from "./config.ts";
 import type { Config } from "./config-schema.ts";
 import { alertOnDeadLetters } from "./dead-letter-alert.ts";
@@ -16,6 +17,7 @@ import { createNotifier } from "./notifier.ts";
 import type { Notify } from "./record-dead-letter.ts";
 import { openTaskRecords } from "./record-tasks.ts";
 import { RunService } from "./run-service.ts";
+import { tidyWorktrees } from "./run-worktrees.ts";
 import type { RunsHome } from "./runs-home.ts";
 import { limitsOf } from "./watch-budget.ts";
 import { watchWorkers } from "./watch-workers.ts";
@@ -37,7 +39,7 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
   const crewRoot = await prepareCrewRoot(world.files, cwd, agentDir);
   const { sdkEntry, ...host } = await home.hostFacts();
   const disposer = new Disposer((error) => world.log.error("a release failed", { error: messageOf(error) }));
-  const redactor = createRedactor({ secretValues: collectSecretValues(ENV) });
+  const redactor = await home.redactor();
   const redact = (text: string) => redactor.text(text);
   const { maxParallelAttempts } = config.limits;
   let notifier: NotificationRouter | null = null;
@@ -50,28 +52,32 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
     world,
     bus,
     store: new RunStore(world, crewRoot),
-    engine: createLocalEngine({
-      world,
-      ...host,
-      hostEntry: sdkEntry,
-      agentDir,
-      cwd,
-      env: { ...definedEnvironment(ENV), [DEPTH_VARIABLE]: String(teamDepth() + 1) },
-      warmIdleMs: WARM_IDLE_MS,
-      idleMax: IDLE_WORKERS_MAX,
-      processesMax: maxParallelAttempts,
-    }),
+    engine: new Worktrees(world, crewRoot).around(
+      createLocalEngine({
+        world,
+        ...host,
+        hostEntry: sdkEntry,
+        agentDir,
+        cwd,
+        env: { ...definedEnvironment(ENV), [DEPTH_VARIABLE]: String(teamDepth() + 1) },
+        warmIdleMs: WARM_IDLE_MS,
+        idleMax: IDLE_WORKERS_MAX,
+        processesMax: maxParallelAttempts,
+      }),
+    ),
     slots: new Slots(maxParallelAttempts),
     limits: limitsOf(config.limits),
     sessionId: home.id,
     redact,
-    afterFailure: afterFailureUnder(config.reliability, world),
+    afterFailure: afterFailureUnder(config.reliability, world, () => home.canAsk),
     correlation,
     deadLetters: new DeadLetters(world, crewRoot),
     notify,
+    permit: (manifest) => requireAgreed(home, manifest),
     taken: async ({ manifest }) => void (await records.recorder.catchUp(manifest)),
   });
   records.listen(bus, runs);
+  disposer.defer(tidyWorktrees({ world, crewRoot, notify }, bus, runs));
   const router = createNotifier(home, config.notifications, runs, redact);
   notifier = router;
   disposer.defer(() => router.dispose());

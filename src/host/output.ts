@@ -38,6 +38,11 @@ export async function say(
   else await print(severity === "info" ? process.stdout : process.stderr, `${text}\n`);
 }
 
+/** A line on standard error, in whatever mode: to be called when the host has given the terminal back. */
+export async function printError(text: string): Promise<void> {
+  await print(process.stderr, `${safeText(text, { multiline: false })}\n`);
+}
+
 /** The host puts its own `write` on the instance, which sends everything to standard error. */
 function print(stream: NodeJS.WriteStream, text: string): Promise<void> {
   return new Promise((resolve) => {

@@ -1,12 +1,14 @@
 import type { CrewEvent, CrewEventType } from "../events/crew-event.ts";
 import type { EventBus } from "../events/publisher.ts";
 import { isTerminal } from "../runs/run-state.ts";
+import { TaskMetrics } from "../store/task-metrics.ts";
 import { TaskRecorder } from "../store/task-recorder.ts";
 import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import type { RunService } from "./run-service.ts";
 
 const LOOKED_AT_MAX = 100;
+const DAY_MS = 86_400_000;
 
 const HEARD: readonly CrewEventType[] = [
   "crew.task.attempt_finished",
@@ -30,10 +32,10 @@ export async function openTaskRecords(
   crewRoot: string,
   redact: (text: string) => string,
 ): Promise<TaskRecords> {
-  // what a task changed is not measured: it works in the user's own tree, beside them and beside others
-  const recorder = new TaskRecorder({ world, crewRoot, redact, changesOf: () => null });
+  const recorder = new TaskRecorder({ world, crewRoot, redact });
   await recorder.prepare();
   const stops: Array<() => void> = [];
+  let retained = Promise.resolve();
   return {
     recorder,
     listen(bus, runs) {
@@ -46,9 +48,19 @@ export async function openTaskRecords(
       catchUpWithEnded(recorder, runs).catch((error: unknown) =>
         world.log.warn("tasks of earlier sessions are not all kept", { error: messageOf(error) }),
       );
+      const retain = () => {
+        retained = new TaskMetrics(world, crewRoot).retain().then(
+          () => undefined,
+          (error: unknown) => world.log.warn("old records of tasks stay", { error: messageOf(error) }),
+        );
+      };
+      retain();
+      const daily = world.clock.every(DAY_MS, retain);
+      stops.push(() => daily[Symbol.dispose]());
     },
     async dispose() {
       for (const stop of stops.splice(0)) stop();
+      await retained;
       await recorder.dispose();
     },
   };

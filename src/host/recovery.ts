@@ -12,10 +12,10 @@ import { askToContinue } from "./ask-to-continue.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import type { Config } from "./config-schema.ts";
 import { applyResumption, type Resumption } from "./resumption.ts";
-import { showProgress } from "./run-display.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
+import { showProgress } from "./widget.ts";
 
 const LOOKED_AT_MAX = 100;
 

@@ -3,6 +3,7 @@ import { taskOf } from "../runs/run-state.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
 import type { RunView } from "../store/run-store.ts";
 import { messageOf, UserError } from "../system/errors.ts";
+import { agreeToCommands } from "./agreed-commands.ts";
 import { type ContinuedRun, continuedAs, endedRun, newRun, saidBefore, saidOf } from "./resume-run.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -34,6 +35,7 @@ export async function redriveTask(
   const again = redrivenTasks(old, taskId);
   const manifest = withChangedTask(continuedManifest(old, again, newRun(session)), taskId, changes);
   const before = await continuedAs(runs, runId);
+  await agreeToCommands(session, manifest, "project");
   await mark(runs, letter ? [letter] : await openLetters(runs, runId, taskId), manifest.runId);
   const active = await runs.start(manifest).catch((error: unknown) => {
     throw new UserError(

@@ -1,8 +1,12 @@
+import { join } from "node:path";
 import type { RunManifest } from "../runs/manifest.ts";
 import { continuedManifest, type EndedRun, type NewRun, unfinishedTasks } from "../runs/resume.ts";
 import { isTerminal } from "../runs/run-state.ts";
 import type { RunView } from "../store/run-store.ts";
-import { UserError } from "../system/errors.ts";
+import { codeOf, UserError } from "../system/errors.ts";
+import { parseObject } from "../system/json.ts";
+import type { World } from "../system/world.ts";
+import { agreeToCommands } from "./agreed-commands.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
@@ -11,6 +15,8 @@ import { newRunId } from "./start-run.ts";
 const LOOKED_AT_MAX = 200;
 /** Of an id's beginning: the second in which its run was made. */
 const TIME_CHARS = 15;
+/** A run that is not there so long after its mark was made was never begun, or is kept no more. */
+const MADE_WITHIN_MS = 60_000;
 
 /** A run that goes on with another one. */
 export interface ContinuedRun {
@@ -35,8 +41,39 @@ export async function resumeRun(session: Session, text: string): Promise<Continu
     throw new UserError("run-completed", `Run ${runId} completed: nothing of it is left to do.`);
   const manifest = continuedManifest(old, unfinishedTasks(old), newRun(session));
   const before = await continuedAs(runs, runId);
-  const active = await runs.start(manifest);
-  return { active, said: `${saidOf(manifest)}${saidBefore(runId, before)}` };
+  await agreeToCommands(session, manifest, "project");
+  const mark = await markResumed(session.world, runs, old, manifest.runId);
+  try {
+    const active = await runs.start(manifest);
+    return { active, said: `${saidOf(manifest)}${saidBefore(runId, before)}` };
+  } catch (error) {
+    await session.world.files.remove(mark);
+    throw error;
+  }
+}
+
+/**
+ * Makes `resumed-<n>.json` in the old run's folder, which only one of several sessions can. Throws a UserError when the
+ * run of such a mark has not ended.
+ */
+async function markResumed({ files, clock }: World, runs: RunService, old: RunView, newId: string): Promise<string> {
+  for (let number = 1; ; number++) {
+    const path = join(old.folder, `resumed-${number}.json`);
+    try {
+      await files.writeNew(path, JSON.stringify({ runId: newId }));
+      return path;
+    } catch (error) {
+      if (codeOf(error) !== "EEXIST") throw error;
+    }
+    const by = String(parseObject(await files.readText(path))?.["runId"]);
+    const view = await runs.view(by).catch(() => null);
+    const ageMs = Math.abs(clock.now() - (files.factsNow(path)?.modifiedMs ?? 0));
+    if (view ? !isTerminal(view.state.status) : ageMs < MADE_WITHIN_MS)
+      throw new UserError(
+        "resumed-already",
+        `Run ${by} goes on with ${old.manifest.runId} already. /team-status ${by} shows it.`,
+      );
+  }
 }
 
 /** A run that has ended, as it can be read. Throws a UserError for one that has not. */

@@ -54,7 +54,7 @@ async function endInterrupted(
   }
   // what the worker had started is in groups of its own and did not go down with it
   await endTagged(world, attemptTags({ runId, taskId, attempt }, record.workerId), SWEEP_MS_MAX);
-  const { tokens, costUsd, model } = await readRemains(world, folder);
+  const { tokens, costUsd, model } = await readRemains(world, folder, record.workerKind);
   await run.publisher.publish({
     type: "crew.task.attempt_finished",
     taskId,

@@ -43,6 +43,8 @@ export interface RunServiceParts {
   correlation: Correlation;
   deadLetters: DeadLetters;
   notify: Notify;
+  /** Throws a UserError for a run that may not be driven here. */
+  permit?: (manifest: RunManifest) => Promise<void>;
   /** Hears of a run that was taken over, before it is driven on; what it throws costs the run nothing. */
   taken?: (run: OpenRun) => Promise<void>;
 }
@@ -73,7 +75,12 @@ export class RunService {
 
   /** Makes the run, becomes its owner and drives it. Resolves when it is under way. */
   start(manifest: RunManifest): Promise<ActiveRun> {
-    return this.#open(manifest.runId, async () => this.#drive(await this.store.create(manifest, this.#parts.bus), {}));
+    return this.#open(manifest.runId, async () => this.#drive(await this.create(manifest), {}));
+  }
+
+  /** Makes the run, and leaves it to whoever claims it. The secrets of its goal are in its manifest alone. */
+  create(manifest: RunManifest): Promise<OpenRun> {
+    return this.store.create(manifest, this.#parts.bus, this.#parts.redact(manifest.goal));
   }
 
   /** Goes on with a run whose owner let go of it or is gone; null when another process has it, or was faster. */
@@ -100,10 +107,11 @@ export class RunService {
     return live ? { ...view, state: live.run.state } : view;
   }
 
-  async views(limit: number): Promise<RunView[]> {
+  async views(limit: number, unreadable?: (runId: string, error: unknown) => void): Promise<RunView[]> {
     const ids = (await this.store.ids()).slice(0, limit);
-    const views = await Promise.all(ids.map((id) => this.view(id).catch(() => null)));
-    return views.filter((view) => view !== null);
+    const failed = (id: string) => (error: unknown) => void unreadable?.(id, error);
+    const views = await Promise.all(ids.map((id) => this.view(id).catch(failed(id))));
+    return views.flatMap((view) => view ?? []);
   }
 
   /**
@@ -157,6 +165,7 @@ export class RunService {
     const { world } = this.#parts;
     const { runId } = run.manifest;
     try {
+      if (cancelReason === undefined) await this.#parts.permit?.(run.manifest);
       if (!(await claimRun(world, run)))
         throw new UserError("claimed-elsewhere", `Run ${runId} was just taken by another process.`);
     } catch (error) {

@@ -6,9 +6,10 @@ import type { Catalog } from "../runs/definitions.ts";
 import { findCrewRoot } from "../store/layout.ts";
 import { Disposer } from "../system/disposer.ts";
 import { messageOf } from "../system/errors.ts";
+import type { Redactor } from "../system/redaction.ts";
 import type { World } from "../system/world.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
-import { agentFolder } from "./config.ts";
+import { agentFolder, ENV } from "./config.ts";
 import { EarlyFacts } from "./early-facts.ts";
 import { type HostFacts, ownHostFacts } from "./host-process.ts";
 import type { LATE } from "./late.ts";
@@ -61,6 +62,8 @@ export class Session implements RunsHome {
   #feed: RunFeed | null = null;
   #config: Promise<LoadedConfig> | null = null;
   #telemetry: Promise<Telemetry> | null = null;
+  #redactor: Promise<Redactor> | null = null;
+  #quitting = false;
 
   constructor(pi: ExtensionAPI, context: ExtensionContext) {
     this.pi = pi;
@@ -69,13 +72,13 @@ export class Session implements RunsHome {
     this.cwd = context.cwd;
     this.agentDir = agentFolder();
     this.bus = pi.events;
-    const world = openWorld(this.agentDir, this.correlation);
+    const world = openWorld(this.agentDir, this.correlation, () => this.redactor());
     const { log } = world;
     this.world = world;
     this.startedAt = world.clock.now();
     this.#disposer = new Disposer((error) => log.error("a release failed", { error: messageOf(error) }));
     this.#disposer.defer(() => world.close());
-    this.meter = new SessionMeter(this.facts, world.clock);
+    this.meter = new SessionMeter(this.facts.tell, world.clock);
     // released after the runs, so that their last events are told too
     this.#disposer.defer(() => this.#endTelemetry());
     this.#disposer.use(world.clock.after(TELEMETRY_AFTER_MS, () => void this.#startTelemetry()));
@@ -83,6 +86,11 @@ export class Session implements RunsHome {
 
   get closed(): boolean {
     return this.#disposer.disposed;
+  }
+
+  /** The user leaves Pi: its screen is gone, and standard error is a terminal like any other. */
+  get isQuitting(): boolean {
+    return this.#quitting;
   }
 
   /** The host's view of the session; null when the session was replaced, where using it would throw. */
@@ -173,6 +181,16 @@ export class Session implements RunsHome {
     return ownHostFacts(this.world.files, this.cwd);
   }
 
+  redactor(): Promise<Redactor> {
+    const from = { files: this.world.files, env: ENV, agentDir: this.agentDir };
+    this.#redactor ??= this.late().then(({ openRedactor }) => openRedactor(from));
+    return this.#redactor;
+  }
+
+  get canAsk(): boolean {
+    return this.context?.hasUI ?? false;
+  }
+
   show(text: string, severity: Severity): void {
     this.context?.ui.notify(text, severity);
   }
@@ -193,6 +211,7 @@ export class Session implements RunsHome {
    * configuration says so; background runs go on in any case.
    */
   async close(quit = false): Promise<void> {
+    this.#quitting ||= quit;
     if (quit && this.#opened && !this.closed) await this.#stopIfWished(this.#opened);
     await this.#disposer.dispose();
   }

@@ -1,5 +1,7 @@
 import { UserError } from "../system/errors.ts";
+import { agreeToCommands } from "./agreed-commands.ts";
 import { buildManifest, type RunRequest } from "./build-manifest.ts";
+import { withBaseCommit } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
 
@@ -17,7 +19,7 @@ export async function startRun(session: Session, request: RunRequest, wake: bool
   if (session.closed) throw new UserError("session-ended", "The session ended before the run began; start it again.");
   if (problems.length > 0)
     session.context?.ui.notify(`${problems[0]?.message} /team-doctor shows all that could not be used.`, "warning");
-  const manifest = buildManifest(catalog, request, {
+  const built = buildManifest(catalog, request, {
     ...newRunId(session),
     sessionId: session.id,
     cwd: session.cwd,
@@ -25,6 +27,9 @@ export async function startRun(session: Session, request: RunRequest, wake: bool
     thinking: session.pi.getThinkingLevel(),
     attemptTimeoutSec: config.limits.attemptTimeoutSec,
   });
+  const manifest = await withBaseCommit(session, built);
+  const origin = catalog.workflows.get(manifest.workflow)?.source.origin ?? "project";
+  await agreeToCommands(session, manifest, origin);
   return request.background ? (await session.background()).start(manifest, wake) : runs.start(manifest);
 }
 

@@ -1,6 +1,9 @@
 import { createCorrelation } from "../events/correlation.ts";
 import { createLocalBus } from "../events/local-bus.ts";
 import { messageOf, UserError } from "../system/errors.ts";
+import { nodeFiles } from "../system/node-files.ts";
+import { openRedactor } from "../system/redaction-sources.ts";
+import { ENV } from "./config.ts";
 import { loadConfig } from "./load-config.ts";
 import { openRuns } from "./open-runs.ts";
 import { openWorld } from "./open-world.ts";
@@ -11,7 +14,9 @@ import type { SupervisorMessage, SupervisorOrder } from "./supervisor-order.ts";
 /** Drives one background run to its end, with the parts a session drives its own with. Called once, by `supervisor.mjs`. */
 export function main(order: SupervisorOrder): void {
   const correlation = createCorrelation();
-  const world = openWorld(order.agentDir, correlation);
+  const masking = openRedactor({ files: nodeFiles(), env: ENV, agentDir: order.agentDir });
+  const redactor = () => masking;
+  const world = openWorld(order.agentDir, correlation, redactor);
   const bus = createLocalBus((error, channel) =>
     world.log.warn("a subscriber of the bus threw", { channel, error: messageOf(error) }),
   );
@@ -24,6 +29,9 @@ export function main(order: SupervisorOrder): void {
     bus,
     correlation,
     hostFacts: async () => host,
+    redactor,
+    // the answer comes as a message, whenever a user gives it
+    canAsk: true,
     // the session that follows the run shows what its log tells
     show: () => undefined,
   };

@@ -1,8 +1,10 @@
+import { join, resolve } from "node:path";
 import { findRegressions } from "../metrics/regression.ts";
 import type { ScoreboardKey, ScoreboardRow } from "../metrics/scoreboard.ts";
-import { findCrewRoot } from "../store/layout.ts";
+import { findCrewRoot, prepareCrewRoot } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
-import { TaskMetrics, WEEK_MS } from "../store/task-metrics.ts";
+import { importTasks } from "../store/task-import.ts";
+import { RAW_DAYS, TaskMetrics, WEEK_MS } from "../store/task-metrics.ts";
 import { runSampleOf } from "../store/task-run-sample.ts";
 import { UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
@@ -36,6 +38,21 @@ export function scoreboardKey(text: string): ScoreboardKey {
 /** The tasks kept of this project; those of a folder without any are none. */
 export async function openTaskMetrics(world: World, cwd: string, agentDir: string): Promise<TaskMetrics> {
   return new TaskMetrics(world, (await findCrewRoot(world.files, cwd, agentDir)) ?? cwd);
+}
+
+/**
+ * Adds the records of a file to those of this project; says what became of them. Throws a UserError, or the system's error when they can't be
+ * written. */
+export async function importTaskFile(world: World, cwd: string, agentDir: string, path: string): Promise<string> {
+  const from = await world.files.realPath(resolve(cwd, path));
+  if ((await world.files.facts(from))?.kind !== "file")
+    throw new UserError("import", `There is no file ${from}: name one with a record of a task in each line.`);
+  const crewRoot = await prepareCrewRoot(world.files, cwd, agentDir);
+  const { imported, duplicates, badLines, tooOld } = await importTasks(world, crewRoot, from);
+  return (
+    `Imported ${imported} records of tasks into ${join(crewRoot, "metrics")}; ${duplicates} were there already, ` +
+    `${tooOld} ended more than ${RAW_DAYS} days ago, ${badLines} lines hold no record.`
+  );
 }
 
 const HEADS = ["tasks", "success", "p50", "p95", "tokens", "per success", "wasted"] as const;

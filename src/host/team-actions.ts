@@ -1,19 +1,23 @@
 import type { AgentToolResult } from "@mariozechner/pi-coding-agent";
+import type { TokenCounts } from "../events/crew-event.ts";
+import { isTerminal, type RunState } from "../runs/run-state.ts";
 import { displayPath } from "../store/layout.ts";
 import { UserError } from "../system/errors.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { announceEnd } from "./announce-end.ts";
+import { askQuestions } from "./ask-the-user.ts";
 import { deadLetterText } from "./command-deadletters.ts";
+import { exportRun } from "./command-export.ts";
 import { sendMessage } from "./command-message.ts";
 import { endSoon } from "./command-status.ts";
 import { redriveTask } from "./redrive.ts";
 import { resumeRun } from "./resume-run.ts";
-import { showProgress } from "./run-display.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
 import { startRun } from "./start-run.ts";
 import type { TeamCall, TeamDetails } from "./team-tool.ts";
+import { showProgress } from "./widget.ts";
 
 const TEXT_COLUMNS = 110;
 const LISTED_RUNS_MAX = 20;
@@ -60,6 +64,10 @@ export async function actOnTeam(
       const said = await sendMessage(session, runId, taskId, text);
       return { content: [{ type: "text", text: said }], details: {} };
     }
+    case "export": {
+      const { runId, said } = await exportRun(session, params.runId ?? "");
+      return { content: [{ type: "text", text: said }], details: { runId } };
+    }
     case "list":
       return list(session);
     case "resume": {
@@ -104,6 +112,7 @@ async function waitFor(
 ): Promise<Result> {
   const { runId } = active.run.manifest;
   const draw = () => {
+    askQuestions(session, active);
     const view = {
       manifest: active.run.manifest,
       state: active.run.state,
@@ -126,7 +135,22 @@ async function waitFor(
   draw();
   const end = await Promise.race([active.done, aborted]);
   const note = end ? endNote(end) : ["Still running; this call no longer waits for it."];
-  return status(session, runId, [...notes, ...note]);
+  const result = await status(session, runId, [...notes, ...note]);
+  // one that is merely waited for may be waited for twice
+  return onAbort === "cancel" && isTerminal(active.run.state.status) ? withUsage(result, active.run.state) : result;
+}
+
+/** With what the run's workers used, for hosts that add it to their session's own totals (0.87.1 does). */
+function withUsage(result: Result, { tasks, costUsd, tokens }: RunState): Result {
+  const ended = tasks.flatMap((task) => task.attempts).filter((it) => it.status === "ended");
+  const sum = (kind: keyof TokenCounts) => ended.reduce((total, { tokenCounts }) => total + tokenCounts[kind], 0);
+  const usage = {
+    ...{ input: sum("input"), output: sum("output"), cacheRead: sum("cacheRead"), cacheWrite: sum("cacheWrite") },
+    totalTokens: tokens,
+    // only the whole is known
+    cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, total: costUsd },
+  };
+  return { ...result, usage } as Result;
 }
 
 async function status(session: Session, runId: string, notes: string[] = []): Promise<Result> {

@@ -3,7 +3,18 @@ import { type Static, Type } from "@sinclair/typebox";
 import { UserError } from "../system/errors.ts";
 import type { Session } from "./session.ts";
 
-const ACTIONS = ["run", "status", "wait", "cancel", "resume", "list", "deadletters", "redrive", "message"] as const;
+const ACTIONS = [
+  "run",
+  "status",
+  "wait",
+  "cancel",
+  "resume",
+  "list",
+  "deadletters",
+  "redrive",
+  "message",
+  "export",
+] as const;
 type Action = (typeof ACTIONS)[number];
 
 const PARAMETERS = Type.Object({
@@ -12,7 +23,8 @@ const PARAMETERS = Type.Object({
     enum: [...ACTIONS],
     description:
       "run: start a team and wait for its end; list: teams and past runs; resume: finish a failed or cancelled run, " +
-      "keeping completed tasks; redrive: run a dead letter's task again; message: tell a running task's worker something",
+      "keeping completed tasks; redrive: run a dead letter's task again; message: tell a running task's worker something; " +
+      "export: write a run's diagnostic files",
   }),
   team: Type.Optional(Type.String({ description: "run: team name, e.g. fast-fix, implementation, review, research" })),
   workflow: Type.Optional(Type.String({ description: "run: another workflow than the team's default" })),
@@ -21,7 +33,9 @@ const PARAMETERS = Type.Object({
   ),
   background: Type.Optional(Type.Boolean({ description: "run: return at once; you are told when it ends" })),
   runId: Type.Optional(
-    Type.String({ description: 'status, wait, cancel, resume, message: a run id, a unique end of one, or "latest"' }),
+    Type.String({
+      description: 'status, wait, cancel, resume, message, export: a run id, a unique end of one, or "latest"',
+    }),
   ),
   taskId: Type.Optional(Type.String({ description: "message: whose worker" })),
   text: Type.Optional(Type.String({ description: "message: what it is told" })),

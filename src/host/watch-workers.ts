@@ -1,6 +1,6 @@
 import { attemptUnderWay } from "../runs/run-state.ts";
 import { attemptFolder } from "../store/layout.ts";
-import type { Finding, LiveTask, WatchSettings } from "../supervision/heartbeat-judge.ts";
+import type { Finding, LiveTask, Place, WatchSettings } from "../supervision/heartbeat-judge.ts";
 import { HeartbeatWatcher } from "../supervision/heartbeat-watcher.ts";
 import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
@@ -16,19 +16,18 @@ export function watchWorkers(
   settings: WatchSettings,
   notify: (notification: Notification) => void,
 ): HeartbeatWatcher {
-  const readers = new Map<string, HeartbeatReader>();
+  let readers = new Map<string, HeartbeatReader>();
 
   async function observe(): Promise<LiveTask[]> {
-    const live = runs.active.flatMap(liveAttempts);
-    const places = new Set(live.map(placeOf));
-    for (const place of readers.keys()) if (!places.has(place)) readers.delete(place);
-    return live.map((attempt) => {
-      const { runId, taskId, attempt: number, workerId } = attempt;
-      const place = placeOf(attempt);
-      const folderOf = () => attemptFolder(runs.store.crewRoot, runId, taskId, number);
-      const reader = readers.get(place) ?? new HeartbeatReader(world, folderOf());
+    const kept = readers;
+    readers = new Map();
+    return runs.active.flatMap(liveAttempts).map((live) => {
+      const { runId, taskId, attempt } = live;
+      const place = `${runId}/${taskId}/${attempt}`;
+      const reader =
+        kept.get(place) ?? new HeartbeatReader(world, attemptFolder(runs.store.crewRoot, runId, taskId, attempt));
       readers.set(place, reader);
-      return { runId, taskId, attempt: number, workerId, ...reader.read() };
+      return { ...live, ...reader.read() };
     });
   }
 
@@ -89,21 +88,10 @@ export function watchWorkers(
   );
 }
 
-interface LiveAttempt {
-  runId: string;
-  taskId: string;
-  attempt: number;
-  workerId: string;
-}
-
-function liveAttempts({ run }: ActiveRun): LiveAttempt[] {
+function liveAttempts({ run }: ActiveRun): Place[] {
   return run.state.tasks.flatMap((task) => {
     const { attempt, workerId, pid } = attemptUnderWay(task) ?? { pid: null };
     if (pid === null) return [];
     return [{ runId: run.manifest.runId, taskId: task.taskId, attempt, workerId }];
   });
-}
-
-function placeOf({ runId, taskId, attempt }: LiveAttempt): string {
-  return `${runId}/${taskId}/${attempt}`;
 }

@@ -35,6 +35,13 @@ export function splitWords(text: string, optionNames: readonly string[], flagNam
   return { words, options, flags };
 }
 
+/** The value of `--port`; undefined when it was not given. Throws a UserError for what is no number. */
+export function portOf(given: string | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  if (/^\d+$/.test(given)) return Number(given);
+  throw new UserError("http-port", `${JSON.stringify(given.slice(0, 40))} is no port: use --port with 0 to 65535.`);
+}
+
 function unknown(option: string, names: readonly string[]): UserError {
   const known = names.map((name) => `--${name}`).join(" and ");
   return new UserError("unknown-option", `There is no option --${option} here${known ? `, only ${known}` : ""}.`);

@@ -3,8 +3,12 @@ import { isObject, parseObject } from "../system/json.ts";
 /** What another process may ask of a run's owner. Closed: an owner has an answer to every kind. */
 export type InboxRequest =
   | { kind: "cancel"; reason: string }
+  /** Ends one task of the run. */
+  | { kind: "cancel-task"; taskId: string; reason: string }
   /** Tells a task's worker something. */
   | { kind: "steer"; taskId: string; text: string }
+  /** Keeps what the task's worker has changed so far. */
+  | { kind: "checkpoint"; taskId: string }
   /** Gives a failed task up by hand. */
   | { kind: "deadletter"; taskId: string };
 
@@ -24,7 +28,9 @@ type TextFields<K extends InboxRequest["kind"]> = readonly Exclude<keyof Extract
 /** Each kind's own fields, all of them texts. */
 const FIELDS: { readonly [K in InboxRequest["kind"]]: TextFields<K> } = {
   cancel: ["reason"],
+  "cancel-task": ["taskId", "reason"],
   steer: ["taskId", "text"],
+  checkpoint: ["taskId"],
   deadletter: ["taskId"],
 };
 

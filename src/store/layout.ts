@@ -7,7 +7,7 @@ import type { Files } from "../system/world.ts";
 /** Where everything lies. */
 
 /** What runs leave behind. Definitions and configuration are the project's, to be committed. */
-const IGNORED = [".gitignore", "state/", "metrics/", ""].join("\n");
+const IGNORED = [".gitignore", "state/", "metrics/", "worktrees/", ""].join("\n");
 
 const SEGMENT = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 /** Names Windows keeps for devices, whatever follows them. */
@@ -51,6 +51,11 @@ export function runsFolder(crewRoot: string): string {
   return join(crewRoot, "state", "runs");
 }
 
+/** Of what is handed to others about a run. */
+export function exportsFolder(crewRoot: string): string {
+  return join(crewRoot, "exports");
+}
+
 /** Of the background runs whose end has not been told yet. */
 export function followingFolder(crewRoot: string): string {
   return join(crewRoot, "state", "following");
@@ -64,6 +69,25 @@ export async function refusePlanted(files: Files, paths: RunPaths): Promise<void
     const facts = files.factsNow(path);
     if (facts !== null && facts.kind !== kind)
       throw new UserError("planted", `The run can't be used: ${path} is not a real ${kind}. Remove ${paths.folder}.`);
+  }
+}
+
+/** The same for the folders of its attempts; to be asked before anything is written there. */
+export async function refusePlantedTasks(files: Files, { folder }: RunPaths): Promise<void> {
+  const tasks = join(folder, "tasks");
+  const inside = async (path: string) => (await files.list(path)).map((name) => join(path, name));
+  const requireReal = async (path: string) => {
+    const facts = await files.facts(path);
+    if (facts !== null && facts.kind !== "directory")
+      throw new UserError("planted", `The run can't be used: ${path} is not a real directory. Remove ${folder}.`);
+  };
+  await requireReal(tasks);
+  for (const task of await inside(tasks)) {
+    await requireReal(task);
+    for (const attempt of await inside(task)) {
+      await requireReal(attempt);
+      for (const name of ["checkpoints", "artifacts"]) await requireReal(join(attempt, name));
+    }
   }
 }
 

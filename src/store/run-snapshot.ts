@@ -31,7 +31,7 @@ async function writeSnapshot(files: Files, path: string, snapshot: RunSnapshot):
   const { runId, status, owner } = snapshot.state;
   const { epoch, bytes } = snapshot.position;
   const head: RunHead = { runId, status, owner, epoch, bytes };
-  await files.writeAtomic(path, sealedLine({ head: JSON.parse(sealedLine(head)), ...snapshot }));
+  await files.replace(path, sealedLine({ head: JSON.parse(sealedLine(head)), ...snapshot }));
 }
 
 /** Null when there is none, or when it is damaged or of another run. Of `state.json` alone: the log may have gone on. */

@@ -6,7 +6,7 @@ import { initialRunState, type RunState } from "../runs/run-state.ts";
 import { codeOf, messageOf, UserError } from "../system/errors.ts";
 import type { Clock, Files, Log } from "../system/world.ts";
 import { parseManifest } from "./kept-manifest.ts";
-import { isSafeSegment, type RunPaths, refusePlanted, runPaths, runsFolder } from "./layout.ts";
+import { isSafeSegment, type RunPaths, refusePlanted, refusePlantedTasks, runPaths, runsFolder } from "./layout.ts";
 import { RunLog } from "./run-log.ts";
 import { isDegraded, type LogHealth, RunLogReader } from "./run-log-reader.ts";
 import { readSnapshot, SnapshotKeeper } from "./run-snapshot.ts";
@@ -60,11 +60,14 @@ export class RunStore {
     this.#unended = new UnendedRuns(world.files, crewRoot);
   }
 
-  /** Makes the run's folder, writes what was asked, and the log's first event. Throws a UserError when it can't. */
-  async create(manifest: RunManifest, bus: EventBus): Promise<OpenRun> {
+  /**
+   * Makes the run's folder, writes what was asked, and the log's first event, which tells `goal`. Throws a UserError
+   * when it can't.
+   */
+  async create(manifest: RunManifest, bus: EventBus, goal = manifest.goal): Promise<OpenRun> {
     const paths = runPaths(this.crewRoot, manifest.runId);
     try {
-      return await this.#create(manifest, paths, bus);
+      return await this.#create(manifest, paths, bus, goal);
     } catch (error) {
       if (error instanceof UserError || codeOf(error) === "EEXIST") throw error;
       const { files } = this.#world;
@@ -80,13 +83,13 @@ export class RunStore {
     }
   }
 
-  async #create(manifest: RunManifest, paths: RunPaths, bus: EventBus): Promise<OpenRun> {
+  async #create(manifest: RunManifest, paths: RunPaths, bus: EventBus, goal: string): Promise<OpenRun> {
     for (const folder of [paths.folder, paths.inbox, paths.artifacts]) await this.#world.files.makeFolder(folder);
     // made before the manifest, whose folder sync then covers its name too
     this.#world.files.openAppend(paths.events).close();
     await this.#world.files.writeNew(paths.manifest, `${JSON.stringify(manifest, null, 2)}\n`);
     const run = await this.#open(manifest, bus);
-    const { team, workflow, goal, background, sessionId, resumedFrom } = manifest;
+    const { team, workflow, background, sessionId, resumedFrom } = manifest;
     try {
       await run.publisher.publish({
         type: "crew.run.created",
@@ -111,6 +114,7 @@ export class RunStore {
    * is told with the claim.
    */
   async open(runId: string, bus: EventBus, toldSeq: number | null = null): Promise<OpenRun> {
+    await refusePlantedTasks(this.#world.files, runPaths(this.crewRoot, runId));
     return this.#open(await this.#manifest(runId), bus, toldSeq);
   }
 

@@ -1,7 +1,10 @@
+import { DurationBins } from "../metrics/duration-bins.ts";
 import type { TaskTraits } from "../metrics/task-window.ts";
+import { sumOf } from "./task-line.ts";
 
-const MAGIC = 0x31544d43;
-const PREAMBLE_BYTES = 32;
+const MAGIC = 0x32544d43;
+/** A magic number, the length of the head, a sum over the head, one over the columns. */
+export const PREAMBLE_BYTES = 16;
 const ROW_BYTES = 44;
 const ROWS_MIN = 256;
 /** Combinations told apart in one file; what comes after is one group. */
@@ -11,11 +14,21 @@ const OTHER = "(other)";
 type Numbers = "at" | "seconds" | "tokens" | "costUsd" | "wastedUsd";
 
 /** How far a file was read when its columns were kept. */
-interface ColumnsOrigin {
+export interface ColumnsOrigin {
   bytes: number;
   badLines: number;
   /** The last bytes that were read, hex: another file with this name ends otherwise there. */
   tail: string;
+}
+
+/** What stands before the columns: enough for who asks about all of them together. */
+export interface ColumnsHead extends ColumnsOrigin {
+  rows: number;
+  traits: TaskTraits[];
+  /** Of each of the traits: how many rows, and their seconds in all. */
+  counts: number[];
+  seconds: number[];
+  bins: ReturnType<DurationBins["bins"]>;
 }
 
 /** The records of one file as columns, in the file's order. */
@@ -68,61 +81,71 @@ export class TaskColumns {
   }
 
   encode(origin: ColumnsOrigin): Uint8Array {
-    const head = Buffer.from(JSON.stringify({ ...origin, traits: this.traits }));
-    const headBytes = Math.ceil(head.length / 8) * 8;
-    const file = Buffer.alloc(PREAMBLE_BYTES + this.rows * ROW_BYTES + headBytes, " ");
-    [MAGIC, this.rows, origin.badLines, head.length].forEach((value, i) => void file.writeUInt32LE(value, i * 4));
-    let offset = PREAMBLE_BYTES;
-    const put = ({ buffer, BYTES_PER_ELEMENT }: Float64Array | Uint32Array) => {
-      offset += Buffer.from(buffer, 0, this.rows * BYTES_PER_ELEMENT).copy(file, offset);
-    };
-    for (const column of [this.at, this.seconds, this.tokens, this.costUsd, this.wastedUsd, this.trait]) put(column);
-    head.copy(file, offset);
+    const head = Buffer.from(JSON.stringify(this.#headOf(origin)));
+    const columnsAt = PREAMBLE_BYTES + Math.ceil(head.length / 8) * 8;
+    const file = Buffer.alloc(columnsAt + this.rows * ROW_BYTES, " ");
+    head.copy(file, PREAMBLE_BYTES);
+    let offset = columnsAt;
+    for (const column of [this.at, this.seconds, this.tokens, this.costUsd, this.wastedUsd, this.trait]) {
+      const { buffer, byteOffset, BYTES_PER_ELEMENT } = column;
+      offset += Buffer.from(buffer, byteOffset, this.rows * BYTES_PER_ELEMENT).copy(file, offset);
+    }
+    const sums = [sumBetween(file, PREAMBLE_BYTES, columnsAt), sumBetween(file, columnsAt, file.length)];
+    [MAGIC, head.length, ...sums].forEach((value, i) => void file.writeInt32LE(value, i * 4));
     return file;
   }
 
-  /** Null when the bytes are no such file, or not a whole one. */
-  static decode(file: Uint8Array): { columns: TaskColumns; origin: ColumnsOrigin } | null {
-    const facts = columnsFacts(file);
-    if (!facts) return null;
-    const { rows, headBytes } = facts;
-    const headAt = PREAMBLE_BYTES + rows * ROW_BYTES;
-    if (headAt + Math.ceil(headBytes / 8) * 8 !== file.byteLength) return null;
-    const columns = new TaskColumns();
-    const head = parseHead(Buffer.from(file.subarray(headAt, headAt + headBytes)).toString());
-    if (!head) return null;
-    for (const traits of head.traits) columns.idOf(traits);
-    if (columns.traits.length !== head.traits.length) return null;
-    // the numbers are used where they lie; typed arrays want them at multiples of their size
-    const { buffer, byteOffset } = file.byteOffset % 8 === 0 ? file : new Uint8Array(file);
-    let offset = byteOffset + PREAMBLE_BYTES;
-    for (const name of ["at", "seconds", "tokens", "costUsd", "wastedUsd"] satisfies Numbers[]) {
-      columns[name] = new Float64Array(buffer as ArrayBuffer, offset, rows);
-      offset += rows * 8;
+  #headOf(origin: ColumnsOrigin): ColumnsHead {
+    const [counts, seconds] = [this.traits.map(() => 0), this.traits.map(() => 0)];
+    const durations = new DurationBins(0);
+    for (let row = 0; row < this.rows; row++) {
+      const [id, took] = [this.trait[row] as number, this.seconds[row] as number];
+      counts[id] = (counts[id] as number) + 1;
+      seconds[id] = (seconds[id] as number) + took;
+      durations.add(took);
     }
-    columns.trait = new Uint32Array(buffer as ArrayBuffer, offset, rows);
-    columns.rows = rows;
-    return columns.trait.every((id) => id < head.traits.length) ? { columns, origin: head } : null;
+    return { ...origin, rows: this.rows, traits: this.traits, counts, seconds, bins: durations.bins() };
+  }
+
+  /** Null when the bytes are no such file, not a whole one, or damaged. */
+  static decode(bytes: Uint8Array): { columns: TaskColumns; origin: ColumnsOrigin } | null {
+    // the numbers are used where they lie; typed arrays want them at multiples of their size
+    const file = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes);
+    const head = decodeHead(file);
+    const columnsAt = PREAMBLE_BYTES + Math.ceil(headBytesOf(file) / 8) * 8;
+    if (!head || columnsAt + head.rows * ROW_BYTES !== file.length) return null;
+    const preamble = new DataView(file.buffer, file.byteOffset, PREAMBLE_BYTES);
+    if (preamble.getInt32(12, true) !== sumBetween(file, columnsAt, file.length)) return null;
+    const columns = new TaskColumns();
+    for (const traits of head.traits) columns.idOf(traits);
+    let offset = file.byteOffset + columnsAt;
+    for (const name of ["at", "seconds", "tokens", "costUsd", "wastedUsd"] satisfies Numbers[]) {
+      columns[name] = new Float64Array(file.buffer as ArrayBuffer, offset, head.rows);
+      offset += head.rows * 8;
+    }
+    columns.trait = new Uint32Array(file.buffer as ArrayBuffer, offset, head.rows);
+    columns.rows = head.rows;
+    return { columns, origin: head };
   }
 }
 
-/** What the first bytes tell; null when they are not of such a file. */
-function columnsFacts(file: Uint8Array): { rows: number; headBytes: number } | null {
-  if (file.byteLength < PREAMBLE_BYTES) return null;
+/** How many bytes the beginning has that `decodeHead` needs; 0 when it is none of such a file. */
+export function headBytesOf(file: Uint8Array): number {
+  if (file.length < PREAMBLE_BYTES) return 0;
   const view = new DataView(file.buffer, file.byteOffset, PREAMBLE_BYTES);
-  const [magic, rows, , headBytes] = [0, 4, 8, 12].map((at) => view.getUint32(at, true)) as [number, number, 0, number];
-  return magic === MAGIC ? { rows, headBytes } : null;
+  return view.getInt32(0, true) === MAGIC ? Math.max(0, view.getInt32(4, true)) : 0;
 }
 
-function parseHead(text: string): (ColumnsOrigin & { traits: TaskTraits[] }) | null {
-  try {
-    const head = JSON.parse(text) as ColumnsOrigin & { traits: TaskTraits[] };
-    const counts = Number.isSafeInteger(head.bytes) && Number.isSafeInteger(head.badLines);
-    const complete = counts && typeof head.tail === "string" && Array.isArray(head.traits);
-    return complete && head.traits.every(({ model, taskType }) => typeof `${model}${taskType}` === "string")
-      ? head
-      : null;
-  } catch {
-    return null;
-  }
+/** Null when it is damaged. */
+export function decodeHead(file: Uint8Array): ColumnsHead | null {
+  const end = PREAMBLE_BYTES + Math.ceil(headBytesOf(file) / 8) * 8;
+  if (end === PREAMBLE_BYTES || file.length < end) return null;
+  const view = new DataView(file.buffer, file.byteOffset, PREAMBLE_BYTES);
+  if (view.getInt32(8, true) !== sumBetween(file, PREAMBLE_BYTES, end)) return null;
+  return JSON.parse(Buffer.from(file.buffer, file.byteOffset + PREAMBLE_BYTES, end - PREAMBLE_BYTES).toString());
+}
+
+/** Between multiples of 4. */
+function sumBetween(file: Uint8Array, from: number, until: number): number {
+  return sumOf(new Int32Array(file.buffer, file.byteOffset, until >> 2), from >> 2, until >> 2, 1);
 }

@@ -25,7 +25,7 @@ export async function importTasks(
   path: string,
 ): Promise<ImportedTasks> {
   const counts: ImportedTasks = { imported: 0, duplicates: 0, badLines: 0, tooOld: 0 };
-  const log = new TaskLog(world.files, crewRoot);
+  const log = new TaskLog(world, crewRoot);
   await log.prepare();
   const known = await keysSince(world.files, crewRoot, "");
   const oldest = new Date(world.clock.now() - RAW_DAYS * DAY_MS).toISOString();

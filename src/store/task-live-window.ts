@@ -1,4 +1,5 @@
-import { type TaskAggregate, type TaskCell, TaskWindow } from "../metrics/task-window.ts";
+import { type TaskAggregate, type TaskCell, type TaskTraits, TaskWindow } from "../metrics/task-window.ts";
+import type { ColumnsHead } from "./task-columns.ts";
 import type { TaskSegment } from "./task-segment.ts";
 
 const HOUR_MS = 3_600_000;
@@ -37,6 +38,7 @@ export class LiveWindow {
   async aggregate(start: number, segments: Iterable<TaskSegment>): Promise<TaskAggregate> {
     const touched = [...segments].filter((segment) => segment.until > Math.min(start, this.#start));
     if (this.#isStale(start, touched)) this.#reset();
+    if (this.#readings.size === 0) this.#window = new TaskWindow(this.#mayBeExact(start, touched));
     if (this.#start < start) await this.#expire(start, touched);
     this.#start = start;
     for (const segment of touched) await this.#takeNew(segment);
@@ -55,9 +57,14 @@ export class LiveWindow {
     });
   }
 
+  /** Whole days that are too many together: their summaries do. */
+  #mayBeExact(start: number, segments: readonly TaskSegment[]): boolean {
+    const whole = segments.filter((segment) => this.#project === null && isWhole(segment, start));
+    return whole.reduce((sum, { rows }) => sum + rows, 0) <= EXACT_MAX;
+  }
+
   #reset(): void {
     this.#readings.clear();
-    this.#window = new TaskWindow();
     this.#start = Number.POSITIVE_INFINITY;
     this.#edge = null;
     this.#answer = null;
@@ -66,12 +73,12 @@ export class LiveWindow {
   async #takeNew(segment: TaskSegment): Promise<void> {
     const reading = this.#readings.get(segment) ?? { generation: segment.generation, rows: 0, cells: [] };
     this.#readings.set(segment, reading);
+    const { summary } = segment;
+    const isSummed = this.#project === null && !this.#window.exact && isWhole(segment, this.#start);
+    if (summary && isSummed && reading.rows === 0) this.#takeSummary(summary, reading);
     if (reading.rows >= segment.rows) return;
     const { traits, trait, at, seconds } = await segment.columns();
-    for (const found of traits.slice(reading.cells.length)) {
-      const ours = this.#project === null || found.project === this.#project;
-      reading.cells.push(ours ? this.#window.cellOf(found) : null);
-    }
+    this.#addCells(traits, reading);
     const edgeUntil = this.#edge?.until ?? 0;
     for (let row = reading.rows; row < segment.rows; row++) {
       const cell = reading.cells[trait[row] as number];
@@ -81,6 +88,22 @@ export class LiveWindow {
       if ((at[row] as number) < edgeUntil) this.#edge = null;
     }
     reading.rows = segment.rows;
+  }
+
+  #takeSummary({ rows, traits, counts, seconds, bins }: ColumnsHead, reading: Reading): void {
+    this.#addCells(traits, reading);
+    for (const [id, cell] of reading.cells.entries())
+      if (cell) this.#window.addMany(cell, counts[id] ?? 0, seconds[id] ?? 0);
+    this.#window.addBins(bins);
+    this.#answer = null;
+    reading.rows = rows;
+  }
+
+  #addCells(traits: readonly TaskTraits[], reading: Reading): void {
+    for (const found of traits.slice(reading.cells.length)) {
+      const ours = this.#project === null || found.project === this.#project;
+      reading.cells.push(ours ? this.#window.cellOf(found) : null);
+    }
   }
 
   async #expire(start: number, segments: readonly TaskSegment[]): Promise<void> {
@@ -113,4 +136,9 @@ export class LiveWindow {
     rows.sort((a, b) => a.at - b.at);
     return { rows, next: 0, until };
   }
+}
+
+/** Whether all of its records end at `start` or later. */
+function isWhole({ dayStart }: TaskSegment, start: number): boolean {
+  return dayStart !== null && dayStart >= start;
 }

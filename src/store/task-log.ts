@@ -1,6 +1,10 @@
 import { join } from "node:path";
-import type { AppendHandle, Files } from "../system/world.ts";
-import { encodeTaskRecord, type TaskRecord } from "./task-record.ts";
+import type { AppendHandle, Clock, Files } from "../system/world.ts";
+import { encodeTaskRecord } from "./task-line.ts";
+import type { TaskRecord } from "./task-record.ts";
+
+/** A folder that was removed takes its open files along; looking for that costs as much as a write. */
+const LOOK_AGAIN_MS = 1000;
 
 /**
  * Appends records to `<crewRoot>/metrics/tasks/<YYYY-MM-DD>.jsonl`, by the day (UTC) in which the task ended. One write
@@ -9,11 +13,13 @@ import { encodeTaskRecord, type TaskRecord } from "./task-record.ts";
  */
 export class TaskLog {
   readonly #files: Files;
+  readonly #clock: Clock;
   readonly #folder: string;
-  #open: { date: string; path: string; handle: AppendHandle; inode: number } | null = null;
+  #open: { date: string; path: string; handle: AppendHandle; inode: number; lookedAtMs: number } | null = null;
 
-  constructor(files: Files, crewRoot: string) {
+  constructor({ files, clock }: { files: Files; clock: Clock }, crewRoot: string) {
     this.#files = files;
+    this.#clock = clock;
     this.#folder = join(crewRoot, "metrics", "tasks");
   }
 
@@ -46,12 +52,16 @@ export class TaskLog {
 
   #handleFor(date: string, anew = false): AppendHandle {
     const open = this.#open;
-    // a folder that was removed meanwhile takes its files along
-    if (!anew && open?.date === date && this.#files.factsNow(open.path)?.inode === open.inode) return open.handle;
+    const nowMs = this.#clock.monotonicMs();
+    if (!anew && open?.date === date) {
+      if (nowMs - open.lookedAtMs < LOOK_AGAIN_MS) return open.handle;
+      open.lookedAtMs = nowMs;
+      if (this.#files.factsNow(open.path)?.inode === open.inode) return open.handle;
+    }
     this.close();
     const path = this.#path(date);
     const handle = this.#files.openLines(path);
-    this.#open = { date, path, handle, inode: this.#files.factsNow(path)?.inode ?? -1 };
+    this.#open = { date, path, handle, inode: this.#files.factsNow(path)?.inode ?? -1, lookedAtMs: nowMs };
     return handle;
   }
 

@@ -9,13 +9,12 @@ import { TaskSegment } from "./task-segment.ts";
 
 export const WEEK_MS = 7 * 86_400_000;
 const DAY_MS = 86_400_000;
-const NAME = /^(\d{4}-\d\d-\d\d)\.(?:jsonl|agg)$/;
+const NAME = /^(\d{4}-\d\d-\d\d)\.(?:jsonl|kept)$/;
 const LOOK_AGAIN_MS = 1000;
 const LIST_AGAIN_MS = 10_000;
 const WINDOWS_MAX = 8;
-/** Raw records stay so long; their index ten months more. */
+/** Raw records stay so long; what questions need of them stays for good. */
 export const RAW_DAYS = 90;
-const INDEX_DAYS = 400;
 
 interface TaskMetricsHealth {
   records: number;
@@ -91,18 +90,19 @@ export class TaskMetrics {
     });
   }
 
-  /** Removes whole days of raw records that are too old, once the index holds them. Returns how many. */
+  /**
+   * Removes whole days of raw records that are too old; what questions need of them stays, a tenth of it. Returns how many.
+   */
   retain(rawDays = RAW_DAYS): Promise<number> {
     return this.#inTurn(async () => {
-      const { files, clock } = this.#world;
+      const { clock } = this.#world;
       await this.#list(clock.now());
       let removed = 0;
       for (const segment of this.#segments.values()) {
         const age = clock.now() - segment.until;
         if (age > rawDays * DAY_MS && (await segment.retire())) removed++;
-        if (age > INDEX_DAYS * DAY_MS) await files.remove(join(this.#folder, "tasks", `${segment.name}.agg`));
+        segment.release();
       }
-      this.#release(Number.POSITIVE_INFINITY);
       return removed;
     });
   }
@@ -121,15 +121,21 @@ export class TaskMetrics {
   async #refresh(start: number): Promise<void> {
     const now = this.#world.clock.now();
     const isFresh = (at: number, ms = LOOK_AGAIN_MS) => now >= at && now - at < ms;
-    if (!isFresh(this.#listedAt, LIST_AGAIN_MS) || start === Number.NEGATIVE_INFINITY) await this.#list(now);
+    const isAll = start === Number.NEGATIVE_INFINITY;
+    if (isAll || !isFresh(this.#listedAt, LIST_AGAIN_MS)) await this.#list(now);
     for (const at of [now - DAY_MS, now]) this.#segment(new Date(at).toISOString().slice(0, 10));
+    let sealed: Promise<unknown> = Promise.resolve();
     for (const segment of this.#since(start)) {
       if (segment.until <= now - DAY_MS && isFresh(segment.lookedAt)) continue;
       segment.lookedAt = now;
       await segment.refresh();
-      // an index that can't be kept costs the next start some time, nothing else
-      await segment.seal().catch(() => false);
+      // one is written while the next is read; one that can't be kept costs the next start some time, nothing else
+      await sealed;
+      const sealing = segment.seal(segment.until <= now - DAY_MS).catch(() => undefined);
+      // what nobody asks for soon
+      sealed = isAll ? sealing.then(() => segment.release()) : sealing;
     }
+    await sealed;
   }
 
   async #list(now: number): Promise<void> {

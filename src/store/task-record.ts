@@ -3,15 +3,14 @@ import { basename } from "node:path";
 import type { ArtifactRecord, EventOf } from "../events/crew-event.ts";
 import type { RunManifest } from "../runs/manifest.ts";
 import { type AttemptRecord, type RunState, taskOf } from "../runs/run-state.ts";
-import { invariant } from "../system/errors.ts";
+import { changesOfTask } from "../runs/work-trees.ts";
 
 const TEXT_MAX = 200;
 /** What ends a process from outside, or says "try again": timeout, kill, termination, lost connection. */
 const RETRYABLE_EXITS: ReadonlySet<number> = new Set([124, 137, 143, 255]);
-const LINE_BYTES_MAX = 64 * 1024;
 const ISO_START = /^\d{4}-\d\d-\d\dT\d\d:\d\d/;
 
-/** One task that was completed or has failed, in the order its line has: what queries read comes first. */
+/** One task that was completed or has failed. */
 export interface TaskRecord {
   v: 1;
   /** When the task ended, ISO 8601 in UTC with milliseconds. */
@@ -55,8 +54,6 @@ export interface TaskFacts {
   node: string;
   redact: (text: string) => string;
   exitCode: number | null;
-  /** Measured in the task's working tree; null when it does not write. */
-  changes: { locAdded: number; locRemoved: number; filesChanged: number } | null;
 }
 
 /** `state` is the run's after the event. */
@@ -64,9 +61,10 @@ export function taskRecordOf(
   event: TaskEndEvent,
   manifest: RunManifest,
   state: RunState,
-  { node, redact, exitCode, changes }: TaskFacts,
+  { node, redact, exitCode }: TaskFacts,
 ): TaskRecord {
   const taskId = event.taskId ?? "";
+  const changes = changesOfTask(manifest, taskId, state);
   const text = (value: string) => cut(redact(value));
   return {
     v: 1,
@@ -95,13 +93,6 @@ export function taskRecordOf(
     error: event.error ? text(event.error.message) : null,
     retryable: exitCode !== null && RETRYABLE_EXITS.has(exitCode),
   };
-}
-
-/** With its line feed. */
-export function encodeTaskRecord(record: TaskRecord): string {
-  const line = `${JSON.stringify(record)}\n`;
-  invariant(Buffer.byteLength(line) <= LINE_BYTES_MAX, `a task's record has at most ${LINE_BYTES_MAX} bytes`);
-  return line;
 }
 
 /**

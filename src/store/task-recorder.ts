@@ -11,7 +11,7 @@ import { RunLogReader } from "./run-log-reader.ts";
 import { keysSince } from "./task-keys.ts";
 import { TaskLog } from "./task-log.ts";
 import { RAW_DAYS } from "./task-metrics.ts";
-import { type TaskEndEvent, type TaskFacts, type TaskRecord, taskRecordOf } from "./task-record.ts";
+import { type TaskEndEvent, type TaskRecord, taskRecordOf } from "./task-record.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -19,8 +19,6 @@ interface TaskRecorderParts {
   world: Pick<World, "clock" | "files" | "log"> & { processes: Pick<Processes, "self" | "alive"> };
   crewRoot: string;
   redact: (text: string) => string;
-  /** What a task changed in its working tree; null when that was not measured. */
-  changesOf: (runId: string, taskId: string) => TaskFacts["changes"];
 }
 
 /**
@@ -41,7 +39,7 @@ export class TaskRecorder {
 
   constructor(parts: TaskRecorderParts) {
     this.#parts = parts;
-    this.#log = new TaskLog(parts.world.files, parts.crewRoot);
+    this.#log = new TaskLog(parts.world, parts.crewRoot);
   }
 
   /** To be called before the first event is told. */
@@ -128,13 +126,12 @@ export class TaskRecorder {
   }
 
   #recordOf(event: TaskEndEvent, manifest: RunManifest, state: RunState): TaskRecord {
-    const { world, redact, changesOf } = this.#parts;
+    const { world, redact } = this.#parts;
     const key = keyOf(event);
     return taskRecordOf(event, manifest, state, {
       node: world.processes.self().hostId,
       redact,
       exitCode: this.#exits.get(key) ?? null,
-      changes: changesOf(event.runId, event.taskId ?? ""),
     });
   }
 

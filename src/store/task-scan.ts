@@ -1,49 +1,48 @@
 import type { TaskTraits } from "../metrics/task-window.ts";
 import type { TaskColumns } from "./task-columns.ts";
+import { isOurs, START, type TaskLineFacts, wordsOf } from "./task-line.ts";
 import { parseTaskRecord, type TaskRecord } from "./task-record.ts";
 
-const KNOWN_MAX = 10_000;
 const DAY_MS = 86_400_000;
-/** How each of our lines begins; within a text its quotes would be escaped. */
-const START = '{"v":1,"created_at":"';
-
-/** As our own lines are written; any other order of fields, and any escape among those that are read, takes the long way. */
-const TEXT = '"[^"\\\\\\x00-\\x1f]*"';
-const ESCAPED = '"[^"\\\\\\x00-\\x1f]*(?:\\\\(?:["\\\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\\\\x00-\\x1f]*)*"';
-const SHORT = '"[^"\\\\\\x00-\\x1f\\x7f-\\xff]{1,200}"';
-const NUMBER = "(?:0|[1-9]\\d{0,14})(?:\\.\\d{1,17})?";
-const COUNT = "(?:null|0|[1-9]\\d{0,14})";
-const LINE = new RegExp(
-  `\\{"v":1,"created_at":"\\d{4}-\\d\\d-\\d\\dT(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z","status":"(?:completed|failed)",` +
-    `"duration_seconds":${NUMBER},"tokens":${NUMBER},"cost_usd":${NUMBER},"wasted_cost_usd":${NUMBER},` +
-    `"task_type":${SHORT},"model":${SHORT},"project":${SHORT},"role":${SHORT},"team":${SHORT},"workflow":${SHORT},` +
-    `"run_id":${TEXT},"task_id":${TEXT},"node":${TEXT},"exit_code":${COUNT},"attempts":${COUNT},"worker_kind":${TEXT},` +
-    `"loc_added":${COUNT},"loc_removed":${COUNT},"files_changed":${COUNT},"artifact_hash":(?:null|${TEXT}),` +
-    `"error":(?:null|${ESCAPED}),"retryable":(?:true|false)\\}\\n`,
-  "y",
-);
-const DATE_AT = START.length;
+/** Traits met before, by their sum. */
+const SLOTS = 4096;
+const DATE_AT = START.length + 36;
 const TIME_AT = DATE_AT + 11;
-const STATUS_AT = TIME_AT + 25;
-/** Small enough to stay in the processor's cache. */
+const SECONDS_AT = TIME_AT + 34;
+/** A line of another shape moves the words of those behind it: up to here they take the long way. */
 const WINDOW_BYTES = 128 * 1024;
+const [SPACE, COMMA, POINT, ZERO, NINE] = [0x20, 0x2c, 0x2e, 0x30, 0x39] as const;
 
 /** The records in one line: usually one, two when a line was glued to a torn one, which then counts as bad. */
 export function recordsIn(line: string): { records: TaskRecord[]; bad: number } {
   if (line.trim() === "") return { records: [], bad: 0 };
-  const whole = parseTaskRecord(line);
+  const whole = pieceOf(line);
   if (whole) return { records: [whole], bad: 0 };
   const pieces = line.split(START).map((piece, i) => (i === 0 ? piece : START + piece));
-  const records = pieces.flatMap((piece) => parseTaskRecord(piece) ?? []);
+  const records = pieces.flatMap((piece) => pieceOf(piece) ?? []);
   const bad = pieces.filter((piece) => piece !== "").length - records.length;
   return { records, bad };
+}
+
+/** Our own lines say themselves whether they are as they were written; of others their grammar must be right. */
+function pieceOf(text: string): TaskRecord | null {
+  if (!text.startsWith(START)) return parseTaskRecord(text);
+  const bytes = Buffer.from(`${text}\n`);
+  const facts = noFacts();
+  return isOurs(bytes, wordsOf(bytes), 0, facts) && facts.end * 4 === bytes.length ? parseTaskRecord(text) : null;
+}
+
+function noFacts(): TaskLineFacts {
+  return { end: 0, traitsAt: 0, traitsEnd: 0, traitsSum: 0 };
 }
 
 /** Reads lines into columns. A file of one day holds that day's records; others in it count as bad. */
 export class TaskScan {
   readonly #columns: TaskColumns;
   readonly #dayStart: number | null;
-  readonly #known = new Map<string, [number, number]>();
+  readonly #known: ({ words: Int32Array; id: number } | undefined)[] = new Array(SLOTS).fill(undefined);
+  readonly #facts = noFacts();
+  #at = 0;
   #date = 0;
   #dateMs = Number.NaN;
   badLines = 0;
@@ -67,36 +66,67 @@ export class TaskScan {
     return from;
   }
 
-  #window(bytes: Buffer, from: number, until: number): number {
-    const text = bytes.toString("latin1", from, until);
+  #window(whole: Buffer, from: number, until: number): number {
+    const part = whole.subarray(from, until);
+    const bytes = part.byteOffset % 4 === 0 ? part : Buffer.from(part);
+    const words = wordsOf(bytes);
     for (let at = 0; ; ) {
-      LINE.lastIndex = at;
-      if (LINE.test(text) && this.#take(bytes, from, text, at)) {
-        at = LINE.lastIndex;
+      if ((at & 3) === 0 && isOurs(bytes, words, at, this.#facts) && this.#take(bytes, words, at)) {
+        at += this.#facts.end * 4;
         continue;
       }
-      const end = text.indexOf("\n", at);
+      const end = bytes.indexOf(0x0a, at);
       if (end === -1) return at;
-      this.#slow(bytes.toString("utf8", from + at, from + end));
+      this.#slow(bytes.toString("utf8", at, end));
       at = end + 1;
     }
   }
 
-  /** Of a line in our own layout, at `start` of the text that begins at `base`. False when the long way has to decide. */
-  #take(bytes: Buffer, base: number, text: string, start: number): boolean {
-    const at = this.#timeAt(bytes, base + start);
+  /** Of a line of ours. False when the long way has to decide: a number as `1e-7`, a year with five digits. */
+  #take(bytes: Buffer, words: Int32Array, start: number): boolean {
+    const at = this.#timeAt(bytes, start);
     if (!this.#fits(at)) return false;
-    const completed = bytes[base + start + STATUS_AT] === 0x63;
-    // bytes are read from the buffer: a character of a string costs several times as much
-    const cursor = { bytes, at: base + start + STATUS_AT + (completed ? 30 : 27) };
-    const seconds = numberAt(cursor, 9);
-    const tokens = numberAt(cursor, 11);
-    const costUsd = numberAt(cursor, 18);
-    const wastedUsd = numberAt(cursor, 0);
-    const traits = text.slice(cursor.at - base, text.indexOf(',"run_id":', cursor.at - base));
-    const ids = this.#known.get(traits) ?? this.#learn(traits);
-    this.#columns.add(completed ? ids[0] : ids[1], at, seconds, tokens, costUsd, wastedUsd);
+    this.#at = start + SECONDS_AT;
+    const seconds = this.#number(bytes, ',"tokens":'.length);
+    const tokens = this.#number(bytes, ',"cost_usd":'.length);
+    const costUsd = this.#number(bytes, ',"wasted_cost_usd":'.length);
+    const wastedUsd = this.#number(bytes, 0);
+    if (Number.isNaN(seconds + tokens + costUsd + wastedUsd)) return false;
+    const id = this.#traits(bytes, words, start);
+    if (id === -1) return false;
+    this.#columns.add(id, at, seconds, tokens, costUsd, wastedUsd);
     return true;
+  }
+
+  #traits(bytes: Buffer, words: Int32Array, start: number): number {
+    const { traitsAt, traitsEnd, traitsSum, end } = this.#facts;
+    const [from, until] = [(start >> 2) + traitsAt, (start >> 2) + traitsEnd];
+    const slot = traitsSum >>> 20;
+    const known = this.#known[slot];
+    if (known && isSame(known.words, words, from, until)) return known.id;
+    const record = parseTaskRecord(bytes.toString("utf8", start, start + end * 4));
+    if (!record) return -1;
+    const id = this.#columns.idOf(traitsOf(record));
+    this.#known[slot] = { words: words.slice(from, until), id };
+    return id;
+  }
+
+  /** The number that begins here, NaN for those seldom written so; goes on behind it and `skip` characters more. */
+  #number(bytes: Buffer, skip: number): number {
+    const from = this.#at;
+    let [digits, scale, at] = [0, 0, from];
+    let code = bytes[at] as number;
+    for (; code !== COMMA && code !== SPACE; code = bytes[++at] as number) {
+      if (code === POINT) scale = 1;
+      else if (code >= ZERO && code <= NINE) {
+        digits = digits * 10 + code - ZERO;
+        scale *= 10;
+      } else return Number.NaN;
+    }
+    this.#at = at + skip;
+    // with more digits the division would not be exact
+    if (at - from > 15) return Number(bytes.toString("latin1", from, at));
+    return scale === 0 ? digits : digits / scale;
   }
 
   #timeAt(bytes: Buffer, start: number): number {
@@ -129,38 +159,17 @@ export class TaskScan {
       this.#columns.add(id, at, duration_seconds, tokens, cost_usd, wasted_cost_usd);
     }
   }
+}
 
-  #learn(traits: string): [number, number] {
-    const parts = JSON.parse(`{${traits}}`) as TaskRecord;
-    const idOf = (status: "completed" | "failed") => this.#columns.idOf(traitsOf({ ...parts, status }));
-    const ids: [number, number] = [idOf("completed"), idOf("failed")];
-    if (this.#known.size < KNOWN_MAX) this.#known.set(traits, ids);
-    return ids;
-  }
+function isSame(known: Int32Array, words: Int32Array, from: number, until: number): boolean {
+  if (known.length !== until - from) return false;
+  for (let i = 0; i < known.length; i++) if (known[i] !== words[from + i]) return false;
+  return true;
 }
 
 /** Two digits. */
 function two(bytes: Buffer, at: number): number {
   return (bytes[at] as number) * 10 + (bytes[at + 1] as number) - 528;
-}
-
-/** The number that begins here; goes on behind its comma and `skip` characters, the next field's name. */
-function numberAt(cursor: { bytes: Buffer; at: number }, skip: number): number {
-  const { bytes, at: from } = cursor;
-  let digits = 0;
-  let scale = 0;
-  let at = from;
-  for (let code = bytes[at] as number; code !== 0x2c; code = bytes[++at] as number) {
-    if (code === 0x2e) scale = 1;
-    else {
-      digits = digits * 10 + code - 48;
-      scale *= 10;
-    }
-  }
-  cursor.at = at + 1 + skip;
-  // with more digits the division would not be exact
-  if (at - from > 15) return Number(bytes.toString("latin1", from, at));
-  return scale === 0 ? digits : digits / scale;
 }
 
 function traitsOf({ status, task_type, model, project, role, team, workflow }: TaskRecord): TaskTraits {

@@ -1,6 +1,6 @@
 import { codeOf, systemFailure } from "../system/errors.ts";
-import type { Files } from "../system/world.ts";
-import { TaskColumns } from "./task-columns.ts";
+import type { FileFacts, Files } from "../system/world.ts";
+import { type ColumnsHead, decodeHead, headBytesOf, PREAMBLE_BYTES, TaskColumns } from "./task-columns.ts";
 import { TaskScan } from "./task-scan.ts";
 
 const DAY_MS = 86_400_000;
@@ -9,8 +9,10 @@ const TAIL_BYTES = 64;
 /** So much may be read anew at each start. */
 const UNSEALED_BYTES_MAX = 256 * 1024;
 const INDEX_BYTES_MAX = 2 ** 31;
+const HEAD_BYTES = 64 * 1024;
 /** Size and inode of a file that is not there. */
 const GONE = -1;
+const DAMAGED = "EBADMSG";
 
 interface Loaded {
   columns: TaskColumns;
@@ -19,7 +21,8 @@ interface Loaded {
 
 /**
  * One file of records, `<folder>/<name>.jsonl`, read once and then only what is new; and its index `<name>.agg`, which
- * holds the same as columns. The index is a cache as long as the file is there; without it, all there is.
+ * holds the same as columns and may be removed at any time. `<name>.kept` has the shape of an index too, and is all there
+ * is of records whose file was retired; what such a file holds beside it was added later.
  */
 export class TaskSegment {
   readonly name: string;
@@ -33,10 +36,13 @@ export class TaskSegment {
   lookedAt = Number.NEGATIVE_INFINITY;
   /** The system's code when the file could not be read. */
   failure = "";
+  /** What the index tells of its rows together, which are the first ones; null without an index. */
+  summary: ColumnsHead | null = null;
   readonly #files: Files;
   readonly #path: string;
   #loaded: Loaded | null = null;
   #seen: { bytes: number; inode: number } | null = null;
+  #isKept = false;
   #readBytes = 0;
   #sealedBytes = 0;
   /** Within a line that is longer than a chunk. */
@@ -63,13 +69,15 @@ export class TaskSegment {
     try {
       const facts = this.#files.factsNow(this.path);
       if (facts !== null && facts.kind !== "file") throw systemFailure("ENOTREG", `${this.path} is a ${facts.kind}`);
-      const seen = { bytes: facts?.bytes ?? GONE, inode: facts?.inode ?? GONE };
+      const seen = placeOf(facts);
       if (seen.bytes === this.#seen?.bytes && seen.inode === this.#seen.inode) return;
       if (this.#seen && (seen.inode !== this.#seen.inode || seen.bytes < this.#readBytes)) this.#forget();
-      await this.columns();
-      if (facts) await this.#readOn(facts.bytes);
-      this.#seen = seen;
+      if (!this.#seen) await this.#readHead();
       this.failure = "";
+      if (seen.bytes > this.#readBytes) await this.columns().then(() => this.#readOn(seen.bytes));
+      this.#seen = seen;
+      // retired meanwhile, perhaps before all of it was read
+      if (placeOf(this.#files.factsNow(this.path)).inode !== seen.inode) await this.refresh();
     } catch (error) {
       if (codeOf(error) === "") throw error;
       this.failure = codeOf(error);
@@ -79,10 +87,12 @@ export class TaskSegment {
   /** What was read so far. */
   async columns(): Promise<TaskColumns> {
     if (this.#loaded) return this.#loaded.columns;
-    const [bytes, bad] = [this.#readBytes, this.badLines];
+    const [bytes, known] = [this.#readBytes, this.rows];
     const kept = await this.#readIndex();
+    if (!kept && this.#isKept) this.failure = DAMAGED;
+    if (!kept) this.summary = null;
     const columns = kept?.columns ?? new TaskColumns();
-    this.#readBytes = kept?.origin.bytes ?? 0;
+    this.#readBytes = kept?.readBytes ?? 0;
     this.#sealedBytes = this.#readBytes;
     const scan = new TaskScan(columns, this.dayStart);
     scan.badLines = kept?.origin.badLines ?? 0;
@@ -91,19 +101,26 @@ export class TaskSegment {
     this.badLines = scan.badLines;
     // released before: back to where it stood
     if (bytes > this.#readBytes) await this.#readOn(bytes);
-    else if (bad > this.badLines) this.badLines = bad;
-    return columns;
+    if (this.rows >= known || this.#isKept || this.#files.factsNow(this.#keptPath) === null) return columns;
+    // retired between two looks
+    this.#isKept = true;
+    this.#loaded = null;
+    return this.columns();
   }
 
-  /** Keeps the index when reading the file again would cost more than a little. */
-  async seal(always = false): Promise<boolean> {
+  /** Keeps the index when reading the file again would cost more than a little; of a closed day once, up to its end. */
+  async seal(closed: boolean): Promise<void> {
     const unsealed = this.#readBytes - this.#sealedBytes;
-    if (!this.#loaded || this.#readBytes === 0) return this.#sealedBytes > 0;
-    if (unsealed === 0 || (!always && unsealed < UNSEALED_BYTES_MAX)) return unsealed === 0;
-    const origin = { bytes: this.#readBytes, badLines: this.badLines, tail: await this.#tailAt(this.#readBytes) };
-    await this.#files.writeAtomic(`${this.#path}.agg`, this.#loaded.columns.encode(origin));
-    this.#sealedBytes = this.#readBytes;
-    return true;
+    const least = closed && this.#readBytes >= UNSEALED_BYTES_MAX ? 1 : UNSEALED_BYTES_MAX;
+    if (!this.#loaded || this.#isKept || unsealed < least) return;
+    const bytes = this.#readBytes;
+    await this.#files.writeAtomic(`${this.#path}.agg`, await this.#encode(this.#loaded.columns));
+    this.#sealedBytes = bytes;
+  }
+
+  async #encode(columns: TaskColumns): Promise<Uint8Array> {
+    const [bytes, { badLines }] = [this.#readBytes, this];
+    return columns.encode({ bytes, badLines, tail: await this.#tailAt(bytes) });
   }
 
   /** Gives the memory back; `columns` reads the index again. */
@@ -111,22 +128,27 @@ export class TaskSegment {
     if (this.#loaded && this.#readBytes - this.#sealedBytes < UNSEALED_BYTES_MAX) this.#loaded = null;
   }
 
-  /** Removes the file of records when the index holds all of it. */
+  /**
+   * Removes the file of records once all of it is kept otherwise. What is kept is written once, by whoever comes first,
+   * and read again before the file goes: killed at any moment, or done twice at once, this loses and doubles nothing.
+   */
   async retire(): Promise<boolean> {
     await this.refresh();
-    await this.columns();
-    const facts = this.#files.factsNow(this.path);
-    if (facts === null || this.failure !== "" || !(await this.seal(true))) return false;
-    const rest = facts.bytes - this.#readBytes;
-    // what no line feed ends is no record
-    if (rest > 0 && facts.bytes !== this.#seen?.bytes) return false;
+    const columns = await this.columns();
+    if (this.failure !== "" || this.#files.factsNow(this.path) === null || this.#readBytes === 0) return false;
+    if (!this.#isKept) await this.#files.writeNew(this.#keptPath, await this.#encode(columns)).catch(unlessThere);
+    const kept = await this.#decoded(this.#keptPath);
+    // later lines than what is kept stay where they are
+    if (!kept || kept.origin.bytes !== this.#readBytes || !(await this.#isOf(kept.origin))) return false;
     await this.#files.remove(this.path);
-    this.#seen = { bytes: GONE, inode: GONE };
+    await this.#files.remove(`${this.#path}.agg`);
+    await this.refresh();
     return true;
   }
 
   #forget(): void {
     this.generation++;
+    this.summary = null;
     this.#loaded = null;
     this.#seen = null;
     this.#readBytes = 0;
@@ -163,14 +185,43 @@ export class TaskSegment {
     return chunk.length;
   }
 
+  get #keptPath(): string {
+    return `${this.#path}.kept`;
+  }
+
+  /** Takes over what the index says of its rows, without reading them. */
+  async #readHead(): Promise<void> {
+    this.#isKept = this.#files.factsNow(this.#keptPath) !== null;
+    const path = this.#isKept ? this.#keptPath : `${this.#path}.agg`;
+    let bytes = await this.#files.readRange(path, 0, HEAD_BYTES);
+    const headBytes = PREAMBLE_BYTES + headBytesOf(bytes ?? new Uint8Array()) + 8;
+    if (headBytes > HEAD_BYTES) bytes = await this.#files.readRange(path, 0, headBytes);
+    const head = bytes && decodeHead(bytes);
+    const isOf = head !== null && (await this.#isOf(head));
+    if (this.#isKept && head === null) throw systemFailure(DAMAGED, `${path} is damaged`);
+    if (head === null || (!isOf && !this.#isKept)) return;
+    this.#readBytes = isOf ? head.bytes : 0;
+    this.#sealedBytes = this.#readBytes;
+    this.rows = head.rows;
+    this.badLines = head.badLines;
+    this.summary = head;
+  }
+
   async #readIndex() {
-    const file = await this.#files.read(`${this.#path}.agg`, INDEX_BYTES_MAX).catch(() => null);
-    const kept = file && TaskColumns.decode(file);
-    if (!kept) return null;
+    const kept = await this.#decoded(this.#isKept ? this.#keptPath : `${this.#path}.agg`);
+    const isOf = kept !== null && (await this.#isOf(kept.origin));
+    return kept && (isOf || this.#isKept) ? { ...kept, readBytes: isOf ? kept.origin.bytes : 0 } : null;
+  }
+
+  async #decoded(path: string) {
+    const file = await this.#files.read(path, INDEX_BYTES_MAX).catch(() => null);
+    return file && TaskColumns.decode(file);
+  }
+
+  /** Whether it was read from the file that is there now. */
+  async #isOf({ bytes, tail }: { bytes: number; tail: string }): Promise<boolean> {
     const facts = this.#files.factsNow(this.path);
-    if (facts === null) return kept;
-    const { bytes, tail } = kept.origin;
-    return bytes <= facts.bytes && tail === (await this.#tailAt(bytes)) ? kept : null;
+    return facts !== null && bytes <= facts.bytes && tail === (await this.#tailAt(bytes));
   }
 
   async #tailAt(bytes: number): Promise<string> {
@@ -178,4 +229,13 @@ export class TaskSegment {
     const tail = await this.#files.readRange(this.path, from, bytes - from);
     return Buffer.from(tail ?? []).toString("hex");
   }
+}
+
+function placeOf(facts: FileFacts | null): { bytes: number; inode: number } {
+  return facts ?? { bytes: GONE, inode: GONE };
+}
+
+/** Another process was first. */
+function unlessThere(error: unknown): void {
+  if (codeOf(error) !== "EEXIST") throw error;
 }

@@ -33,12 +33,14 @@ export function nodeFiles(): Files {
     readText: async (path, bytesMax) => (await readWhole(path, bytesMax))?.toString("utf8") ?? null,
     readRange,
     writeAtomic: (path, data, mode) => writeThrough(path, data, (temp) => fs.rename(temp, path), mode),
+    replace: (path, data, mode) => writeThrough(path, data, (temp) => fs.rename(temp, path), mode, false),
     // link(2) refuses an existing name, which rename(2) would replace
     writeNew: (path, data) =>
       writeThrough(path, data, async (temp) => {
         await fs.link(temp, path);
         await fs.unlink(temp);
       }),
+    rename: (from, to) => fs.rename(from, to),
     makeFolder: async (path) => {
       await fs.mkdir(path, { recursive: true, mode: 0o700 });
     },
@@ -53,7 +55,11 @@ export function nodeFiles(): Files {
     },
     readNow,
     remove: (path) => fs.rm(path, { recursive: true, force: true }),
-    copy: (from, to) => fs.copyFile(from, to),
+    copy: async (from, to) => {
+      await fs.copyFile(from, to, constants.COPYFILE_EXCL);
+      const { atime, mtime } = await fs.stat(from);
+      await fs.utimes(to, atime, mtime);
+    },
     openAppend: (path) => new NodeAppendHandle(path, "write"),
     openLines: (path) => {
       const handle = new NodeAppendHandle(path, "read and write");
@@ -189,6 +195,7 @@ async function writeThrough(
   data: string | Uint8Array,
   publish: (temp: string) => Promise<void>,
   mode = 0o600,
+  durable = true,
 ): Promise<void> {
   const folder = dirname(path);
   const temp = join(folder, `.${basename(path)}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
@@ -196,7 +203,7 @@ async function writeThrough(
     const file = await fs.open(temp, NEW_FILE, mode);
     try {
       await file.writeFile(data);
-      await file.sync();
+      if (durable) await file.sync();
     } finally {
       await file.close();
     }
@@ -205,7 +212,7 @@ async function writeThrough(
     await fs.rm(temp, { force: true });
     throw error;
   }
-  await syncFolder(folder);
+  if (durable) await syncFolder(folder);
 }
 
 /** Windows and some network file systems refuse to sync a folder; there the rename is all there is. */

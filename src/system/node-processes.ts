@@ -2,7 +2,16 @@ import { execFile, execFileSync, type ChildProcess as NodeChild, spawn, spawnSyn
 import { closeSync, constants, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import { codeOf, messageOf } from "./errors.ts";
-import type { ChildExit, ChildProcess, CommandResult, Liveness, Processes, ProcessIdentity } from "./world.ts";
+import { environmentOf, startCommand } from "./node-command.ts";
+import type {
+  ChildExit,
+  ChildProcess,
+  CommandResult,
+  Liveness,
+  Processes,
+  ProcessIdentity,
+  RunOptions,
+} from "./world.ts";
 
 const commandOutputBytesMax = 64 * 1024 * 1024;
 const identityToolMs = 2000;
@@ -19,6 +28,7 @@ export function nodeProcesses(): Processes {
     self: own,
     alive: (identity) => judge(identity, own()),
     fork: (options) => new NodeForkedProcess(options),
+    start: startCommand,
     killGroup,
     withEnvironment,
     kill: (pid, signal) => signalQuietly(pid, pid, signal),
@@ -116,21 +126,25 @@ export function pidsInListing(listing: string, name: string, value: string): num
   });
 }
 
-function run(command: string, args: string[], options: { cwd: string; timeoutMs: number }): Promise<CommandResult> {
+function run(command: string, args: readonly string[], options: RunOptions): Promise<CommandResult> {
   const settings = {
     cwd: options.cwd,
+    env: environmentOf(options.env ?? {}),
+    encoding: options.encoding ?? "utf8",
     timeout: options.timeoutMs,
     killSignal: "SIGKILL" as const,
     maxBuffer: commandOutputBytesMax,
     windowsHide: true,
   };
   return new Promise((resolve) => {
-    const child = execFile(command, args, settings, (error, stdout, stderr) => {
+    const child = execFile(command, [...args], settings, (error, stdout, stderr) => {
       const code = error ? (typeof error.code === "number" ? error.code : null) : 0;
       const why = code === null && error ? messageOf(error) : "";
       resolve({ code, stdout, stderr: stderr || why });
     });
-    child.stdin?.end();
+    // who does not read it to its end closes the pipe; the exit code tells what that means
+    child.stdin?.on("error", () => undefined);
+    child.stdin?.end(options.input);
   });
 }
 

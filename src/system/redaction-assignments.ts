@@ -14,10 +14,10 @@ const NUMBER = /^\d+$/;
 /** `token=3`; but six digits may be a password. */
 const SMALL_NUMBER = /^\d{1,5}$/;
 const MASKED_SCHEME = /^\w+ \[REDACTED:[\w-]+\]?$/;
-const HEADER_END = /["'`\\\r\n]/g;
-const VARIABLE_END = /[\s"'`]|\\[nrt"]/g;
-const BARE_END = /[\s"'`,;&|<>)\]}\\]/g;
-const LINE_END = / #|["'`\\\r\n]/g;
+const HEADER_END = end(String.raw`["'\`\\\r\n]`);
+const VARIABLE_END = end(String.raw`[\s"'\`]|\\{1,15}[nrt"]`);
+const BARE_END = end(String.raw`[\s"'\`,;&|<>)\]}\\]`);
+const LINE_END = end(String.raw` #|["'\`\\\r\n]`);
 const LINE_START_CHARS_MAX = 40;
 const JUDGED_CHARS_MAX = 160;
 
@@ -153,6 +153,11 @@ function endOf(text: string, from: number, stop: RegExp): number {
 /** Where it really ends, for what is going to be masked. */
 function wholeEnd(text: string, from: number, end: number, stop: RegExp): number {
   return end - from < JUDGED_CHARS_MAX ? end : nextOf(text, end, stop);
+}
+
+/** A colour ends everything. */
+function end(marks: string): RegExp {
+  return new RegExp(String.raw`\u001b|${marks}`, "g");
 }
 
 function nextOf(text: string, from: number, stop: RegExp): number {

@@ -69,7 +69,7 @@ function wordsOf(name: string): string[] {
 }
 
 const PLACEHOLDER =
-  /^(?:\[REDACTED:[\w-]+\]?|\*+|<[^>]*>|\$?\{[^}]*\}*|%\w+%|\(not|\(not set\)|none|null|nil|undefined|unset|empty|true|false|yes|no|on|off|string|number|boolean|unknown|any|required|optional|missing|invalid|expired|disabled|enabled|x{3,}|\.{3}|(?:process\.env|os\.environ)[\w.[\]"']*)$/i;
+  /^(?:\[REDACTED:[\w-]+\]?|\*+|<[^>]*>|\$?\{[^}]*\}*|%\w+%|\(not|\(not set\)|none|null|nil|undefined|unset|empty|true|false|yes|no|on|off|string|number|boolean|unknown|any|required|optional|missing|invalid|expired|disabled|enabled|x{3,}|\.{3}|[\^~]?\d+\.\d+\.\d+|(?:process\.env|os\.environ)[\w.[\]"']*)$/i;
 const SHELL_VARIABLE = /^\$[A-Z_][A-Z0-9_]*$/;
 const PLACEHOLDER_CHARS_MAX = 200;
 
@@ -102,8 +102,8 @@ const SHAPES: readonly (readonly [kind: string, shape: string])[] = [
   ["vault-token", String.raw`hv[sbr]\.[\w-]{20,}`],
   ["pypi-token", String.raw`pypi-[\w-]{40,}`],
   ["telegram-token", String.raw`\d{8,10}:[\w-]{35}(?![\w-])`],
-  ["jwt", String.raw`(?<![._-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*`],
-  ["discord-token", String.raw`(?<![._-])[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,38}`],
+  ["jwt", String.raw`(?<![._]|\w-)eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*`],
+  ["discord-token", String.raw`(?<![._]|\w-)[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,38}`],
   ["shopify-token", "shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"],
   ["digitalocean-token", "do[opr]_v1_[a-f0-9]{40,}"],
   ["grafana-token", "gl(?:sa|c)_[A-Za-z0-9+/=_]{30,}"],
@@ -126,12 +126,25 @@ const PEM =
 // No `/` before the `@`: `http://host:8080/users/@me` holds no password.
 const URL_PASSWORD = /(:\/\/(?!\[REDACTED:[\w-]{1,40}\]@)[^\s/@:"'<>]{0,100}:)([^\s/"'<>]{1,300})@/g;
 const URL_USER = /(https?:\/\/)([^\s/@:"'<>]{20,300})@/g;
-const BEARER = /\b(bearer(?:[ \t+]|%20){1,4})([\w.~+/=-]{16,})/gi;
-const CURL_USER = /(\bcurl\b[^\n]{0,160}?\s(?:-u|--user|--proxy-user)[ =]["']?[^\s:"']{1,64}:)([^\s"']{1,300})/g;
+const BEARER = after(String.raw`bearer(?:[ \t+]|%20){1,4}`, String.raw`[\w.~+/=-]{16,}`, "gi");
+const CURL_USER = after(
+  String.raw`curl\b[^\n]{0,160}?\s(?:-u|--user|--proxy-user)[ =]["']?[^\s:"']{1,64}:`,
+  String.raw`[^\s"'\u001b]{1,300}`,
+  "g",
+);
 const URL_SIGNATURE = /([?&](?:sig|signature|x-amz-signature|key)=)([\w%.~+/=-]{20,})/gi;
-const SAID =
-  /\b((?:pass(?:word|phrase|code)|secret|token|(?:api|access|secret|private|auth) key)(?:[ \t](?:is|was))?[:=]?[ \t]{1,4}["'`]?)([^\s"'`]{6,200})/gi;
-const FLAG = /((?<=^|[\s"'`])--?([A-Za-z][\w-]{2,60})["']?[ \t,]{1,4}["']?)([^\s"'`]{6,300})/g;
+const SAID = after(
+  String.raw`(?:pass(?:word|phrase|code)|secret|token|(?:api|access|secret|private|auth) key)(?:[ \t](?:is|was))?[:=]?[ \t]{1,4}["'\`]?`,
+  String.raw`[^\s"'\`\u001b]{6,200}`,
+  "gi",
+);
+const FLAG = /((?<=^|[\s"'`])--?([A-Za-z][\w-]{2,60})\\{0,7}["']?[ \t,]{1,4}\\{0,7}["']?)([^\s"'`\\]{6,300})/g;
+const ELEMENT = /(<([A-Za-z][\w.:-]{1,60})>)([^\s<>]{6,300})(?=<\\{0,7}\/)/g;
+
+/** What stands after certain words, which begin at a boundary. */
+function after(words: string, value: string, flags: string): RegExp {
+  return new RegExp(`(${START.replace("[^A-Za-z0-9]", String.raw`\W`)}${words})(${value})`, flags);
+}
 
 /** The text with every value masked that its shape, or what stands right before it, gives away. */
 export function maskShapes(text: string, tell: TellMasked): string {
@@ -139,10 +152,12 @@ export function maskShapes(text: string, tell: TellMasked): string {
     tell(kind);
     return `[REDACTED:${kind}]`;
   };
-  const after =
+  const masking =
     (kind: string, fits: (value: string) => boolean, end = "") =>
     (whole: string, before: string, value: string) =>
       isPlaceholder(value) || !fits(value) ? whole : `${before}${mask(kind)}${end}`;
+  const named = (kind: string) => (whole: string, before: string, name: string, value: string) =>
+    isSecretName(name) && looksRandom(value) && !isPlaceholder(value) ? `${before}${mask(kind)}` : whole;
   return text
     .replace(PEM, () => mask("private-key"))
     .replace(SHAPE, (whole: string, ...groups: unknown[]) => {
@@ -151,25 +166,24 @@ export function maskShapes(text: string, tell: TellMasked): string {
     })
     .replace(
       URL_PASSWORD,
-      after("url-password", () => true, "@"),
+      masking("url-password", () => true, "@"),
     )
     .replace(
       URL_USER,
-      after("url-password", () => true, "@"),
+      masking("url-password", () => true, "@"),
     )
     .replace(
       BEARER,
-      after("bearer", (value) => /\d/.test(value)),
+      masking("bearer", (value) => /\d/.test(value)),
     )
     .replace(
       CURL_USER,
-      after("password", () => true),
+      masking("password", () => true),
     )
-    .replace(URL_SIGNATURE, after("signature", looksRandom))
-    .replace(SAID, after("said", looksRandom))
-    .replace(FLAG, (whole: string, before: string, name: string, value: string) =>
-      isSecretName(name) && looksRandom(value) && !isPlaceholder(value) ? `${before}${mask("flag")}` : whole,
-    );
+    .replace(URL_SIGNATURE, masking("signature", looksRandom))
+    .replace(SAID, masking("said", looksRandom))
+    .replace(FLAG, named("flag"))
+    .replace(ELEMENT, named("element"));
 }
 
 /** Not a word of a sentence: six characters or more, letters with digits, no call or path of identifiers. */

@@ -1,11 +1,13 @@
 import { maskAssignments } from "./redaction-assignments.ts";
-import { isPlaceholder, isSecretName, maskShapes, type TellMasked } from "./redaction-rules.ts";
+import { isPlaceholder, isSecretName, looksRandom, maskShapes, type TellMasked } from "./redaction-rules.ts";
 
 /** What a secret key's value becomes. */
 const MASKED_VALUE = "***";
 const SECRET_CHARS_MIN = 8;
 const SECRET_LINE_CHARS_MIN = 16;
 const DEPTH_MAX = 64;
+const SINGLE_WORD = /^[a-z]{1,12}$/i;
+const ADDRESS_PASSWORD = /:\/\/[^\s/@:]{0,100}:([^\s/@]{8,300})@/g;
 
 export interface Redactor {
   /**
@@ -23,12 +25,23 @@ export interface Redactor {
   count(): Readonly<Record<string, number>>;
 }
 
-/** `secretValues` (at least 8 characters each) are masked wherever they stand, escaped or encoded too. */
-export function createRedactor(options: { secretValues: readonly string[] }): Redactor {
-  const needles = needlesOf(options.secretValues);
+/**
+ * The values (at least 8 characters each) are masked wherever they stand, escaped or encoded too. A function is asked
+ * before each text, and gives the same list as long as nothing has changed.
+ */
+export function createRedactor(options: { secretValues: readonly string[] | (() => readonly string[]) }): Redactor {
+  const { secretValues } = options;
+  let known: readonly string[] = [];
+  let needles: readonly string[] = [];
+  const currentNeedles = () => {
+    const values = typeof secretValues === "function" ? secretValues() : secretValues;
+    if (values !== known) needles = needlesOf(values);
+    known = values;
+    return needles;
+  };
   const counts = new Map<string, number>();
   const tell = (kind: string) => counts.set(kind, (counts.get(kind) ?? 0) + 1);
-  const text = (given: string) => maskAssignments(maskShapes(maskKnown(given, needles, tell), tell), tell);
+  const text = (given: string) => maskAssignments(maskShapes(maskKnown(given, currentNeedles(), tell), tell), tell);
   return {
     text,
     // The one place where types can't follow: a copy has the shape of what was copied.
@@ -37,16 +50,24 @@ export function createRedactor(options: { secretValues: readonly string[] }): Re
   };
 }
 
-/** The values of environment variables whose name says that they are secret. */
+/**
+ * The values of environment variables whose name says that they are secret; of others the password of an address, and
+ * what looks random in a list of headers. A single word (`PGPASSWORD=postgres`) is none: texts would lose it everywhere.
+ */
 export function collectSecretValues(env: Readonly<Record<string, string | undefined>>): string[] {
-  const values = new Set<string>();
-  for (const [name, value] of Object.entries(env)) {
-    if (value === undefined || value.length < SECRET_CHARS_MIN || !isSecretName(name)) continue;
-    // GOOGLE_APPLICATION_CREDENTIALS is a path, and error messages need it.
-    const isFile = /credentials?$/i.test(name) && /^[~.\w:-]*[/\\][~./\\\w:-]*\.[a-z]{2,5}$/i.test(value);
-    if (!isFile && !isPlaceholder(value)) values.add(value);
-  }
-  return [...values];
+  const values = Object.entries(env).flatMap(([name, value = ""]) => {
+    if (isSecretName(name)) return isCredentialsFile(name, value) ? [] : [value];
+    const inAddresses = [...value.matchAll(ADDRESS_PASSWORD)].map((match) => match[1] ?? "");
+    const inHeaders = /headers$/i.test(name) ? value.split(/[,=]|%20| /).filter(looksRandom) : [];
+    return [...inAddresses, ...inHeaders];
+  });
+  const isTold = (value: string) => value.length < SECRET_CHARS_MIN || SINGLE_WORD.test(value) || isPlaceholder(value);
+  return [...new Set(values)].filter((value) => !isTold(value));
+}
+
+/** GOOGLE_APPLICATION_CREDENTIALS is a path, and error messages need it. */
+function isCredentialsFile(name: string, value: string): boolean {
+  return /credentials?$/i.test(name) && /^[~.\w:-]*[/\\][~./\\\w:-]*\.[a-z]{2,5}$/i.test(value);
 }
 
 /** Every form in which a secret may be written; the longest first, so that none is cut by a shorter one. */
@@ -59,15 +80,24 @@ function needlesOf(secretValues: readonly string[]): string[] {
       .split(/\r?\n/)
       .filter((line) => line.length >= SECRET_LINE_CHARS_MIN && !line.startsWith("-----"));
     for (const plain of [secret, value, ...lines])
-      for (const form of [plain, JSON.stringify(plain).slice(1, -1), urlEncoded(plain)]) needles.add(form);
+      for (const form of [plain, escaped(plain), escaped(escaped(plain)), ...urlForms(plain)]) needles.add(form);
     for (const form of base64Forms(value)) needles.add(form);
   }
   return [...needles].sort((a, b) => b.length - a.length);
 }
 
-function urlEncoded(value: string): string {
+/** As a text within JSON has it. */
+function escaped(value: string): string {
+  return JSON.stringify(value).slice(1, -1);
+}
+
+/** As encodeURIComponent writes it, with small letters, and as a form or a strict encoder does. */
+function urlForms(value: string): string[] {
   // encodeURIComponent throws on a lone surrogate.
-  return encodeURIComponent(value.replace(/[\ud800-\udfff]/gu, "\ufffd"));
+  const encoded = encodeURIComponent(value.replace(/[\ud800-\udfff]/gu, "\ufffd"));
+  const small = encoded.replace(/%[\dA-F]{2}/g, (code) => code.toLowerCase());
+  const strict = encoded.replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+  return [encoded, small, strict, strict.replaceAll("%20", "+")];
 }
 
 /** Whole, and as it stands inside a longer text (`user:secret`): the three ways it may lie on groups of three bytes. */

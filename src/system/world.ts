@@ -51,8 +51,12 @@ export interface Files {
   readRange(path: string, offset: number, bytesMax: number): Promise<Uint8Array | null>;
   /** Temp file, fsync, rename, fsync of the folder; never follows a symlink at the target. Mode 0600 if not given. */
   writeAtomic(path: string, data: string | Uint8Array, mode?: number): Promise<void>;
+  /** As writeAtomic without any fsync: whole for every reader, but a power cut may leave it old, empty or torn. */
+  replace(path: string, data: string | Uint8Array, mode?: number): Promise<void>;
   /** As writeAtomic, but fails with EEXIST when the file is there. */
   writeNew(path: string, data: string | Uint8Array): Promise<void>;
+  /** Replaces what has the new name. */
+  rename(from: string, to: string): Promise<void>;
   /** Creates a folder and its parents, mode 0700. */
   makeFolder(path: string): Promise<void>;
   /** Names in a folder, sorted; empty when there is none. */
@@ -68,6 +72,7 @@ export interface Files {
   readNow(path: string, offset: number, bytesMax: number): Uint8Array | null;
   /** Removes a file or a whole folder; quiet when there is none. Never follows a symlink. */
   remove(path: string): Promise<void>;
+  /** With its times and mode. Fails with EEXIST when anything is at `to`. */
   copy(from: string, to: string): Promise<void>;
   /** O_APPEND | O_NOFOLLOW, mode 0600. Refuses what is not a regular file with one link. */
   openAppend(path: string): AppendHandle;
@@ -112,10 +117,45 @@ export interface ChildProcess {
   keepAlive(on: boolean): void;
 }
 
+export interface RunOptions {
+  cwd: string;
+  timeoutMs: number;
+  env?: Readonly<Record<string, string | null>>;
+  /** For its standard input. */
+  input?: Uint8Array;
+  encoding?: "utf8" | "latin1";
+}
+
 export interface CommandResult {
   code: number | null;
   stdout: string;
   stderr: string;
+}
+
+/** A program to be started without a shell, in a process group of its own. */
+export interface CommandOrder {
+  command: string;
+  args: readonly string[];
+  cwd: string;
+  /** Set beside this process's own environment; null takes a variable away. */
+  env: Readonly<Record<string, string | null>>;
+  /** Written to its input, which is then closed; closed at once when empty. */
+  stdin: string;
+  /** Arguments are handed over as they are, for a shell of Windows with quotes of its own. */
+  verbatim: boolean;
+  onStdout(bytes: Uint8Array): void;
+  onStderr(bytes: Uint8Array): void;
+}
+
+export interface Command {
+  /** It leads its group. 0 when nothing was started. */
+  readonly pid: number;
+  /** Resolves once; `failure` is why it could not be started, else null. */
+  readonly exited: Promise<ChildExit & { failure: unknown }>;
+  /** Resolves when nobody can write to its outputs any more, and all of it was handed over. */
+  readonly drained: Promise<void>;
+  /** Stops reading its outputs. */
+  release(): void;
 }
 
 export interface Processes {
@@ -135,8 +175,13 @@ export interface Processes {
   /** Pids whose environment holds `name=value`; empty where the system can't tell. */
   withEnvironment(name: string, value: string): number[];
   kill(pid: number, signal: "SIGTERM" | "SIGKILL"): boolean;
-  /** Runs a program to its end, without a shell. */
-  run(command: string, args: string[], options: { cwd: string; timeoutMs: number }): Promise<CommandResult>;
+  /** Starts a program and hands its outputs over as they come. Throws when the order itself can't be used. */
+  start(order: CommandOrder): Command;
+  /**
+   * Runs a program to its end, without a shell. `env` is set beside this process's own, null takes a variable away;
+   * `latin1` gives each byte of the output as one character, for what need not be UTF-8.
+   */
+  run(command: string, args: readonly string[], options: RunOptions): Promise<CommandResult>;
 }
 
 /** Our own log: a file, never the terminal. */

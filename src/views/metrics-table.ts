@@ -1,4 +1,4 @@
-import { estimateQuantile } from "../metrics/quantile.ts";
+import { estimateQuantile, type QuantileEstimate } from "../metrics/quantile.ts";
 import type {
   HistogramSeriesSnapshot,
   HistogramSnapshot,
@@ -71,7 +71,7 @@ function rowsOf(metric: MetricSnapshot): Row[] {
 }
 
 /** Label values come from models, tools and files: nothing in them may steer a terminal. */
-function seriesName(name: string, labels: SeriesLabels): string {
+export function seriesName(name: string, labels: SeriesLabels): string {
   const parts = Object.entries(labels).map(([label, value]) => `${label}=${printable(value)}`);
   return parts.length === 0 ? name : `${name}{${parts.join(",")}}`;
 }
@@ -81,15 +81,18 @@ function summary(metric: HistogramSnapshot, series: HistogramSeriesSnapshot): st
   // of one value the value itself is known; an estimate from its bucket would only mislead
   if (series.count === 1) return `count 1${GAP}value ${inUnit(metric.unit, series.sum)}`;
   const quantiles = QUANTILES.map(([title, q]) => {
-    const { value, over } = estimateQuantile(metric.bounds, series.buckets, q);
-    // half an attempt is no estimate
-    const shown = metric.unit === "count" ? Math.ceil(value) : value;
-    return `${title} ${over ? "> " : ""}${inUnit(metric.unit, shown)}`;
+    return `${title} ${quantileText(metric.unit, estimateQuantile(metric.bounds, series.buckets, series.sum, q))}`;
   });
   return [`count ${formatCount(series.count)}`, `sum ${inUnit(metric.unit, series.sum)}`, ...quantiles].join(GAP);
 }
 
-function inUnit(unit: MetricUnit, value: number): string {
+/** `> 10` when it lies above the last bound. */
+export function quantileText(unit: MetricUnit, { value, over }: QuantileEstimate): string {
+  // half an attempt is no estimate
+  return `${over ? "> " : ""}${inUnit(unit, unit === "count" ? Math.ceil(value) : value)}`;
+}
+
+export function inUnit(unit: MetricUnit, value: number): string {
   if (unit === "ms") return formatDuration(value);
   if (unit === "usd") return formatUsd(value);
   return unit === "bytes" ? `${formatCount(value)} B` : formatCount(value);

@@ -14,7 +14,7 @@ export interface RunPicture {
   folder: string;
 }
 
-const SIGNS: Readonly<Record<TaskState["status"], string>> = {
+export const SIGNS: Readonly<Record<TaskState["status"], string>> = {
   waiting: "○",
   ready: "○",
   running: "●",
@@ -25,7 +25,7 @@ const SIGNS: Readonly<Record<TaskState["status"], string>> = {
 };
 
 /** Of a running task: its worker's silence. Past the last level it is given up, unless its process is there. */
-const LEVELS: Readonly<Record<HeartbeatLevel, string>> = {
+export const LEVELS: Readonly<Record<HeartbeatLevel, string>> = {
   healthy: "",
   warn: "silent",
   stale: "stale",
@@ -48,7 +48,7 @@ export function renderRunList(runs: readonly RunPicture[], now: number, width: n
   });
 }
 
-function taskCount(state: RunState): string {
+export function taskCount(state: RunState): string {
   return `${state.tasks.filter((task) => task.status === "completed").length}/${state.tasks.length}`;
 }
 
@@ -69,16 +69,7 @@ export function renderRun(picture: RunPicture, now: number, width: number): stri
   return lines.map((line) => clip(safeText(line, { multiline: false }), width));
 }
 
-/** A short line for a footer: what goes on now. */
-export function renderRunBrief(state: RunState, now: number): string {
-  const running = state.tasks.filter((task) => task.status === "running").map((task) => task.taskId);
-  const what = running.length > 0 ? ` ${running.join(", ")}` : "";
-  return safeText(`${state.team} ${taskCount(state)}${what} ${runTime(state, now)} ${formatUsd(state.costUsd)}`, {
-    multiline: false,
-  });
-}
-
-function runTime(state: RunState, now: number): string {
+export function runTime(state: RunState, now: number): string {
   return formatDuration(Math.max(0, (state.endedAt ?? now) - (state.startedAt ?? state.createdAt)));
 }
 
@@ -104,17 +95,18 @@ function notBegun(head: string, task: TaskState, after: readonly string[]): stri
 }
 
 /** Milliseconds; null when it has not begun. */
-function timeOf(task: TaskState, now: number): number | null {
+export function timeOf(task: TaskState, now: number): number | null {
   if (task.status === "running") return Math.max(0, now - task.startedAt);
   return "durationMs" in task && task.startedAt !== null ? task.durationMs : null;
 }
 
-function lastModel(attempts: readonly AttemptRecord[]): string | null {
+export function lastModel(attempts: readonly AttemptRecord[]): string | null {
   const last = attempts.at(-1);
   return last?.status === "ended" ? last.model : null;
 }
 
-function activityOf(task: Extract<TaskState, { status: "running" }>): string {
+export function activityOf(task: Extract<TaskState, { status: "running" }>): string {
+  if (task.question) return `waits for your answer: ${oneLine(task.question.text)}`;
   if (!task.activity) return "starting";
   return task.activity.tool ? `tool ${task.activity.tool}` : oneLine(task.activity.text);
 }

@@ -36,15 +36,19 @@ function graphemeColumns(grapheme: string): number {
 /** At most `width` columns, the last of them `…` when something was cut. Never cuts a character from its marks. */
 export function clip(text: string, width: number): string {
   if (width < 1) return "";
-  if (columns(text) <= width) return text;
-  let kept = "";
-  let room = width - 1;
+  return columns(text) <= width ? text : `${text.slice(0, fitting(text, width - 1))}…`;
+}
+
+/** How much of the text fits into `width` columns: where to cut it. */
+export function fitting(text: string, width: number): number {
+  let end = 0;
+  let room = width;
   for (const { segment } of GRAPHEMES.segment(text)) {
     room -= graphemeColumns(segment);
     if (room < 0) break;
-    kept += segment;
+    end += segment.length;
   }
-  return `${kept}…`;
+  return end;
 }
 
 /** Filled with blanks at its end to at least `width` columns. */

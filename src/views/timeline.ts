@@ -1,4 +1,5 @@
 import type { RunState, TaskState } from "../runs/run-state.ts";
+import { spanOf } from "./critical-path.ts";
 import { clip, columns, pad } from "./text-width.ts";
 import { formatDuration } from "./units.ts";
 
@@ -8,21 +9,21 @@ const AROUND_BAR = 12;
 
 /** A bar a task over the run's time, so that one sees what waited for what and what ran side by side. */
 export function renderTimeline(state: RunState, now: number, width: number): string[] {
-  const start = state.startedAt;
-  if (start === null) return ["not started yet"];
-  const end = Math.max(state.endedAt ?? now, start + 1);
+  if (state.startedAt === null) return ["not started yet"];
   const column = Math.max(...state.tasks.map((task) => columns(task.taskId)));
   const cells = Math.max(BAR_CELLS_MIN, width - column - AROUND_BAR);
-  const toCell = (at: number) => Math.min(cells, Math.max(0, Math.round(((at - start) / (end - start)) * cells)));
-  return state.tasks.map((task) => clip(`${pad(task.taskId, column)}  ${bar(task, end, cells, toCell)}`, width));
+  return state.tasks.map((task) => clip(`${pad(task.taskId, column)}  ${taskBar(task, state, now, cells)}`, width));
 }
 
-function bar(task: TaskState, now: number, cells: number, toCell: (at: number) => number): string {
-  const began = "startedAt" in task ? task.startedAt : null;
-  if (began === null) return `${" ".repeat(cells)} ${task.status}`;
-  const ended = "endedAt" in task ? task.endedAt : now;
-  const from = Math.min(toCell(began), cells - 1);
-  const length = Math.max(1, toCell(ended) - from);
+/** When a task ran, `cells` columns wide for the run's whole time, and how long; else its status. */
+export function taskBar(task: TaskState, state: RunState, now: number, cells: number): string {
+  const start = state.startedAt ?? now;
+  const end = Math.max(state.endedAt ?? now, start + 1);
+  const toCell = (at: number) => Math.min(cells, Math.max(0, Math.round(((at - start) / (end - start)) * cells)));
+  const span = spanOf(task, end);
+  if (span === null) return `${" ".repeat(cells)} ${task.status}`;
+  const from = Math.min(toCell(span.from), cells - 1);
+  const length = Math.max(1, toCell(span.to) - from);
   const mark = { completed: "█", running: "▒", failed: "▓" }[task.status as string] ?? "░";
-  return `${" ".repeat(from)}${mark.repeat(length)}${" ".repeat(cells - from - length)} ${formatDuration(ended - began)}`;
+  return `${" ".repeat(from)}${mark.repeat(length)}${" ".repeat(cells - from - length)} ${formatDuration(span.to - span.from)}`;
 }

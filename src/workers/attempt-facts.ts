@@ -1,9 +1,9 @@
 import type { TokenCounts } from "../events/crew-event.ts";
 import { codeOf } from "../system/errors.ts";
 import { parseObject } from "../system/json.ts";
-import type { FileFacts, Liveness, ProcessIdentity, World } from "../system/world.ts";
+import type { Liveness, ProcessIdentity, World } from "../system/world.ts";
 import { attemptPaths, parseAttemptState, readAttemptState } from "./attempt-folder.ts";
-import { foldPiLines } from "./pi-events.ts";
+import { foldLines } from "./line-reader.ts";
 import type { AttemptState } from "./step-contract.ts";
 
 /** What an attempt's folder tells somebody who was not there. */
@@ -35,9 +35,10 @@ export async function readAttemptFacts(
 export async function readRemains(
   { files }: Pick<World, "files">,
   folder: string,
+  kind: string,
 ): Promise<{ tokens: TokenCounts; costUsd: number; model: string | null }> {
   const bytes = await files.readRange(attemptPaths(folder).stdout, 0, LOG_BYTES_MAX);
-  const { tokens, costUsd, lastModel } = foldPiLines(bytes === null ? "" : Buffer.from(bytes).toString());
+  const { tokens, costUsd, lastModel } = foldLines(kind, bytes === null ? "" : Buffer.from(bytes).toString());
   return { tokens, costUsd, model: lastModel };
 }
 
@@ -63,18 +64,19 @@ function parseHeartbeat(text: string | null): AttemptFacts["heartbeat"] {
 }
 
 /** Ours have some 200 bytes; a state of more is of an attempt that has ended. */
-const SMALL_FILE_BYTES_MAX = 2048;
+const SMALL_FILE_BYTES_MAX = 1024;
 /** Nobody is judged by his process before the third look without a sign of life. */
 const LOOKS_WITHOUT_PROOF = 2;
 
 /**
- * Looks at a live attempt again and again, at once: reads its heartbeat only when the file has changed, and asks for its
- * process only from the second look in a row that found no new sign of life (`unknown` until then).
+ * Looks at a live attempt again and again, at once: reads its heartbeat, which is new at nearly every look, and nothing
+ * else of it; and asks for its process only from the second look in a row that found no new sign of life (`unknown`
+ * until then).
  */
 export class HeartbeatReader {
   readonly #world: Pick<World, "files" | "processes">;
   readonly #paths: { heartbeat: string; state: string };
-  #seen: FileFacts | null = null;
+  #seen: string | null = null;
   #sign: string | number | null = null;
   #silentLooks = 0;
   #identity: ProcessIdentity | null = null;
@@ -94,15 +96,10 @@ export class HeartbeatReader {
   }
 
   #readHeartbeat(): AttemptFacts["heartbeat"] | "unchanged" {
-    const path = this.#paths.heartbeat;
-    const facts = this.#world.files.factsNow(path);
-    if (facts?.kind !== "file") return null;
-    const seen = this.#seen;
-    const same = facts.modifiedMs === seen?.modifiedMs && facts.inode === seen.inode && facts.bytes === seen.bytes;
-    if (same) return "unchanged";
-    const heartbeat = parseHeartbeat(this.#readSmall(path));
-    this.#seen = facts;
-    return heartbeat;
+    const text = this.#readSmall(this.#paths.heartbeat);
+    if (text !== null && text === this.#seen) return "unchanged";
+    this.#seen = text;
+    return parseHeartbeat(text);
   }
 
   #processAlive(): AttemptFacts["process"] {
@@ -113,8 +110,14 @@ export class HeartbeatReader {
     return this.#identity === null ? "unknown" : this.#world.processes.alive(this.#identity);
   }
 
+  /** Null for what is no file of ours, too: a folder, a link, a pipe. */
   #readSmall(path: string): string | null {
-    const bytes = this.#world.files.readNow(path, 0, SMALL_FILE_BYTES_MAX);
-    return bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+    try {
+      const bytes = this.#world.files.readNow(path, 0, SMALL_FILE_BYTES_MAX);
+      return bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString();
+    } catch (error) {
+      if (["EISDIR", "ELOOP", "ESPIPE", "ENXIO"].includes(codeOf(error))) return null;
+      throw error;
+    }
   }
 }

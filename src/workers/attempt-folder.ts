@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { attemptId } from "../runs/run-state.ts";
+import { codeOf } from "../system/errors.ts";
 import { isObject, parseObject } from "../system/json.ts";
 import type { Files } from "../system/world.ts";
-import type { AttemptState, StepRequest } from "./step-contract.ts";
+import type { AttemptMeta, AttemptState, StepRequest } from "./step-contract.ts";
 
 /** The folder of one attempt and how its files are read by others. */
 
@@ -51,6 +52,16 @@ export function attemptTags(
     FOREMAN_WORKER: workerId,
     FOREMAN_ATTEMPT: `${request.runId}/${request.taskId}/${attemptId(request.attempt)}`,
   };
+}
+
+/** What was asked; written once, as whoever comes second has the same words. The folder must be there. */
+export async function writeMeta(files: Files, request: StepRequest): Promise<void> {
+  const meta: AttemptMeta = { attemptId: attemptId(request.attempt), request };
+  try {
+    await files.writeNew(attemptPaths(request.runtime.attemptFolder).meta, JSON.stringify(meta));
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
 }
 
 /** Null when there is none, or when it can't be understood: then nobody may rely on it. */

@@ -2,7 +2,9 @@ import type { AttemptProgress } from "../runs/execute.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Liveness, ProcessIdentity, World } from "../system/world.ts";
 import { attemptPaths, readAttemptState } from "./attempt-folder.ts";
-import { emptyTally, foldPiEvent, type PiTally, parsePiLine, progressOf } from "./pi-events.ts";
+import type { LineReader } from "./line-reader.ts";
+import { LineSplitter, lastLineOf } from "./line-splitter.ts";
+import { emptyTally, type PiTally } from "./pi-events.ts";
 import type { AttemptState, StepResult } from "./step-contract.ts";
 
 const pollMs = 250;
@@ -11,10 +13,9 @@ const progressMs = 250;
 const probeMs = 2000;
 const probeHurriedMs = 100;
 const chunkBytes = 1024 * 1024;
-const lineBytesMax = 32 * 1024 * 1024;
+const outputLineBytesMax = 2000;
 /** Told at one time: the newest. */
 const progressMax = 32;
-const lineFeed = 10;
 
 export type AttemptEnd =
   | { kind: "ended"; result: StepResult }
@@ -42,8 +43,8 @@ export class AttemptFollower {
   #wake = new AbortController();
   #childGone = false;
   #offset = 0;
-  #partial: Uint8Array[] = [];
-  #partialBytes = 0;
+  readonly #reader: LineReader | null;
+  readonly #lines = new LineSplitter();
   #tally: PiTally = emptyTally;
   #state: AttemptState | null = null;
   #stateVersion = "";
@@ -57,7 +58,8 @@ export class AttemptFollower {
   #caughtUp = false;
   #progressAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(world: World, folder: string, audience: AttemptAudience) {
+  constructor(world: World, folder: string, reader: LineReader | null, audience: AttemptAudience) {
+    this.#reader = reader;
     this.#world = world;
     this.#folder = folder;
     this.#audience = audience;
@@ -159,32 +161,22 @@ export class AttemptFollower {
       const bytes = await this.#world.files.readRange(path, this.#offset, chunkBytes);
       if (!bytes || bytes.byteLength === 0) return;
       this.#offset += bytes.byteLength;
-      this.#split(bytes);
+      if (this.#reader) for (const line of this.#lines.push(bytes)) this.#takeLine(this.#reader, line);
+      else this.#takeOutput(bytes);
     }
   }
 
-  /** On bytes: a character may lie across two reads, and only a line feed ends a line. */
-  #split(bytes: Uint8Array): void {
-    let start = 0;
-    for (let end = bytes.indexOf(lineFeed); end >= 0; end = bytes.indexOf(lineFeed, start)) {
-      this.#partial.push(bytes.subarray(start, end));
-      if (this.#partialBytes + end - start <= lineBytesMax)
-        this.#takeLine(Buffer.concat(this.#partial).toString("utf8"));
-      this.#partial = [];
-      this.#partialBytes = 0;
-      start = end + 1;
-    }
-    const rest = bytes.byteLength - start;
-    this.#partialBytes += rest;
-    if (this.#partialBytes > lineBytesMax) this.#partial = [];
-    else if (rest > 0) this.#partial.push(bytes.slice(start));
+  /** A program's own output, which may be anything: the newest line is shown. */
+  #takeOutput(bytes: Uint8Array): void {
+    const text = lastLineOf(bytes, outputLineBytesMax);
+    if (text !== "") this.#pending = [{ text }];
   }
 
-  #takeLine(line: string): void {
-    const event = parsePiLine(line);
+  #takeLine(reader: LineReader, line: string): void {
+    const event = reader.parse(line);
     if (!event) return;
-    this.#tally = foldPiEvent(this.#tally, event);
-    const shown = progressOf(event);
+    this.#tally = reader.fold(this.#tally, event);
+    const shown = reader.progressOf(event);
     if (!shown) return;
     const { progress, toolCallId } = shown;
     const last = this.#pending.at(-1);

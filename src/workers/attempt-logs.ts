@@ -24,10 +24,11 @@ class DroppingLog implements AppendHandle {
     this.#handle = handle;
   }
 
-  write(text: string): void {
+  write(data: string | Uint8Array): void {
     try {
       // part of what was dropped may stand there
-      this.#handle.write(this.#cut ? `\n${text}` : text);
+      if (this.#cut) this.#handle.write("\n");
+      this.#handle.write(data);
       this.#cut = false;
     } catch {
       this.#cut = true;
@@ -48,13 +49,16 @@ class DroppingLog implements AppendHandle {
 export class AttemptLogs {
   readonly #world: World;
   readonly #folder: string;
+  readonly #eventLines: boolean;
   readonly #early: ((open: Open) => void)[] = [];
   readonly #opened: DroppingLog[] = [];
   #open: Open | null = null;
 
-  constructor(world: World, folder: string) {
+  /** `eventLines`: stdout.log holds the host's events, one a line; else a program's output. */
+  constructor(world: World, folder: string, eventLines: boolean) {
     this.#world = world;
     this.#folder = folder;
+    this.#eventLines = eventLines;
   }
 
   /** Opens all or none, and writes what has waited. */
@@ -69,7 +73,7 @@ export class AttemptLogs {
       const worker = openOne(paths.worker);
       this.#open = {
         worker,
-        stdout: limitedEventLog(openOne(paths.stdout)),
+        stdout: (this.#eventLines ? limitedEventLog : limitedTextLog)(openOne(paths.stdout)),
         stderr: limitedTextLog(openOne(paths.stderr)),
       };
     } catch (error) {
@@ -89,6 +93,14 @@ export class AttemptLogs {
 
   stderr(text: string): void {
     this.#write(({ stderr }) => stderr.write(text));
+  }
+
+  bytes(name: "stdout" | "stderr", bytes: Uint8Array): void {
+    this.#write((open) => open[name].writeBytes(bytes));
+  }
+
+  isFull(name: "stdout" | "stderr"): boolean {
+    return this.#open?.[name].full === true;
   }
 
   /** Writes that the disk refused, of all three logs. */

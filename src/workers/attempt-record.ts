@@ -1,11 +1,12 @@
-import { attemptId } from "../runs/run-state.ts";
 import { codeOf, invariant, messageOf } from "../system/errors.ts";
+import type { Redactor } from "../system/redaction.ts";
 import type { World } from "../system/world.ts";
-import { attemptPaths, eventId, readAttemptState, type WorkerHeartbeat } from "./attempt-folder.ts";
+import { attemptPaths, eventId, readAttemptState, type WorkerHeartbeat, writeMeta } from "./attempt-folder.ts";
 import { AttemptLogs } from "./attempt-logs.ts";
 import type { KindResult } from "./kind.ts";
+import { type LeftBehind, nothingLeft } from "./left-behind.ts";
+import { MaskedBytes, maskLine } from "./masked-output.ts";
 import type {
-  AttemptMeta,
   AttemptState,
   LifecycleEvent,
   LifecycleEventType,
@@ -15,7 +16,7 @@ import type {
 } from "./step-contract.ts";
 
 const heartbeatMs = 5000;
-/** The wrapper's pen: it alone writes an attempt's folder. */
+/** The wrapper's pen: it alone writes an attempt's folder. What was asked stands there as it was said, what happened without secrets. */
 export class AttemptRecord {
   readonly #world: World;
   readonly #request: StepRequest;
@@ -25,20 +26,25 @@ export class AttemptRecord {
   readonly #events: LifecycleEvent[] = [];
   readonly #logs: AttemptLogs;
   readonly #onGone: () => void;
+  readonly #redactor: Redactor;
+  readonly #bytes: Readonly<Record<"stdout" | "stderr", MaskedBytes>>;
   #heartbeat: Disposable | null = null;
   #beats = 0;
   #claimed = false;
   #ended: StepResult | null = null;
 
   /** The folder must be there. `onGone` hears that it was removed under a worker: nobody will ask for its work. */
-  constructor(world: World, request: StepRequest, workerId: string, onGone: () => void) {
+  constructor(world: World, request: StepRequest, workerId: string, redactor: Redactor, onGone: () => void) {
     this.#world = world;
     this.#onGone = onGone;
     this.#request = request;
     this.#workerId = workerId;
     this.#startedAtMs = world.clock.now();
     this.#startedMonotonicMs = world.clock.monotonicMs();
-    this.#logs = new AttemptLogs(world, request.runtime.attemptFolder);
+    this.#logs = new AttemptLogs(world, request.runtime.attemptFolder, request.workerKind === "pi");
+    this.#redactor = redactor;
+    const masked = (name: "stdout" | "stderr") => new MaskedBytes(redactor, (bytes) => this.#logs.bytes(name, bytes));
+    this.#bytes = { stdout: masked("stdout"), stderr: masked("stderr") };
   }
 
   /** Whether `state.json` is ours: from then on an end must follow, whatever happens. */
@@ -54,7 +60,6 @@ export class AttemptRecord {
   async claim(): Promise<void> {
     const { files, processes } = this.#world;
     const paths = attemptPaths(this.#request.runtime.attemptFolder);
-    const meta: AttemptMeta = { attemptId: attemptId(this.#request.attempt), request: this.#request };
     const state: AttemptState = {
       status: "running",
       workerId: this.#workerId,
@@ -62,7 +67,7 @@ export class AttemptRecord {
       startedAt: iso(this.#startedAtMs),
       lastEventSeq: this.#events.length,
     };
-    await files.writeNew(paths.meta, JSON.stringify(meta)).catch(unlessThere);
+    await writeMeta(files, this.#request);
     try {
       await files.writeNew(paths.state, JSON.stringify(state));
     } catch (error) {
@@ -93,22 +98,29 @@ export class AttemptRecord {
   }
 
   stdout(line: string): void {
-    this.#logs.stdout(line);
+    this.#logs.stdout(maskLine(this.#redactor, line));
   }
 
   stderr(text: string): void {
-    this.#logs.stderr(text);
+    this.#logs.stderr(this.#redactor.text(text));
+  }
+
+  bytes(log: "stdout" | "stderr", bytes: Uint8Array): void {
+    // what is not written need not be masked, be it a gigabyte
+    if (this.#logs.isFull(log)) this.#logs.bytes(log, bytes);
+    else this.#bytes[log].push(bytes);
   }
 
   /** Writes the end; on disk when it resolves. One that could not be written stays the same at the next try. */
-  async end(result: KindResult): Promise<StepResult> {
+  async end(result: KindResult, left: LeftBehind = nothingLeft): Promise<StepResult> {
     invariant(this.#claimed, "only who claimed an attempt records its end");
-    this.#ended ??= this.#endOf(result);
+    for (const rest of Object.values(this.#bytes)) rest.flush();
+    this.#ended ??= this.#endOf(masked(this.#redactor, result), left);
     const step = this.#ended;
     const state: AttemptState = {
       status: "ended",
       lastEventSeq: this.#events.length,
-      checkpointSeq: 0,
+      checkpointSeq: step.checkpoint?.seq ?? 0,
       exitCode: result.exitCode,
       result: step,
     };
@@ -118,12 +130,12 @@ export class AttemptRecord {
     return step;
   }
 
-  #endOf(result: KindResult): StepResult {
+  #endOf(result: KindResult, left: LeftBehind): StepResult {
     const how = result.exitCode === null ? result.outcome : `exit ${result.exitCode}`;
     const { dropped } = this.#logs;
     this.event("worker_exited", dropped === 0 ? how : `${how}; ${dropped} log writes dropped`);
     this.event(endEvents[stepOutcomeOf(result)], result.error?.message.slice(0, 200));
-    return this.#stepResult(result);
+    return this.#stepResult(result, left);
   }
 
   close(): void {
@@ -131,7 +143,7 @@ export class AttemptRecord {
     this.#logs.close();
   }
 
-  #stepResult(result: KindResult): StepResult {
+  #stepResult(result: KindResult, { artifacts, changes, checkpoints }: LeftBehind): StepResult {
     const request = this.#request;
     const paths = attemptPaths(request.runtime.attemptFolder);
     const outcome = stepOutcomeOf(result);
@@ -142,7 +154,7 @@ export class AttemptRecord {
       outcome,
       attemptOutcome: result.outcome,
       summary: result.summary,
-      needsHuman: outcome === "blocked",
+      needsHuman: outcome === "blocked" || result.error?.kind === "merge-conflict",
       blocked: outcome === "blocked",
       taskId: request.taskId,
       stepId: request.stepId,
@@ -162,14 +174,17 @@ export class AttemptRecord {
       failureKind: result.failureKind,
       logPaths: { worker: paths.worker, stdout: paths.stdout, stderr: paths.stderr },
       lifecycleEvents: [...this.#events],
-      artifacts: [],
-      suggestedFollowup: null,
+      artifacts,
+      changes,
+      checkpoints,
+      checkpoint: checkpoints.at(-1) ?? null,
+      suggestedFollowup: result.suggestedFollowup,
       metrics: {
         durationMs,
         lifecycleEventCount: this.#events.length,
         stdoutChunkCount: this.#logs.chunks.stdout,
         stderrChunkCount: this.#logs.chunks.stderr,
-        checkpointCount: 0,
+        checkpointCount: checkpoints.length,
         tokens: result.tokens,
         costUsd: result.costUsd,
         usage: result.usage,
@@ -192,7 +207,7 @@ export class AttemptRecord {
     };
     try {
       const { heartbeat } = attemptPaths(this.#request.runtime.attemptFolder);
-      await files.writeAtomic(heartbeat, JSON.stringify(beat));
+      await files.replace(heartbeat, JSON.stringify(beat));
     } catch (error) {
       log.warn("heartbeat not written", { error: messageOf(error) });
       if (codeOf(error) === "ENOENT" && this.#ended === null) this.#onGone();
@@ -212,11 +227,12 @@ function stepOutcomeOf(result: KindResult): StepOutcome {
   return "failed";
 }
 
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
+/** The words of it; amounts stay. */
+function masked(redactor: Redactor, result: KindResult): KindResult {
+  const { summary, error, suggestedFollowup } = result;
+  return { ...result, ...redactor.value({ summary, error, suggestedFollowup }) };
 }
 
-/** A worker that died between its two files has left the same words. */
-function unlessThere(error: unknown): void {
-  if (codeOf(error) !== "EEXIST") throw error;
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
 }

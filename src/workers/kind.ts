@@ -12,6 +12,10 @@ export interface KindContext {
   stdout(line: string): void;
   /** Text into stderr.log. */
   stderr(text: string): void;
+  /** Bytes into a log as they are. */
+  bytes(log: "stdout" | "stderr", bytes: Uint8Array): void;
+  /** What the attempt's processes get beside this process's own environment: by its tags all of them are found and ended. */
+  environment: Readonly<Record<string, string>>;
   /** Something of the attempt may go on within this process: it takes no other. */
   spoil(): void;
 }
@@ -19,10 +23,13 @@ export interface KindContext {
 export type StopReason = "timeout" | "cancelled";
 
 /** How the work went; what else a report holds is the wrapper's to know. */
-export type KindResult = Omit<AttemptReport, "durationMs" | "artifacts">;
+export type KindResult = Omit<AttemptReport, "durationMs" | "artifacts" | "changes" | "checkpoints" | "commit"> & {
+  /** What the worker says is to be done next; null when it says nothing. */
+  suggestedFollowup: string | null;
+};
 
 export interface AttemptKind {
-  /** Does ahead what the next attempt in `cwd` will need. Never rejects. */
+  /** Does ahead what the next attempt in `cwd` will need; called for kind `pi` only. Never rejects. */
   prepare(cwd: string): Promise<void>;
   /** Never rejects for what happens in the attempt; rejects when `claimed` does. */
   run(request: StepRequest, context: KindContext): Promise<KindResult>;
@@ -41,4 +48,8 @@ export const emptyResult: KindResult = {
   exitCode: null,
   failureKind: "permanent",
   error: null,
+  suggestedFollowup: null,
 };
+
+/** The executors of a worker by the kind they do, own ones by a name of their own. */
+export type AttemptKinds = Readonly<Record<string, AttemptKind>>;

@@ -20,6 +20,21 @@ export class LimitedLog {
     this.#essence = essence;
   }
 
+  /** Bytes are anybody's: of what goes beyond the limit the part that fits is written. */
+  writeBytes(bytes: Uint8Array): void {
+    this.chunks += 1;
+    const room = Math.max(0, this.#bytesMax - this.#bytes);
+    this.#bytes += bytes.byteLength;
+    if (room > 0) this.#handle.write(bytes.byteLength > room ? bytes.subarray(0, room) : bytes);
+    if (this.#bytes <= this.#bytesMax || this.#cut) return;
+    this.#cut = true;
+    this.#handle.write(this.#notice);
+  }
+
+  get full(): boolean {
+    return this.#cut;
+  }
+
   write(text: string): void {
     this.chunks += 1;
     this.#bytes += Buffer.byteLength(text);

@@ -98,16 +98,6 @@ export function usageByModel(tally: PiTally): ModelUsage[] {
   return Object.entries(tally.byModel).map(([model, { tokens, costUsd }]) => ({ model, tokens, costUsd }));
 }
 
-/** The tally of a whole text of lines. */
-export function foldPiLines(text: string): PiTally {
-  let tally = emptyTally;
-  for (const line of text.split("\n")) {
-    const event = parsePiLine(line);
-    if (event) tally = foldPiEvent(tally, event);
-  }
-  return tally;
-}
-
 /** What there is to show of an event. `toolCallId` pairs a tool's start with its end, which carry no time. */
 export function progressOf(event: PiEvent): { progress: AttemptProgress; toolCallId: string | null } | null {
   const toolCallId = typeof event["toolCallId"] === "string" ? event["toolCallId"] : null;

@@ -3,7 +3,7 @@ import type { Clock, Files } from "../system/world.ts";
 import type { AttemptKind, KindContext, KindResult } from "./kind.ts";
 import { emptyTally, foldPiEvent, logLineOf, type PiEvent, type PiTally, usageByModel } from "./pi-events.ts";
 import { PiMail } from "./pi-mail.ts";
-import { blocked, failed, judgePiEnd, type PiVerdict, type StopCause } from "./pi-outcome.ts";
+import { blocked, failed, followUpOf, judgePiEnd, type PiVerdict, type StopCause } from "./pi-outcome.ts";
 import {
   type HostSession,
   type OpenSession,
@@ -85,7 +85,7 @@ class PiAttempt {
   }
 
   async run(take: (cwd: string) => Promise<PreparedServices>): Promise<KindResult> {
-    const pi = this.#request.pi;
+    const pi = this.#request.assignment;
     if (!pi) return this.#result(failed("permanent", "request", "A step of kind pi needs an agent."));
     let open: OpenSession | null = null;
     try {
@@ -173,7 +173,8 @@ class PiAttempt {
   #result(verdict: PiVerdict): KindResult {
     const { lastText, lastModel, tokens, costUsd, hostRetries } = this.#tally;
     const usage = usageByModel(this.#tally);
-    return { ...verdict, summary: lastText, model: lastModel, tokens, costUsd, usage, hostRetries };
+    const suggestedFollowup = followUpOf(lastText);
+    return { ...verdict, summary: lastText, model: lastModel, tokens, costUsd, usage, hostRetries, suggestedFollowup };
   }
 }
 

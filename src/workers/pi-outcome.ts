@@ -5,6 +5,7 @@ import type { PiTally } from "./pi-events.ts";
 
 /** Whoever shows it masks secrets first and cuts then: what is cut before may be half a secret. */
 const errorCharsMax = 16_000;
+const followUpCharsMax = 2000;
 /** The exit code of `timeout(1)`. */
 const timeoutExitCode = 124;
 
@@ -34,12 +35,9 @@ export function judgePiEnd(end: PiEnd): PiVerdict {
   const { tally } = end;
   switch (end.stopCause) {
     case "timeout":
-      return {
-        ...failed("transient", "timeout", `No end within timeoutSec ${end.timeoutSec ?? 0}.`),
-        exitCode: timeoutExitCode,
-      };
+      return timedOut(end.timeoutSec);
     case "cancelled":
-      return cancelled("The attempt was cancelled.");
+      return cancelled();
     case "max-turns":
       return failed("permanent", "max-turns", `The agent used its maxTurns ${end.maxTurns ?? 0} without an end.`);
     case null:
@@ -80,7 +78,7 @@ function failedRequest(message: string, retryAfter: string): PiVerdict {
  * The agent's own word, which shipped agents give on a line of its own: `VERDICT: fail`, or `blocked` after `VERDICT:`,
  * `RESULT:` or `PLAN:`. The last such line counts. A verdict on another's work (`changes-needed`) is a result like any.
  */
-function judgeWords(text: string): PiVerdict {
+export function judgeWords(text: string): PiVerdict {
   const lines = text.split("\n");
   const at = lines.findLastIndex((line) => WORD.test(line));
   const [, keyword = "", word = ""] = WORD.exec(lines[at] ?? "") ?? [];
@@ -95,6 +93,15 @@ function judgeWords(text: string): PiVerdict {
   return { outcome: "completed", failureKind: null, error: null, exitCode: 0 };
 }
 
+/** What an agent says is left to do: a line `FOLLOW-UP: …`, or what stands below `## Left open`; null when it is nothing. */
+export function followUpOf(text: string): string | null {
+  const said = /^[\s>*_-]*follow-?up\s*:[\s*_]*(.+)$/im.exec(text)?.[1] ?? LEFT_OPEN.exec(text)?.[1] ?? "";
+  const words = said.trim();
+  return /^(-\s*)?(none|nothing)?\.?$/i.test(words) ? null : words.slice(0, followUpCharsMax);
+}
+
+const LEFT_OPEN = /^#+ left open[^\n]*\n((?:(?!#).*\n?)*)/im;
+
 const WORD = /^[\s>*_#`-]*(verdict|result|plan)\s*:[\s*_`]*([a-z-]+)\b/i;
 
 export function failed(failureKind: FailureKind, kind: string, message: string): PiVerdict {
@@ -105,7 +112,14 @@ export function blocked(kind: string, message: string): PiVerdict {
   return { outcome: "blocked", failureKind: "permanent", error: errorOf(kind, message), exitCode: null };
 }
 
-function cancelled(message: string): PiVerdict {
+export function timedOut(timeoutSec: number | null): PiVerdict {
+  return {
+    ...failed("transient", "timeout", `No end within timeoutSec ${timeoutSec ?? 0}.`),
+    exitCode: timeoutExitCode,
+  };
+}
+
+export function cancelled(message = "The attempt was cancelled."): PiVerdict {
   return { outcome: "cancelled", failureKind: "cancelled", error: errorOf("cancelled", message), exitCode: null };
 }
 

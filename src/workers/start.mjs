@@ -4,8 +4,13 @@ import { argv, env } from "node:process";
 import { pathToFileURL } from "node:url";
 import { createJiti } from "jiti";
 
-const [hostEntry, options] = argv.slice(2);
-const host = import(pathToFileURL(hostEntry).href);
-host.catch(() => undefined); // told to the first attempt
+const [hostEntry, json] = argv.slice(2);
+const options = JSON.parse(json);
+let host = null;
+const loadHost = () => {
+  host ??= import(pathToFileURL(hostEntry).href);
+  return host;
+};
+if (options.warm) loadHost().catch(() => undefined); // told to the first attempt
 const { main } = await createJiti(import.meta.url).import("./wrapper-main.ts");
-main({ hostEntry, options: JSON.parse(options), env, loadHost: () => host });
+main({ hostEntry, options, env, loadHost });

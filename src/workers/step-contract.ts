@@ -1,9 +1,20 @@
-import type { AttemptOutcome, EventError, FailureKind, TokenCounts, WorkerKind } from "../events/crew-event.ts";
+import type {
+  ArtifactRecord,
+  AttemptOutcome,
+  EventError,
+  FailureKind,
+  TokenCounts,
+  TreeChanges,
+  WorkerKind,
+} from "../events/crew-event.ts";
 import type { ModelUsage } from "../runs/execute.ts";
 import type { TaskAgent } from "../runs/manifest.ts";
 import type { ProcessIdentity } from "../system/world.ts";
 
 /** One attempt as a serialisable contract, the same here and on another machine. */
+
+/** One of ours, or the name of an executor that was plugged in. */
+export type StepWorkerKind = WorkerKind | (string & {});
 
 export interface StepRequest {
   taskId: string;
@@ -12,8 +23,8 @@ export interface StepRequest {
   /** Numbered from 1. */
   attempt: number;
   stepName: string;
-  stepKind: "planner" | "review" | "finalize" | WorkerKind;
-  workerKind: WorkerKind;
+  stepKind: "planner" | "review" | "finalize" | StepWorkerKind;
+  workerKind: StepWorkerKind;
   /** Seconds; null means no limit. */
   timeoutSec: number | null;
   runtime: {
@@ -30,8 +41,39 @@ export interface StepRequest {
   promptSummary: string;
   /** For kinds without a model; empty otherwise. */
   command: string;
-  /** For kind `pi`; null otherwise. */
-  pi: { prompt: string; agent: TaskAgent } | null;
+  /** For kinds with a model; null otherwise. */
+  assignment: { prompt: string; agent: TaskAgent } | null;
+  /** Shell command that must exit 0 in the work folder for the attempt to count; empty when there is none. */
+  verify: string;
+  /** Files of the work folder that are handed over when the attempt completes: paths below it. */
+  output?: readonly string[];
+  /** For work that may change files; without it no checkpoint is taken. */
+  checkpoint?: {
+    /** At the end of the attempt, whatever that is. */
+    mode: "end";
+    /** The number of a checkpoint of the same task: the work tree becomes as it was then, before the work begins. */
+    resumeFromSeq?: number | null;
+    /** Stands in the checkpoints taken, for people. */
+    summaryHint?: string;
+  } | null;
+}
+
+/** `checkpoints/0001.json`; numbers grow over all attempts of a task. */
+export interface Checkpoint {
+  seq: number;
+  attempt: number;
+  /** ISO 8601, UTC. */
+  createdAt: string;
+  /** The request's `summaryHint`. */
+  hint: string;
+  /** `backup`: of what a restore or a new attempt would have overwritten. */
+  why: "end" | "demand" | "backup";
+  /** Tree objects: before the attempt and at this moment. */
+  baseTree: string;
+  tree: string;
+  files: number;
+  /** Of the patch beside this file; null when it would have been larger than is kept. */
+  bytes: number | null;
 }
 
 export type LifecycleEventType =
@@ -70,7 +112,7 @@ export interface StepResult {
   stepId: string;
   runId: string;
   attempt: number;
-  workerKind: WorkerKind;
+  workerKind: StepWorkerKind;
   /** ISO 8601, UTC. */
   startedAt: string;
   finishedAt: string;
@@ -80,7 +122,12 @@ export interface StepResult {
   failureKind: FailureKind | null;
   logPaths: { worker: string; stdout: string; stderr: string };
   lifecycleEvents: readonly LifecycleEvent[];
-  artifacts: readonly { name: string; path: string; bytes: number; artifact_hash: string }[];
+  artifacts: readonly ArtifactRecord[];
+  /** What the attempt changed in its git work tree; null when that could not be measured. */
+  changes: TreeChanges | null;
+  /** In the order they were taken, and the last of them; null when there is none. */
+  checkpoints: readonly Checkpoint[];
+  checkpoint: Checkpoint | null;
   suggestedFollowup: string | null;
   metrics: {
     durationMs: number;

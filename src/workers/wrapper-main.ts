@@ -1,7 +1,12 @@
 import { messageOf, UserError } from "../system/errors.ts";
 import { nodeWorld } from "../system/node.ts";
+import { openRedactor } from "../system/redaction-sources.ts";
 import type { Log } from "../system/world.ts";
+import { AttemptHistory } from "./attempt-history.ts";
+import { createCodexKind } from "./codex-kind.ts";
+import { createGitKind } from "./git-kind.ts";
 import { createPiKind } from "./pi-kind.ts";
+import { createShellKind } from "./shell-kind.ts";
 import { WorkerHost, type WrapperProcess } from "./wrapper.ts";
 import { isOwnerMessage, type WrapperMessage, type WrapperOptions } from "./wrapper-messages.ts";
 
@@ -28,7 +33,10 @@ export function main(start: {
     extensionPaths: options.extensionPaths,
     noExtensions: options.noExtensions,
   });
+  const { agentDir } = options;
   const wrapperProcess: WrapperProcess = {
+    // of the environment it was started with: an attempt adds no secret to it
+    redactor: openRedactor({ files: world.files, env: { ...start.env }, agentDir }),
     tell,
     enter: (environment, cwd, output) => enter(start.env, environment, cwd, output),
     exit: (code) => {
@@ -37,7 +45,13 @@ export function main(start: {
       void world.files.remove(options.outputFile).finally(() => process.exit(code));
     },
   };
-  const host = new WorkerHost(world, wrapperProcess, { pi }, options.cwd);
+  const redactor = async () => {
+    const { openRedactor } = await import("../system/redaction-sources.ts");
+    return openRedactor({ files: world.files, env: start.env, agentDir: options.agentDir });
+  };
+  const history = new AttemptHistory(world, options.agentDir, redactor);
+  const commands = { shell: createShellKind(world), git: createGitKind(world), codex: createCodexKind(world) };
+  const host = new WorkerHost(world, wrapperProcess, { pi, ...commands }, options.cwd, history);
   const failed = (error: unknown) => void host.crash(error);
   process.on("message", (message) => {
     if (isOwnerMessage(message)) host.take(message).catch(failed);
@@ -48,7 +62,7 @@ export function main(start: {
   process.on("SIGHUP", () => undefined); // the terminal may go, the attempt stays
   process.on("uncaughtException", failed);
   process.on("unhandledRejection", (reason) => world.log.warn("unhandled rejection", { error: messageOf(reason) }));
-  host.prepare().catch(failed);
+  host.prepare(options.warm).catch(failed);
   // the owner may have gone while we were loading; a message it sent before is delivered first
   process.nextTick(() => {
     if (!process.connected) host.leave();

@@ -9,6 +9,9 @@ export const timerMsMax = 2 ** 31 - 1;
 /** From an abort until the attempt's end is written without it and its processes are killed, milliseconds. */
 export const stopGraceMs = 3000;
 
+/** From TERM to KILL for a command within an attempt: an owner who cancels ends the wrapper soon after, milliseconds. */
+export const commandGraceMs = 1000;
+
 /** At most so long between two tries to write an attempt's end to a full disk, milliseconds. */
 export const endRetryMaxMs = 2000;
 
@@ -33,6 +36,8 @@ export interface WrapperOptions {
   extensionPaths: readonly string[];
   /** Of the user's extensions only those of `extensionPaths` are loaded. */
   noExtensions: boolean;
+  /** Whether a session is made ahead; a worker for a step without a model does not load the host for it. */
+  warm: boolean;
   /** Holds the wrapper's own output; removed by the wrapper at a clean end. */
   outputFile: string;
 }

@@ -1,13 +1,16 @@
-import type { WorkerKind } from "../events/crew-event.ts";
 import { codeOf, messageOf } from "../system/errors.ts";
+import type { Redactor } from "../system/redaction.ts";
 import type { World } from "../system/world.ts";
 import { attemptTags } from "./attempt-folder.ts";
+import type { AttemptHistory } from "./attempt-history.ts";
 import { endTagged } from "./attempt-processes.ts";
 import { AttemptRecord } from "./attempt-record.ts";
-import { type AttemptKind, emptyResult, type KindContext, type KindResult, type StopReason } from "./kind.ts";
+import { AttemptTree } from "./attempt-tree.ts";
+import { type AttemptKinds, emptyResult, type KindContext, type KindResult, type StopReason } from "./kind.ts";
 import { runWithinLimit } from "./limited-run.ts";
 import { blocked, failed } from "./pi-outcome.ts";
 import type { StepRequest } from "./step-contract.ts";
+import { withVerify } from "./verify.ts";
 import { endRetryMaxMs, type OwnerMessage, type WrapperMessage } from "./wrapper-messages.ts";
 
 const sweepMaxMs = 1000;
@@ -17,6 +20,8 @@ const unwantedTries = 3;
 
 /** The wrapper's process as the worker host sees it. */
 export interface WrapperProcess {
+  /** For what is told of attempts. */
+  readonly redactor: Promise<Redactor>;
   /** Quiet when the owner is gone. */
   tell(message: WrapperMessage): void;
   /** Sets the environment and working folder, sends stray output to `output`; returns what undoes it. */
@@ -32,6 +37,7 @@ interface Attempt {
   /** It was told to stop from outside: not by its time limit, and not by a crash. */
   readonly unwanted: AbortController;
   readonly record: AttemptRecord;
+  readonly tree: AttemptTree;
   /** Set by a crash: whatever the session still says, this is the end. */
   crashed: KindResult | null;
   recorded: Promise<void> | null;
@@ -41,25 +47,31 @@ interface Attempt {
 export class WorkerHost {
   readonly #world: World;
   readonly #process: WrapperProcess;
-  readonly #kinds: Partial<Record<WorkerKind, AttemptKind>>;
+  readonly #kinds: AttemptKinds;
+  readonly #history: Pick<AttemptHistory, "add">;
   #cwd: string;
   #current: Attempt | null = null;
   #ending = false;
+  #warm = false;
 
   constructor(
     world: World,
     wrapperProcess: WrapperProcess,
-    kinds: Partial<Record<WorkerKind, AttemptKind>>,
+    kinds: AttemptKinds,
     cwd: string,
+    history: Pick<AttemptHistory, "add">,
   ) {
+    this.#history = history;
     this.#world = world;
     this.#process = wrapperProcess;
-    this.#kinds = kinds;
+    this.#kinds = Object.fromEntries(Object.entries(kinds).map(([name, kind]) => [name, withVerify(kind, world)]));
     this.#cwd = cwd;
   }
 
-  async prepare(): Promise<void> {
-    await this.#kinds.pi?.prepare(this.#cwd);
+  /** `warm`: with a session made ahead, for the first attempt and those after it. */
+  async prepare(warm: boolean): Promise<void> {
+    this.#warm ||= warm;
+    if (this.#warm) await this.#kinds["pi"]?.prepare(this.#cwd);
     this.#process.tell({ type: "ready" });
   }
 
@@ -111,15 +123,17 @@ export class WorkerHost {
   }
 
   async #work(request: StepRequest, workerId: string): Promise<void> {
+    const redactor = await this.#process.redactor;
     try {
       await this.#world.files.makeFolder(request.runtime.attemptFolder);
     } catch (error) {
       this.#tellEnded(`the attempt's folder can't be written: ${messageOf(error)}`);
       return;
     }
-    const record = new AttemptRecord(this.#world, request, workerId, () => this.terminate());
+    const record = new AttemptRecord(this.#world, request, workerId, redactor, () => this.terminate());
     const stops = { stop: new AbortController(), unwanted: new AbortController() };
-    const attempt: Attempt = { request, workerId, ...stops, record, crashed: null, recorded: null };
+    const tree = new AttemptTree(this.#world, request, record);
+    const attempt: Attempt = { request, workerId, ...stops, record, tree, crashed: null, recorded: null };
     this.#current = attempt;
     const refused = await this.#attempt(attempt);
     // a session that could not be stopped may have started others since
@@ -128,8 +142,8 @@ export class WorkerHost {
     this.#current = null;
     this.#tellEnded(refused);
     if (this.#ending) return this.#process.exit(0);
-    this.#cwd = request.runtime.worktreePath;
-    await this.prepare();
+    this.#cwd = request.runtime.repoRoot;
+    await this.prepare(request.workerKind === "pi");
   }
 
   /** Why the attempt was not begun; null when it was, and its end is on disk. */
@@ -137,11 +151,9 @@ export class WorkerHost {
     const { request, workerId, record } = attempt;
     const claimed = record.claim();
     claimed.catch(() => undefined);
-    const environment = {
-      ...request.runtime.env,
-      ...attemptTags(request, workerId),
-    };
-    const leave = this.#process.enter(environment, request.runtime.worktreePath, (text) => record.stderr(text));
+    const leave = this.#process.enter(environmentOf(attempt), request.runtime.worktreePath, (text) =>
+      record.stderr(text),
+    );
     try {
       const result = await this.#run(attempt, claimed);
       await claimed;
@@ -171,7 +183,7 @@ export class WorkerHost {
   }
 
   async #run(attempt: Attempt, claimed: Promise<void>): Promise<KindResult> {
-    const { request, stop, record } = attempt;
+    const { request, stop, record, tree } = attempt;
     const kind = this.#kinds[request.workerKind];
     if (!kind) {
       await claimed;
@@ -179,14 +191,20 @@ export class WorkerHost {
       return { ...emptyResult, ...blocked("worker-kind", message) };
     }
     record.event("worker_started", request.workerKind);
+    const ready = claimed.then(() => tree.begin());
+    ready.catch(() => undefined);
+    const problem = tree.restores ? await ready : null;
+    if (problem !== null) return { ...emptyResult, ...failed("permanent", "checkpoint", problem) };
     const context: KindContext = {
       signal: stop.signal,
-      claimed,
+      claimed: ready.then(() => undefined),
       stdout: (line) => {
         record.stdout(line);
         this.#process.tell({ type: "changed" });
       },
       stderr: (text) => record.stderr(text),
+      bytes: (log, bytes) => record.bytes(log, bytes),
+      environment: environmentOf(attempt),
       spoil: () => {
         this.#ending = true;
       },
@@ -207,12 +225,13 @@ export class WorkerHost {
    * A disk may be full for hours: what was done is not lost for that. Where somebody told the attempt to stop, or its
    * folder was removed, the process ends without a record after a few tries, and its owner knows why.
    */
-  async #writeEnd({ record, unwanted }: Attempt, result: KindResult): Promise<void> {
+  async #writeEnd({ request, record, tree, stop, unwanted }: Attempt, ended: KindResult): Promise<void> {
     const { clock, log } = this.#world;
+    const { result, left } = await tree.conclude(ended, stop.signal.aborted);
     for (let tries = 1; ; tries += 1) {
       try {
-        await record.end(result);
-        return;
+        const step = await record.end(result, left);
+        return await this.#history.add(step, request);
       } catch (error) {
         if (tries === 1) log.error("end not recorded yet", { error: messageOf(error) });
         const { aborted } = unwanted.signal;
@@ -223,4 +242,8 @@ export class WorkerHost {
       }
     }
   }
+}
+
+function environmentOf({ request, workerId }: Attempt): Record<string, string> {
+  return { ...request.runtime.env, ...attemptTags(request, workerId) };
 }

@@ -1,5 +1,6 @@
 /**
- * `npm run bench` prints all sections, `npm run bench -- --only tick,append` those named. A missed goal is printed, no
+ * `npm run bench` prints all sections, `npm run bench -- --only tick,append` those named, `--records 10000000` with so
+ * many records of tasks (0.5 GB each million, removed afterwards). A missed goal is printed, no
  * more. Each section is measured beside what others do for the same work, in the same run.
  */
 import { parseArgs } from "node:util";
@@ -19,11 +20,13 @@ const SECTIONS: Readonly<Record<string, () => unknown>> = {
   pool: benchPool,
   metrics: () => import("./metrics.bench.ts"),
   exposition: () => import("./exposition.bench.ts"),
-  tasks: () => import("./task-metrics-bench.ts").then(({ benchTaskMetrics }) => benchTaskMetrics()),
+  tasks: () => import("./task-metrics-bench.ts").then(({ benchTaskMetrics }) => benchTaskMetrics(Number(records))),
   otlp: () => import("./otlp-bench.ts").then(({ benchOtlp }) => benchOtlp()),
 };
 
-const { only } = parseArgs({ options: { only: { type: "string" } } }).values;
+const { only, records } = parseArgs({
+  options: { only: { type: "string" }, records: { type: "string", default: "1000000" } },
+}).values;
 const names = only?.split(",") ?? Object.keys(SECTIONS);
 for (const name of names) {
   const section = SECTIONS[name];

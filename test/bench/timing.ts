@@ -55,5 +55,5 @@ export function row(
   cells.push(cpu === undefined ? "" : `cpu ${(cpu * scale).toFixed(2)} ${unit}`);
   if (goal !== undefined) cells.push(`goal ${goal} ${unit} ${p25 * scale <= goal ? "met" : "MISSED"}`);
   if (rival) cells.push(`ratio ${(p25 / rival.p25).toFixed(4)}`);
-  console.log(`  ${name.padEnd(56)}${cells.map((cell) => cell.padEnd(18)).join("")}`.trimEnd());
+  console.log(`  ${name.padEnd(56)}${cells.map((cell) => cell.padEnd(18)).join(" ")}`.trimEnd());
 }

@@ -159,7 +159,22 @@ const workflows: [string, string, RegExp][] = [
     two("role: r\ncommand: ls\n\nx"),
     /^warning \S+:12 The command of the step "two" is ignored/,
   ],
-  ["a goal in a command", two("kind: shell\ncommand: echo {goal}"), /^warning \S+:12 Nothing is filled into a command/],
+  [
+    "a goal in a command",
+    two("kind: shell\ncommand: echo {goal}"),
+    /^error \S+:12 Nothing is filled into a command, .*: instead of \{goal\} write "\$FOREMAN_GOAL"/,
+  ],
+  [
+    "an output in verify",
+    two("role: r\nverify: test {outputs.one-a}\n\nx"),
+    /^error \S+:12 Nothing is filled .* instead of \{outputs\.one-a\} write "\$FOREMAN_OUTPUT_ONE_A"/,
+  ],
+  [
+    "a git command that is none",
+    two("kind: git\ncommand: push origin main"),
+    /^error \S+:12 A git step begins with one of add, .*, not with "push": use kind shell/,
+  ],
+  ["an open quote in git", two("kind: git\ncommand: commit -m 'x"), /^error \S+:12 A quote is open/],
   [
     "outputs of no dependency",
     two("role: r\n\nSee {outputs.one}"),

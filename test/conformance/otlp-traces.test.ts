@@ -7,7 +7,7 @@ import { GenAiMetrics } from "../../src/export/gen-ai-metrics.ts";
 import { OtlpMetricsEncoder } from "../../src/export/otlp-metrics.ts";
 import { resourceAttributes } from "../../src/export/otlp-resource.ts";
 import { OtlpSpansEncoder, type Span } from "../../src/export/otlp-spans.ts";
-import { RunSpans } from "../../src/export/otlp-traces.ts";
+import { type RoleOfTask, RunSpans } from "../../src/export/otlp-traces.ts";
 import { subscribeMetricTable } from "../../src/metrics/metric-table.ts";
 import { anyEvent } from "../events/any-event.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
@@ -27,11 +27,11 @@ const AGENT = { "gen_ai.operation.name": { stringValue: "invoke_agent" } };
 const A = { taskId: "a", attempt: 1 };
 
 /** Spans of what a bus tells, and the request they make. */
-function collecting() {
+function collecting(roleOfTask: RoleOfTask = () => "") {
   const problems: string[] = [];
   const spans: Span[] = [];
   const bus = createLocalBus((error) => problems.push(String(error)));
-  const { table } = new RunSpans((span) => spans.push(span));
+  const { table } = new RunSpans((span) => spans.push(span), roleOfTask);
   subscribeMetricTable(bus, table, (message) => problems.push(message));
   return { bus, spans, problems, body: () => textOf(spans) };
 }
@@ -191,8 +191,8 @@ describe("the spans of a run", () => {
     ]);
   });
 
-  it("that began under a former owner keep their place and their measured length", async () => {
-    const { bus, body } = collecting();
+  it("that began under a former owner keep their place, their measured length and the agent's name", async () => {
+    const { bus, body } = collecting((_runId, taskId) => (taskId === "a" ? "builder" : ""));
     await told(bus, [
       [5000, { type: "crew.subagent.adopted", ...A, workerId: "w", pid: 4, workerKind: "pi" }],
       [
@@ -219,7 +219,7 @@ describe("the spans of a run", () => {
       Number(BigInt(startTimeUnixNano) / 1_000_000n) - START_MS,
     ]);
     expect(starts).toEqual([
-      ["invoke_agent", 2000],
+      ["invoke_agent builder", 2000],
       ["task a", 1500],
       ["invoke_workflow flow", 0],
     ]);

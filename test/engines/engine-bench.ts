@@ -20,6 +20,7 @@ export interface EngineBench extends AsyncDisposable {
   readonly options: LocalEngineOptions;
   order(fields?: {
     prompt?: string;
+    values?: Record<string, string>;
     attempt?: number;
     taskId?: string;
     task?: Partial<TaskSpec>;
@@ -85,6 +86,7 @@ function orderOf(
     taskId: string;
     attempt: number;
     prompt?: string;
+    values?: Record<string, string>;
     task?: Partial<TaskSpec>;
     agent?: Partial<TaskAgent>;
     cwd?: string;
@@ -133,13 +135,19 @@ function orderOf(
       cwd: fields.cwd ?? folder.project,
       maxConcurrency: 2,
       tasks: [task],
+      worktrees: null,
       kept: {},
       definitionHashes: {},
     },
     task,
     attempt: fields.attempt,
     prompt: fields.prompt ?? "Do it.",
+    values: fields.values ?? {},
     folder: join(folder.project, ".crew/state/runs", fields.runId, "tasks", fields.taskId, name),
+    workFolder: fields.cwd ?? folder.project,
+    commits: [],
+    files: [],
+    resumeFromSeq: null,
     traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
   };
 }

@@ -13,6 +13,7 @@ import { Followings } from "../../src/store/followings.ts";
 import { prepareCrewRoot } from "../../src/store/layout.ts";
 import { type OpenRun, RunStore } from "../../src/store/run-store.ts";
 import { nodeWorld } from "../../src/system/node.ts";
+import { createRedactor } from "../../src/system/redaction.ts";
 import type { ChildProcess, Files, ProcessIdentity, World } from "../../src/system/world.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
 import { keepingBus, tempFolder, typesOf } from "../store/temp-store.ts";
@@ -64,6 +65,8 @@ function sessionIn({ crewRoot, cwd }: Place, { id = "session", files = {} as Par
   const home: RunsHome = {
     ...{ id, cwd, agentDir: join(cwd, "agent"), world, bus, correlation: createCorrelation() },
     hostFacts: async () => ({ execPath: process.execPath, sdkEntry: null, extensionPaths: [], noExtensions: true }),
+    redactor: async () => createRedactor({ secretValues: [] }),
+    canAsk: false,
     show: () => undefined,
   };
   const runs = new RunService({

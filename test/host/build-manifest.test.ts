@@ -34,25 +34,27 @@ describe("a manifest", () => {
     expect((await built(STEP)).tasks[0]).toMatchObject({ timeoutSec: 1800, retry: null });
   });
 
-  it.each([
-    ["kind shell", "## make\nkind: shell\ncommand: make\n", "step make of workflow one", "is of kind shell"],
-    ["kind git", "## make\nkind: git\ncommand: status\n", "step make", "is of kind git"],
-    ["kind codex", "## make\nkind: codex\n\nDo {goal}\n", "step make", "is of kind codex"],
-    ["verify", "## make\nrole: hand\nverify: npm test\n\nDo {goal}\n", "step make", "has a verify command"],
-    ["output", "## make\nrole: hand\noutput: a.md\n\nDo {goal}\n", "step make", "hands over files"],
-  ])("is refused for %s, which would not be done", async (_name, steps, where, what) => {
-    const refused = await built(steps).catch((error: unknown) => error);
-    expect(refused).toMatchObject({ code: "unsupported-step" });
-    const { message } = refused as Error;
-    expect(message).toContain(where);
-    expect(message).toContain(what);
-    expect(message).toMatch(/which this version can't run\. [A-Z].*\.$/);
+  it("gives an agent to the kinds with a model only, and codex no model of Pi's", async () => {
+    const command = await built("## make\nkind: shell\ncommand: make all\nverify: make test\n");
+    expect(command.tasks[0]).toMatchObject({ kind: "shell", command: "make all", verify: "make test", agent: null });
+    expect((await built("## make\nkind: git\ncommand: status\n")).tasks[0]).toMatchObject({ agent: null });
+    const alone = await built("## make\nkind: codex\n\nDo {goal}\n");
+    expect(alone.tasks[0]?.agent).toMatchObject({ name: "codex", prompt: "", models: [] });
+    const inRole = await built("## make\nkind: codex\nrole: hand\n\nDo {goal}\n");
+    expect(inRole.tasks[0]?.agent).toMatchObject({ name: "hand", models: ["codex/default"] });
   });
 
-  it.each(["worktree: true\n", "workspaceMode: worktree\n"])("is refused for a team with %j", async (line) => {
-    await expect(built(STEP, line)).rejects.toMatchObject({
-      code: "unsupported-team",
-      message: expect.stringMatching(/^Team one \(.*one\.team\.md\) wants a git worktree.* Remove worktree/),
+  it.each(["worktree: true\n", "workspaceMode: worktree\n"])("wants worktrees for a team with %j", async (line) => {
+    expect((await built(STEP, line)).worktrees).not.toBeNull();
+    expect((await built(STEP)).worktrees).toBeNull();
+  });
+
+  it("is refused when a command names a branch and the team makes none", async () => {
+    const take = `${STEP}\n## take\nkind: git\ndependsOn: make\ncommand: merge {branches.make}\n`;
+    expect((await built(take, "worktree: true\n")).tasks[1]?.command).toBe("merge {branches.make}");
+    await expect(built(take)).rejects.toMatchObject({
+      code: "no-branches",
+      message: expect.stringMatching(/^step take of workflow one .* names a branch .* set worktree: true there\.$/),
     });
   });
 });

@@ -27,6 +27,34 @@ describe("pi-foreman on the command line", () => {
   });
 });
 
+describe("pi-foreman metrics --import", () => {
+  it("adds what another file holds, once, and says so of a file that is not there", async () => {
+    const rig = await makeRig(() => ({ text: "unused" }), {});
+    const { project, env } = rig.agentFolder;
+    const cli = async (...args: string[]) =>
+      (await run(process.execPath, [CLI, "metrics", ...args], { cwd: project, env })).stdout;
+    const at = new Date(Date.now() - 3_600_000).toISOString();
+    const record = {
+      task_id: "t",
+      run_id: "r",
+      task_type: "x",
+      duration_seconds: 3,
+      status: "completed",
+      created_at: at,
+    };
+    await rig.agentFolder.write("old.jsonl", `${JSON.stringify(record)}\nnonsense\n`);
+    expect(await cli("--import", "old.jsonl")).toContain("Imported 1 records of tasks into");
+    expect(await cli("--import", "old.jsonl")).toMatch(
+      /Imported 0 .* 1 were there already, 0 ended .* 1 lines hold no record/,
+    );
+    expect(JSON.parse(await cli("--json")).success_rate).toMatchObject({ completed: 1, total: 1 });
+    await expect(cli("--import", "none.jsonl")).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("There is no file"),
+    });
+  });
+});
+
 describe("/team-prune", () => {
   it("previews, and removes only what was agreed to", async () => {
     const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });

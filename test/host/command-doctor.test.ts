@@ -4,6 +4,8 @@ import { doctorCommand } from "../../src/host/command-doctor.ts";
 import type { CommandCall } from "../../src/host/commands.ts";
 import { MemoryFiles } from "../support/memory-files.ts";
 
+const UNTRIED = { host: "h", accepted: 0, failed: 0, itemsSent: 0, itemsRejected: 0, itemsLost: 0, lastError: null };
+
 /** The doctor of a project at `/p` whose files are given. */
 function doctor(files: MemoryFiles, host: { isProjectTrusted?: () => boolean } = {}): Promise<string | null> {
   const session = {
@@ -15,8 +17,16 @@ function doctor(files: MemoryFiles, host: { isProjectTrusted?: () => boolean } =
     runs: async () => ({ store: { crewRoot: "/p/.crew" } }),
     telemetry: async () => ({
       problems: ["a setting of its own"],
-      otlp: () => null,
-      exporters: () => [{ name: "plugged", pushed: 3, failed: 1, skipped: 2, lastError: "away" }],
+      otlp: () => ({
+        channels: [
+          { ...UNTRIED, signal: "metrics" },
+          { ...UNTRIED, signal: "traces", accepted: 1 },
+        ],
+      }),
+      exporters: () => [
+        { name: "plugged", pushed: 3, failed: 1, skipped: 2, lastError: "away" },
+        { name: "textfile", pushed: 0, failed: 0, skipped: 0, lastError: null },
+      ],
     }),
     config: () => Promise.reject(new Error("the session's own configuration is that of its start")),
   };
@@ -32,6 +42,13 @@ it("reads the configuration as it is now", async () => {
   expect(await doctor(files)).toContain("configuration: no problems");
   expect(await doctor(files)).toContain("! a setting of its own");
   expect(await doctor(files)).toContain("✗ plugged: 3 pushes, 1 failed, 2 skipped (away)");
+});
+
+it("praises no exporter that was never tried", async () => {
+  const text = await doctor(new MemoryFiles());
+  expect(text).toContain("· OTLP metrics to h: not tried yet");
+  expect(text).toContain("✓ OTLP traces to h: 1 requests accepted");
+  expect(text).toContain("· textfile: not tried yet");
 });
 
 it("says that definitions are untrusted when the host says that the project is", async () => {

@@ -94,6 +94,7 @@ async function plant(project: string): Promise<void> {
     maxConcurrency: 1,
     tasks: [task],
     definitionHashes: {},
+    worktrees: null,
     kept: {},
   };
   await writeFile(join(folder, "manifest.json"), JSON.stringify(manifest));

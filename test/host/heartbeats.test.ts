@@ -1,16 +1,19 @@
+import { renameSync, writeFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
 import { diamondFiles, stepOf } from "../support/diamond-team.ts";
 import { processesVisible, waitUntil } from "../support/processes.ts";
-import { makeRig, type Rig } from "../support/rig.ts";
+import { fixture, makeRig, type Rig } from "../support/rig.ts";
 import type { RpcHost } from "../support/rpc-host.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 /** Levels are further apart than two looks, so that none is skipped; a live worker beats every 5 s. */
 const HEARTBEAT = { warnMs: 6000, staleMs: 9000, deadMs: 12_000 };
+/** Where nothing is configured. */
+const LOOK_MS = 5000;
 const CONFIG = {
   observability: { pollIntervalMs: 1000 },
   reliability: { autoRecover: true, heartbeat: HEARTBEAT },
@@ -26,7 +29,10 @@ interface Scene {
   events: () => Promise<CrewEvent[]>;
 }
 
-async function atWork(config: object = CONFIG): Promise<Scene> {
+async function atWork(
+  config: object = CONFIG,
+  envOf: (rig: Rig) => Record<string, string> = () => ({}),
+): Promise<Scene> {
   let answer: () => void = () => undefined;
   const answered = new Promise<void>((done) => {
     answer = done;
@@ -40,7 +46,7 @@ async function atWork(config: object = CONFIG): Promise<Scene> {
     { files: diamondFiles },
   );
   await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify(config));
-  const host = await rig.rpc({ extensions: [PACKAGE] });
+  const host = await rig.rpc({ extensions: [PACKAGE], env: envOf(rig) });
   await host.command('/team-run diamond "live"');
   await waitUntil(() => rig.server.requests.length === 1, 30_000);
   const [runId = ""] = await runIds(rig.agentFolder.project);
@@ -141,6 +147,44 @@ describe.skipIf(!processesVisible)("Pi and its workers stopped together for long
     const told = (await events()).slice(seen);
     expect(levels(told).filter((level) => !level.endsWith("healthy"))).toEqual([]);
     expect(ofType(told, "crew.task.heartbeat_dead")).toEqual([]);
+    expect(ofType(told, "crew.task.attempt_finished").map(({ outcome }) => outcome)).toEqual(
+      Array(4).fill("completed"),
+    );
+    expect(warnings(host, "")).toEqual([]);
+  }, 120_000);
+});
+
+/** What a machine's clocks show after a sleep: everywhere the wall clock is ahead, on some systems the other one too. */
+describe.skipIf(!processesVisible)("a machine that slept for ten minutes, with the limits nobody has set", () => {
+  it("has no worker that is dead, stuck or lost, when the wall clock went on, or both clocks did", async () => {
+    let file = "";
+    const sleep = (text: string) => {
+      writeFileSync(`${file}.new`, text);
+      renameSync(`${file}.new`, file);
+    };
+    const scene = await atWork({}, (rig) => {
+      file = join(rig.agentFolder.home, "clock");
+      sleep("0 0");
+      return { NODE_OPTIONS: `--import=${fixture("shifted-clock.mjs")}`, FOREMAN_CLOCK_HOURS: file };
+    });
+    const { host, worker, events, answer } = scene;
+    const beat = join(runFolder(scene.rig.agentFolder.project, scene.runId), "tasks/a/a0001/heartbeat.json");
+    const beats = async () => JSON.parse(await readFile(beat, "utf8").catch(() => '{"counter":0}')).counter as number;
+    await waitUntil(async () => (await beats()) >= 3, 30_000);
+    // its next beat must not be what saves it: Pi looks twice after each sleep
+    process.kill(worker, "SIGSTOP");
+    for (const hours of ["0.17 0", "0.34 0.17"]) {
+      sleep(hours);
+      const from = performance.now();
+      await waitUntil(() => performance.now() - from > 2 * LOOK_MS + 500, 20_000);
+    }
+    process.kill(worker, "SIGCONT");
+    answer();
+    await waitUntil(async () => (await lastType(scene)) === "crew.run.completed", 30_000);
+    const told = await events();
+    expect(levels(told).filter((level) => /stale|dead/.test(level))).toEqual([]);
+    expect(ofType(told, "crew.task.heartbeat_dead")).toEqual([]);
+    expect((told.at(-1)?.ts ?? 0) - (told[0]?.ts ?? 0), "the clock of Pi").toBeGreaterThan(1_200_000);
     expect(ofType(told, "crew.task.attempt_finished").map(({ outcome }) => outcome)).toEqual(
       Array(4).fill("completed"),
     );

@@ -35,7 +35,7 @@ it("can be used when the session before was replaced while it was still loading"
   const contextOf = (id: string) => ({
     cwd: folder.project,
     hasUI: true,
-    ui: { notify: () => undefined, setStatus: () => undefined },
+    ui: { notify: () => undefined, setStatus: () => undefined, setWidget: () => undefined },
     sessionManager: { getSessionId: () => id },
   });
   tell("session_start", "startup", contextOf("first"));

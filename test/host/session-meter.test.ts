@@ -1,19 +1,12 @@
 import { expect, test } from "vitest";
+import type { TellFact } from "../../src/host/early-facts.ts";
 import { SessionMeter } from "../../src/host/session-meter.ts";
-import type { SessionMetrics } from "../../src/metrics/session-metrics.ts";
 
 function setup() {
   const facts: unknown[] = [];
-  const note = (name: string) => (fact: object) => void facts.push({ name, ...fact });
-  const metrics: SessionMetrics = {
-    turnEnded: note("turn"),
-    firstToken: note("first"),
-    toolEnded: note("tool"),
-    usage: note("usage"),
-    providerError: note("error"),
-  };
+  const tell: TellFact = (name, fact) => void facts.push({ name, ...fact });
   const clock = { ms: 1000, monotonicMs: () => clock.ms };
-  return { facts, clock, meter: new SessionMeter(metrics, clock) };
+  return { facts, clock, meter: new SessionMeter(tell, clock) };
 }
 
 const reply = (more: object = {}) => ({ role: "assistant", provider: "p", model: "m", stopReason: "stop", ...more });
@@ -32,8 +25,8 @@ test("the first token is waited for from the request on, once per reply, whoever
   meter.turnEnded();
   meter.turnEnded();
   expect(facts).toEqual([
-    { name: "first", model: "p/m", delayMs: 70 },
-    { name: "turn", durationMs: 640 },
+    { name: "firstToken", model: "p/m", delayMs: 70 },
+    { name: "turnEnded", durationMs: 640 },
   ]);
 });
 
@@ -76,7 +69,7 @@ test.each([
 ])("%s is an error of status %s", (errorMessage, status) => {
   const { facts, meter } = setup();
   meter.messageEnded(reply({ stopReason: "error", errorMessage }));
-  expect(facts.at(-1)).toEqual({ name: "error", status });
+  expect(facts.at(-1)).toEqual({ name: "providerError", status });
 });
 
 test("a status that was answered wins over words, and is good for its own request alone", () => {
@@ -93,10 +86,10 @@ test("a status that was answered wins over words, and is good for its own reques
   meter.answered(503);
   meter.answered(200);
   meter.messageEnded(reply({ stopReason: "error", errorMessage: "strange" }));
-  expect(facts.filter((fact) => (fact as { name: string }).name === "error")).toEqual([
-    { name: "error", status: 502 },
-    { name: "error", status: "other" },
-    { name: "error", status: "other" },
+  expect(facts.filter((fact) => (fact as { name: string }).name === "providerError")).toEqual([
+    { name: "providerError", status: 502 },
+    { name: "providerError", status: "other" },
+    { name: "providerError", status: "other" },
   ]);
 });
 
@@ -113,9 +106,9 @@ test("tools side by side are told apart; one whose start was missed has no durat
   meter.agentStarted();
   meter.toolEnded("4", "ls", false);
   expect(facts).toEqual([
-    { name: "tool", tool: "bash", status: "ok", durationMs: 15 },
-    { name: "tool", tool: "read", status: "error", durationMs: 5 },
-    { name: "tool", tool: "ls", status: "ok", durationMs: null },
-    { name: "tool", tool: "ls", status: "ok", durationMs: null },
+    { name: "toolEnded", tool: "bash", status: "ok", durationMs: 15 },
+    { name: "toolEnded", tool: "read", status: "error", durationMs: 5 },
+    { name: "toolEnded", tool: "ls", status: "ok", durationMs: null },
+    { name: "toolEnded", tool: "ls", status: "ok", durationMs: null },
   ]);
 });

@@ -24,7 +24,7 @@ function ended(manifest: RunManifest, statuses: Record<string, EndStatus>): RunS
     const end = { ...common, startedAt: 1, endedAt: 2, durationMs: 1, error: null };
     const status = statuses[taskId] ?? "completed";
     return status === "completed"
-      ? { ...end, status, summary: `${taskId} of ${manifest.runId}`, artifacts: [] }
+      ? { ...end, status, summary: `${taskId} of ${manifest.runId}`, artifacts: [], commit: null }
       : { ...end, status };
   });
   return { ...state, status: "failed", tasks };

@@ -67,6 +67,7 @@ async function driver(
     afterFailure: () => ({ giveUp: true, deadLetter: null }),
     recordDeadLetter: async () => true,
     putMail: async () => undefined,
+    keepArtifacts: async (artifacts) => artifacts,
   });
   return { run, loop, told };
 }
@@ -335,6 +336,7 @@ describe("cancelling", () => {
         afterFailure: () => ({ giveUp: true, deadLetter: null }),
         recordDeadLetter: async () => true,
         putMail: async () => undefined,
+    keepArtifacts: async (artifacts) => artifacts,
         redact: (text) => text,
       });
       // the moment an event is told, and a moment later

@@ -34,6 +34,7 @@ export function manifestOf(tasks: readonly TaskSpec[], changes: Partial<RunManif
     cwd: "/nowhere",
     maxConcurrency: 4,
     tasks,
+    worktrees: null,
     kept: {},
     definitionHashes: {},
     ...changes,

@@ -1,15 +1,19 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { CrewEvent } from "../../src/events/crew-event.ts";
 import { RunLogReader } from "../../src/store/run-log-reader.ts";
 import { nodeFiles } from "../../src/system/node-files.ts";
 import { diamondFiles, stepOf } from "../support/diamond-team.ts";
 import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import type { HostEvent, RpcHost } from "../support/rpc-host.ts";
-import { ofType, runFolder, runIds } from "../support/run-files.ts";
+import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
 import { breakCalls, missing, mountSmallDisk } from "../support/system-faults.ts";
 
+/** Whichever of them the system's libraries use. */
+const RENAMES = "rename,renameat,renameat2";
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
 const noMount = missing("mount");
@@ -48,11 +52,17 @@ async function midRun(prepare: (rig: Rig) => Promise<void>) {
     const state = await readFile(join(folder, "tasks", task, "a0001/state.json"), "utf8").catch(() => "");
     return state.includes('"status":"ended"');
   };
-  return { rig, host, runId, folder, gates, asked, recorded };
+  const completed = async () => (await readFile(join(folder, "events.jsonl"), "utf8")).includes('"crew.run.completed"');
+  const workersSaid = async () => {
+    const logs = join(rig.agentFolder.agent, "crew/workers");
+    const texts = await Promise.all((await readdir(logs)).map((name) => readFile(join(logs, name), "utf8")));
+    return texts.join("");
+  };
+  return { rig, host, runId, folder, gates, asked, recorded, completed, workersSaid };
 }
 
 /** Each step once, its log whole but for the line that was cut off. */
-async function expectWhole(folder: string, asked: (step: string) => number): Promise<void> {
+async function expectWhole(folder: string, asked: (step: string) => number): Promise<CrewEvent[]> {
   const reader = new RunLogReader(nodeFiles(), join(folder, "events.jsonl"));
   const events = await reader.readNew();
   expect(events.at(-1)?.type).toBe("crew.run.completed");
@@ -67,6 +77,20 @@ async function expectWhole(folder: string, asked: (step: string) => number): Pro
       .map(({ taskId }) => taskId)
       .sort(),
   ).toEqual(["a", "b", "c", "d"]);
+  return events;
+}
+
+/** Of whom the lasting records of this project's tasks are. */
+async function tasksKept(project: string): Promise<string[]> {
+  const folder = join(project, ".crew/metrics/tasks");
+  const days = (await readdir(folder)).filter((name) => name.endsWith(".jsonl"));
+  const texts = await Promise.all(days.map((day) => readFile(join(folder, day), "utf8")));
+  const lines = texts.flatMap((text) => text.split("\n").filter(Boolean));
+  return lines.map((line) => JSON.parse(line).task_id).sort();
+}
+
+/** The same process of task c, which was at work when the run was paused. */
+function expectTakenUp(events: readonly CrewEvent[]): void {
   const pid = ofType(events, "crew.subagent.spawned").find(({ taskId }) => taskId === "c")?.pid;
   expect(ofType(events, "crew.subagent.adopted").find(({ taskId }) => taskId === "c")?.pid).toBe(pid);
 }
@@ -76,7 +100,7 @@ describe("the disk is full in the middle of a run", { timeout: 180_000 }, () => 
     `pauses it; with room again it goes on and completes${noMount ? `: skipped, ${noMount}` : ""}`,
     async () => {
       let disk: Awaited<ReturnType<typeof mountSmallDisk>> | undefined;
-      const { rig, host, runId, folder, gates, asked, recorded } = await midRun(async (rig) => {
+      const { host, runId, folder, gates, asked, recorded, completed, workersSaid } = await midRun(async (rig) => {
         disk = await mountSmallDisk(join(rig.agentFolder.project, ".crew"), 8);
       });
       // its worker's end is on disk, the run's owner has not seen it yet
@@ -93,24 +117,16 @@ describe("the disk is full in the middle of a run", { timeout: 180_000 }, () => 
       expect((await host.command(`/team-status ${runId}`)).notices.join("\n")).toContain("running");
       // a worker that ends meanwhile keeps what it did until it can be written
       gates.c.open();
-      const said = async () => {
-        const logs = join(rig.agentFolder.agent, "crew/workers");
-        const texts = await Promise.all((await readdir(logs)).map((name) => readFile(join(logs, name), "utf8")));
-        return texts.join("");
-      };
-      await waitUntil(async () => (await said()).includes("end not recorded yet"), 30_000);
+      await waitUntil(async () => (await workersSaid()).includes("end not recorded yet"), 30_000);
       expect(asked("d")).toBe(0);
       expect(await recorded("c")).toBe(false);
 
       disk?.free();
       await host.waitFor((event) => String(event["message"]).includes("goes on: its log can be written again"), 60_000);
-      await waitUntil(
-        async () => (await readFile(join(folder, "events.jsonl"), "utf8")).includes("crew.run.completed"),
-        60_000,
-      );
+      await waitUntil(completed, 60_000);
       expect(told(host, "is paused")).toHaveLength(1);
       expect(told(host, "goes on: its log")).toHaveLength(1);
-      await expectWhole(folder, asked);
+      expectTakenUp(await expectWhole(folder, asked));
       await host.close();
     },
   );
@@ -118,7 +134,7 @@ describe("the disk is full in the middle of a run", { timeout: 180_000 }, () => 
 
 describe("a disk that fails", { timeout: 180_000 }, () => {
   it.skipIf(noStrace)(`pauses the run until it works again${noStrace ? `: skipped, ${noStrace}` : ""}`, async () => {
-    const { host, runId, folder, gates, asked } = await midRun(async () => undefined);
+    const { host, runId, folder, gates, asked, completed } = await midRun(async () => undefined);
     const broken = await breakCalls(host.pid, "fdatasync", "EIO");
     gates.b.open();
     const notice = await host.waitFor((event) => String(event["message"]).includes("is paused"), 60_000);
@@ -127,12 +143,42 @@ describe("a disk that fails", { timeout: 180_000 }, () => {
     await broken.mend();
     await host.waitFor((event) => String(event["message"]).includes("goes on: its log can be written again"), 60_000);
     gates.c.open();
-    await waitUntil(
-      async () => (await readFile(join(folder, "events.jsonl"), "utf8")).includes("crew.run.completed"),
-      60_000,
-    );
-    await expectWhole(folder, asked);
+    await waitUntil(completed, 60_000);
+    expectTakenUp(await expectWhole(folder, asked));
     const counted = (await host.command("/team-metrics crew.task.count")).notices.join("\n");
     expect(counted).toMatch(/completed.*\b4\b/);
   });
+
+  it.skipIf(noStrace)(
+    `on renames loses no work and does none twice; a worker's end is told when it is on disk${noStrace ? `: skipped, ${noStrace}` : ""}`,
+    async () => {
+      const { rig, host, runId, folder, gates, asked, recorded, completed, workersSaid } = await midRun(
+        async () => undefined,
+      );
+      const spawned = ofType(await eventsOf(rig.agentFolder.project, runId), "crew.subagent.spawned");
+      const worker = spawned.find(({ taskId }) => taskId === "b")?.pid ?? 0;
+      const owner = await breakCalls(host.pid, RENAMES, "EIO");
+      const broken = await breakCalls(worker, RENAMES, "EIO");
+      gates.b.open();
+      await waitUntil(async () => (await workersSaid()).includes("end not recorded yet"), 60_000);
+      expect(await workersSaid()).toMatch(/end not recorded yet.*EIO: i\/o error, rename/);
+      gates.c.open();
+      await waitUntil(() => recorded("c"), 30_000);
+      expect(await recorded("b")).toBe(false);
+      expect(asked("d")).toBe(0);
+      await broken.mend();
+      await waitUntil(completed, 60_000);
+      await expectWhole(folder, asked);
+      const kept = () => tasksKept(rig.agentFolder.project);
+      await waitUntil(async () => (await kept()).length === 4);
+      // that they are complete could not be noted: the next session looks again, and finds nothing left out
+      const noted = join(folder, "recorded.json");
+      expect(existsSync(noted)).toBe(false);
+      await owner.mend();
+      await host.close();
+      await rig.rpc({ extensions: [PACKAGE] });
+      await waitUntil(() => existsSync(noted), 30_000);
+      expect(await kept()).toEqual(["a", "b", "c", "d"]);
+    },
+  );
 });

@@ -56,7 +56,7 @@ describe("the state of a run that is driven", () => {
     let full = false;
     const { run, warnings, store } = await driven({
       ...real,
-      writeAtomic: (path, data) => (full ? Promise.reject(new Error("ENOSPC")) : real.writeAtomic(path, data)),
+      replace: (path, data) => (full ? Promise.reject(new Error("ENOSPC")) : real.replace(path, data)),
     });
     full = true;
     await progress(run, 250);

@@ -11,7 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { NewEvent } from "../../src/events/crew-event.ts";
@@ -387,6 +387,18 @@ describe("a run's files that a repository planted", () => {
       if (before) expect(readFileSync(elsewhere)).toEqual(before);
     }
   });
+
+  it.each(["tasks", "tasks/t", "tasks/t/a0001", "tasks/t/a0001/checkpoints", "tasks/t/a0001/artifacts"])(
+    "are not driven on over a link at %s",
+    async (name) => {
+      const { store, run, file, crewRoot } = await runUnderWay();
+      run.close();
+      mkdirSync(join(crewRoot, "elsewhere"));
+      mkdirSync(dirname(file(name)), { recursive: true });
+      symlinkSync(join(crewRoot, "elsewhere"), file(name));
+      await expect(store.open("run-1", keepingBus().bus)).rejects.toThrow(/is not a real directory\. Remove /);
+    },
+  );
 
   it("are not appended to through a second name", async () => {
     const { store, run, file, crewRoot } = await runUnderWay();

@@ -1,4 +1,5 @@
-import { encodeTaskRecord, type TaskRecord } from "../../src/store/task-record.ts";
+import { encodeTaskRecord } from "../../src/store/task-line.ts";
+import type { TaskRecord } from "../../src/store/task-record.ts";
 
 /** A record as the writer makes them, with what a test wants to be otherwise. */
 export function taskRecord(own: Partial<TaskRecord> = {}): TaskRecord {
@@ -60,5 +61,5 @@ export function variedRecord(i: number, at: number, random: () => number): TaskR
 }
 
 export function linesOf(records: readonly TaskRecord[]): string {
-  return records.map(encodeTaskRecord).join("");
+  return Buffer.concat(records.map(encodeTaskRecord)).toString();
 }

@@ -28,6 +28,7 @@ function attempt(taskId: string, number: number, costUsd: number, exitCode: numb
       tokens: TOKENS,
       costUsd,
       exitCode,
+      ...(taskId === "done" ? { changes: { locAdded: 3, locRemoved: 1, filesChanged: 2 } } : {}),
     },
   ];
 }
@@ -81,7 +82,6 @@ async function rig(real = new FailingLogFiles()) {
       world: { clock, files: real.files, log, processes: { self: () => self, alive } },
       crewRoot,
       redact: (text) => text.replace("sk-secret", "***"),
-      changesOf: (_run, task) => (task === "done" ? { locAdded: 3, locRemoved: 1, filesChanged: 2 } : null),
     });
   };
   const open = async (

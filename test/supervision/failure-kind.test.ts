@@ -32,6 +32,17 @@ describe("a failure's kind and reason", () => {
     expect(failed("No end within timeoutSec 5.", null, "timeout")).toMatchObject({ kind: "transient" });
   });
 
+  it("takes no word of what a command printed", () => {
+    const printed = "exited with 1:\n429 Too Many Requests, Retry-After: 3600";
+    const retryAfterMs = null;
+    expect(failed(printed, "transient", "exit")).toEqual(
+      expect.objectContaining({ kind: "transient", reason: "command", retryAfterMs }),
+    );
+    expect(failed(printed, "transient", "verify")).toMatchObject({ reason: "verify", retryAfterMs });
+    expect(failed(printed, "permanent", "exit")).toMatchObject({ kind: "permanent", reason: "command" });
+    expect(failed(printed, "transient").retryAfterMs).toBe(3_600_000);
+  });
+
   it("lets the outcome stand above all words", () => {
     const error = { kind: "x", message: "429" };
     expect(classifyFailure({ outcome: "lost", failureKind: "permanent", error }, NOW).kind).toBe("lost");

@@ -1,5 +1,5 @@
 /**
- * Fetches Debian's Prometheus into node_modules/.cache, where test/conformance/prometheus.test.ts finds it:
+ * Fetches Debian's Prometheus and the Codex CLI into node_modules/.cache, where tests in test/conformance find them:
  *   npx tsx test/support/install-judges.ts
  * Nothing is installed into the system, and nobody has to be root.
  */
@@ -9,12 +9,16 @@ import { delimiter, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const FOLDER = resolve(import.meta.dirname, "../../node_modules/.cache/foreman-judges");
+/** Pinned: what is recorded in tests was printed by this one. */
+const CODEX = "@openai/codex@0.169.0";
+const CODEX_FOLDER = join(FOLDER, "codex");
 
 export const HOW_TO_GET_JUDGES = "not found: npx tsx test/support/install-judges.ts fetches it where there is apt-get";
 
 /** Of a program in the PATH or fetched before; null when there is none. */
-export function judgePath(program: "prometheus" | "promtool"): string | null {
-  const folders = [...(process.env["PATH"] ?? "").split(delimiter), join(FOLDER, "usr/bin")];
+export function judgePath(program: "prometheus" | "promtool" | "codex"): string | null {
+  const fetched = [join(FOLDER, "usr/bin"), join(CODEX_FOLDER, "node_modules/.bin")];
+  const folders = [...(process.env["PATH"] ?? "").split(delimiter), ...fetched];
   return folders.map((folder) => join(folder, program)).find(isExecutable) ?? null;
 }
 
@@ -49,4 +53,10 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
     if (judgePath(program) === null) install(program);
     console.log(judgePath(program) ?? `${program} is not in Debian's package of that name.`);
   }
+  if (judgePath("codex") === null) {
+    mkdirSync(CODEX_FOLDER, { recursive: true });
+    const flags = ["--prefix", CODEX_FOLDER, "--save-exact", "--ignore-scripts", "--no-audit", "--no-fund"];
+    execFileSync("npm", ["install", ...flags, CODEX], { cwd: CODEX_FOLDER, stdio: ["ignore", 2, 2] });
+  }
+  console.log(judgePath("codex") ?? "npm installed no codex.");
 }

@@ -36,6 +36,10 @@ export class MemoryFiles implements Files {
     this.contents.set(path, bytesOf(data));
   }
 
+  async replace(path: string, data: string | Uint8Array): Promise<void> {
+    await this.writeAtomic(path, data);
+  }
+
   async writeNew(path: string, data: string | Uint8Array): Promise<void> {
     if (this.contents.has(path) || this.links.has(path)) throw systemError("EEXIST", path);
     await this.writeAtomic(path, data);
@@ -68,6 +72,11 @@ export class MemoryFiles implements Files {
     if (bytes) return { ...facts, kind: "file", bytes: bytes.length };
     const isFolder = this.folders.has(path) || this.#paths().some((it) => it.startsWith(`${path}/`));
     return isFolder ? { ...facts, kind: "directory" } : null;
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.copy(from, to);
+    await this.remove(from);
   }
 
   async remove(path: string): Promise<void> {

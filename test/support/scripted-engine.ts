@@ -21,6 +21,9 @@ export function attemptReport(changes: Partial<AttemptReport> = {}): AttemptRepo
     failureKind: null,
     error: null,
     artifacts: [],
+    changes: null,
+    checkpoints: [],
+    commit: null,
     ...changes,
   };
 }

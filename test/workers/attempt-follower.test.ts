@@ -3,6 +3,7 @@ import type { AttemptProgress } from "../../src/runs/execute.ts";
 import type { World } from "../../src/system/world.ts";
 import { attemptPaths } from "../../src/workers/attempt-folder.ts";
 import { AttemptFollower } from "../../src/workers/attempt-follower.ts";
+import { lineReaderOf } from "../../src/workers/line-reader.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { MemoryFiles } from "../support/memory-files.ts";
 
@@ -23,7 +24,7 @@ async function told(...pieces: object[][]): Promise<AttemptProgress[]> {
   const clock = new FakeClock();
   const progress: AttemptProgress[] = [];
   const world = { files, clock, log: { warn: (message: string) => expect.unreachable(message) } };
-  const follower = new AttemptFollower(world as unknown as World, FOLDER, {
+  const follower = new AttemptFollower(world as unknown as World, FOLDER, lineReaderOf("pi"), {
     worker: () => undefined,
     progress: (one) => void progress.push(one),
     isOurs: () => true,

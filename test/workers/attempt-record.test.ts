@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { nodeWorld } from "../../src/system/node.ts";
+import { createRedactor } from "../../src/system/redaction.ts";
 import type { World } from "../../src/system/world.ts";
+import { AttemptHistory } from "../../src/workers/attempt-history.ts";
 import { type AttemptKind, emptyResult, type KindResult } from "../../src/workers/kind.ts";
 import type { StepRequest } from "../../src/workers/step-contract.ts";
 import { WorkerHost } from "../../src/workers/wrapper.ts";
@@ -27,7 +29,8 @@ function requestIn(attemptFolder: string): StepRequest {
     createdAt: "2026-01-01T00:00:00.000Z",
     promptSummary: "",
     command: "",
-    pi: null,
+    assignment: null,
+    verify: "",
   };
 }
 
@@ -45,6 +48,7 @@ async function hostIn(world: World, run: AttemptKind["run"]) {
   const host = new WorkerHost(
     world,
     {
+      redactor: Promise.resolve(createRedactor({ secretValues: [] })),
       tell: (message) => messages.push(message),
       enter: (_environment, _cwd, output) => {
         diverted = output;
@@ -55,6 +59,7 @@ async function hostIn(world: World, run: AttemptKind["run"]) {
     },
     { pi: kindOf(run) },
     folder,
+    new AttemptHistory(world, join(folder, "../agent"), async () => createRedactor({ secretValues: [] })),
   );
   const work = () => host.take({ type: "attempt", request: requestIn(folder), workerId: `w1-${process.pid}` });
   const state = () => JSON.parse(readFileSync(join(folder, "state.json"), "utf8"));

@@ -2,7 +2,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { nodeWorld } from "../../src/system/node.ts";
+import { createRedactor } from "../../src/system/redaction.ts";
 import type { Files } from "../../src/system/world.ts";
+import { AttemptHistory } from "../../src/workers/attempt-history.ts";
 import { type AttemptKind, emptyResult } from "../../src/workers/kind.ts";
 import type { StepRequest } from "../../src/workers/step-contract.ts";
 import { WorkerHost } from "../../src/workers/wrapper.ts";
@@ -53,9 +55,17 @@ async function worker() {
   const exits: number[] = [];
   const host = new WorkerHost(
     { ...real, clock, files },
-    { tell: (message) => void told.push(message), enter: () => () => undefined, exit: (code) => void exits.push(code) },
+    {
+      redactor: Promise.resolve(createRedactor({ secretValues: [] })),
+      tell: (message) => void told.push(message),
+      enter: () => () => undefined,
+      exit: (code) => void exits.push(code),
+    },
     { shell: kind },
     folder,
+    new AttemptHistory({ ...real, clock, files }, join(folder, "agent"), async () =>
+      createRedactor({ secretValues: [] }),
+    ),
   );
   const request: StepRequest = {
     taskId: "a",
@@ -70,7 +80,8 @@ async function worker() {
     createdAt: "2026-01-01T00:00:00.000Z",
     promptSummary: "",
     command: "",
-    pi: null,
+    assignment: null,
+    verify: "",
   };
   const done = host.take({ type: "attempt", request, workerId: `w-${process.pid}` });
   onTestFinished(async () => {

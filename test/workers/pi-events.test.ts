@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { foldLines } from "../../src/workers/line-reader.ts";
 import {
   emptyTally,
   foldPiEvent,
-  foldPiLines,
   logLineOf,
   parsePiLine,
   progressOf,
@@ -23,7 +23,8 @@ const line = (type: string, fields: Record<string, unknown>) => JSON.stringify({
 describe("the tally of the host's event lines", () => {
   it("counts each reply once, per model, failed tries included", () => {
     const failed = reply({ stopReason: "error", errorMessage: "503", content: [], model: "m2" });
-    const tally = foldPiLines(
+    const tally = foldLines(
+      "pi",
       [
         line("session", { id: "x" }),
         line("message_end", { message: { role: "user", content: "no", usage: { input: 99 } } }),
@@ -69,7 +70,8 @@ describe("the tally of the host's event lines", () => {
   });
 
   it("attributes usage to each model, in the order of use", () => {
-    const tally = foldPiLines(
+    const tally = foldLines(
+      "pi",
       ["m1", "m2", "m1"].map((model) => line("message_end", { message: reply({ model }) })).join("\n"),
     );
     expect(usageByModel(tally)).toEqual([

@@ -1,0 +1,50 @@
+import { chosenRun, chosenTask, type DashboardView } from "../views/dashboard-view.ts";
+import {
+  askToCancel,
+  askToDiscard,
+  askToRedrive,
+  askToRunAgain,
+  type Question,
+  whyNotTold,
+} from "./dashboard-actions.ts";
+
+type Chosen = Omit<DashboardView, "keys">;
+
+/** What has to be answered before the key does anything; null when it asks nothing, or has nothing to do. */
+export function questionOf(view: Chosen, key: string): Question | null {
+  const run = chosenRun(view);
+  const letter = view.pane === "health" ? view.letters[view.letter] : undefined;
+  if (key === "r" && letter) return askToRedrive({ deadLetterId: letter.id });
+  if (key === "d" && letter) return askToDiscard(letter);
+  if (!run) return null;
+  if (key === "c") return askToCancel(run, chosenTask(view));
+  return key === "r" && view.pane !== "health" ? askToRunAgain(run, chosenTask(view)) : null;
+}
+
+/** The keys that do something now, with what they do, for the help line. */
+export function keysOf(view: Chosen): [key: string, what: string][] {
+  const { runs } = view;
+  const asking = ["c", "r", "d"].flatMap((key): [string, string][] => {
+    const [answer] = questionOf(view, key)?.answers ?? [];
+    return answer ? [[key, key === "c" ? "cancel" : answer.says]] : [];
+  });
+  const sideways: [string, string][] = runs.length > 1 ? [["←→", "run"]] : [];
+  const whole: [string, string][] = runs.length > 0 ? [["e", "export"]] : [];
+  return [["1-6", "pane"], ...sideways, ...paneKeys(view), ...asking, ...whole, ["q", "close"]];
+}
+
+function paneKeys(view: Chosen): [string, string][] {
+  const { pane, letters } = view;
+  if (pane === "metrics")
+    return [
+      ["↑↓", "scroll"],
+      ["/", "filter"],
+    ];
+  if (pane === "health") return letters.length > 1 ? [["↑↓", "letter"]] : [];
+  const run = chosenRun(view);
+  const task = chosenTask(view);
+  const keys: [string, string][] = (run?.state.tasks.length ?? 0) > 1 ? [["↑↓", "task"]] : [];
+  if (pane === "output") keys.push(["PgUp/Dn", "scroll"]);
+  if (run && task && whyNotTold(run, task) === null) keys.push(["m", "message"]);
+  return keys;
+}

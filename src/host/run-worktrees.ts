@@ -1,0 +1,91 @@
+import { join } from "node:path";
+import { endWorktrees } from "../engines/worktree-sweep.ts";
+import type { CrewEvent, CrewEventType } from "../events/crew-event.ts";
+import type { EventBus } from "../events/publisher.ts";
+import type { RunManifest } from "../runs/manifest.ts";
+import { isTerminal } from "../runs/run-state.ts";
+import { isSafeSegment } from "../store/layout.ts";
+import { messageOf, UserError } from "../system/errors.ts";
+import type { World } from "../system/world.ts";
+import { Git } from "../workers/git.ts";
+import { findWorkTree, OURS } from "../workers/snapshot.ts";
+import type { Notify } from "./record-dead-letter.ts";
+import type { RunService } from "./run-service.ts";
+import type { Session } from "./session.ts";
+
+const gitMs = 30_000;
+const ENDS: readonly CrewEventType[] = ["crew.run.completed", "crew.run.failed", "crew.run.cancelled"];
+
+/** The manifest with the commit its worktrees begin with. Throws a UserError where there can be none. */
+export async function withBaseCommit(session: Session, manifest: RunManifest): Promise<RunManifest> {
+  if (manifest.worktrees === null) return manifest;
+  const git = new Git(session.world.processes, manifest.cwd, gitMs);
+  const { head } = await findWorkTree(git).catch((error: unknown) => {
+    const remedy =
+      "Make a first commit there, or remove worktree from the team: its tasks then work in the project's folder.";
+    throw new UserError(
+      "no-work-tree",
+      `Team ${manifest.team} wants a git worktree for each task: ${messageOf(error)} ${remedy}`,
+    );
+  });
+  const changed = await git.paths(["status", "-z", "--porcelain", "--no-renames", "--untracked-files=all"]);
+  const count = changed.filter((line) => !OURS.test(line.slice(3))).length;
+  if (count > 0) {
+    const fact = `The run begins with your last commit, ${head.slice(0, 10)}: ${count} uncommitted ${count === 1 ? "file is" : "files are"} not in it.`;
+    session.show(`${fact} Cancel the run and commit first if its tasks need them.`, "warning");
+  }
+  return { ...manifest, worktrees: { baseCommit: head } };
+}
+
+/**
+ * Removes the worktrees of runs as they end, and now those of runs that ended unseen; what is left is told. Returns what
+ * ends it, when all that was begun is done.
+ */
+export function tidyWorktrees(
+  { world, crewRoot, notify }: { world: World; crewRoot: string; notify: Notify },
+  bus: Pick<EventBus, "on">,
+  runs: RunService,
+): () => Promise<void> {
+  const work = new Set<Promise<void>>();
+  const tidy = (tidied: Promise<void>) => {
+    const done = tidied
+      .catch((error: unknown) => world.log.warn("worktrees were not tidied", { error: messageOf(error) }))
+      .finally(() => work.delete(done));
+    work.add(done);
+  };
+  const end = async (manifest: Pick<RunManifest, "runId" | "cwd" | "tasks">, again: boolean) => {
+    const { runId } = manifest;
+    const { branches, folders } = await endWorktrees(world, manifest, crewRoot);
+    // what stays each time is told once
+    if (branches.length + folders.length === 0 || (again && folders.length > 0)) return;
+    const onBranches = `The work of run ${runId} is on ${branches.join(", ")}: git merge takes it over.`;
+    const inFolders = `Changes that no commit has are in ${folders.join(", ")}.`;
+    const message = [branches.length > 0 ? onBranches : "", folders.length > 0 ? inFolders : ""].join(" ").trim();
+    notify({ id: `worktrees_${runId}`, severity: "info", source: "worktrees", message, runId });
+  };
+  const heard = (data: unknown) => {
+    const active = runs.active.find(({ run }) => run.manifest.runId === (data as CrewEvent).runId);
+    if (active?.run.manifest.worktrees) tidy(end(active.run.manifest, false));
+  };
+  const stops = ENDS.map((type) => bus.on(type, heard));
+  tidy(sweep(world, crewRoot, runs, end));
+  return async () => {
+    for (const stop of stops) stop();
+    await Promise.all(work);
+  };
+}
+
+/** A killed process leaves worktrees behind; only those of runs that have ended are looked at. */
+async function sweep(
+  { files }: World,
+  crewRoot: string,
+  runs: RunService,
+  end: (manifest: Pick<RunManifest, "runId" | "cwd" | "tasks">, again: boolean) => Promise<void>,
+): Promise<void> {
+  const folder = join(crewRoot, "worktrees");
+  if (files.factsNow(folder)?.kind !== "directory") return;
+  for (const runId of (await files.list(folder)).filter(isSafeSegment)) {
+    const view = await runs.view(runId).catch(() => null);
+    if (view && isTerminal(view.state.status)) await end(view.manifest, true);
+  }
+}

@@ -1,0 +1,69 @@
+import { messageOf } from "../system/errors.ts";
+import { PLAIN } from "../views/paint.ts";
+import { renderRunsBrief, renderWidget } from "../views/run-widget.ts";
+import { askQuestions } from "./ask-the-user.ts";
+import { paintOf } from "./host-paint.ts";
+import { modeOf, outputWidth } from "./output.ts";
+import type { Session } from "./session.ts";
+import type { ShownRun } from "./shown-run.ts";
+
+const KEY = "foreman";
+
+/** Lines above the editor and a word in the footer while runs are under way; nothing after. */
+export class RunWidget {
+  readonly #session: Session;
+  readonly #runs = new Map<string, ShownRun>();
+  #drawn = "";
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  show(run: ShownRun): void {
+    const { runId } = run.run.manifest;
+    if (this.#runs.has(runId)) return;
+    this.#runs.set(runId, run);
+    const following = this.#session.feed().follow(runId, () => this.#look(run));
+    this.#look(run);
+    run.done
+      .then(() => {
+        following[Symbol.dispose]();
+        this.#runs.delete(runId);
+        this.#draw();
+      })
+      .catch((error: unknown) => this.#session.world.log.warn("a widget was left behind", { error: messageOf(error) }));
+  }
+
+  #look(run: ShownRun): void {
+    askQuestions(this.#session, run);
+    this.#draw();
+  }
+
+  #draw(): void {
+    const { context, world } = this.#session;
+    if (!context) return;
+    const { ui } = context;
+    const runs = [...this.#runs.values()].map(({ run, paused }) => ({ state: run.state, paused }));
+    const now = world.clock.now();
+    const paint = modeOf(context) === "tui" ? paintOf(ui.theme) : PLAIN;
+    // the host puts a blank on both sides
+    const lines = renderWidget(runs, now, outputWidth(), paint);
+    const brief = renderRunsBrief(runs);
+    const drawn = JSON.stringify([lines, brief]);
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
+    ui.setWidget(KEY, lines.length > 0 ? lines : undefined);
+    ui.setStatus(KEY, brief === "" ? undefined : brief);
+  }
+}
+
+/** Shows a run in this session while it is under way; the course of its metrics is kept from then on. */
+export function showProgress(session: Session, run: ShownRun): void {
+  const feed = session.feed();
+  feed.widget ??= new RunWidget(session);
+  feed.widget.show(run);
+  session
+    .telemetry()
+    .then((telemetry) => telemetry.history())
+    .catch((error: unknown) => session.world.log.warn("no history is kept", { error: messageOf(error) }));
+}

@@ -1,0 +1,59 @@
+import { isTerminal, type RunState } from "../runs/run-state.ts";
+import { type Cell, drawLine, type Paint } from "./paint.ts";
+import { activityOf, runTime, taskCount } from "./run-summary.ts";
+import { formatUsd } from "./units.ts";
+
+export interface WidgetRun {
+  state: RunState;
+  paused: string | null;
+}
+
+const LINES_MAX = 3;
+const BAR_CELLS = 12;
+
+/** One to three lines for the runs under way: how far each is, for how much, and what it does now. */
+export function renderWidget(runs: readonly WidgetRun[], now: number, width: number, paint: Paint): string[] {
+  const [only] = runs;
+  if (!only) return [];
+  if (runs.length === 1) {
+    const doing = doingNow(only);
+    const head = drawLine(headOf(only, now), width, paint);
+    return doing === "" ? [head] : [head, drawLine([{ text: `  ${doing}`, tone: "muted" }], width, paint)];
+  }
+  const shown = runs.slice(0, runs.length > LINES_MAX ? LINES_MAX - 1 : LINES_MAX);
+  const lines = shown.map((run) =>
+    drawLine([...headOf(run, now), { text: `  ${doingNow(run)}`, tone: "muted" }], width, paint),
+  );
+  if (runs.length === shown.length) return lines;
+  const more = `  and ${runs.length - shown.length} more runs: /team-dashboard shows all`;
+  return [...lines, drawLine([{ text: more, tone: "dim" }], width, paint)];
+}
+
+/** For the footer; empty when no run is under way. */
+export function renderRunsBrief(runs: readonly WidgetRun[]): string {
+  if (runs.length === 0) return "";
+  const atWork = runs.flatMap(({ state }) => state.tasks).filter(({ status }) => status === "running").length;
+  const paused = runs.filter((run) => run.paused !== null).length;
+  const parts = [`${runs.length} ${runs.length === 1 ? "run" : "runs"}`, `${atWork} at work`];
+  if (paused > 0) parts.push(`${paused} paused`);
+  return `team: ${parts.join(" · ")}`;
+}
+
+function headOf({ state, paused }: WidgetRun, now: number): Cell[] {
+  const ended = state.tasks.filter(({ status }) => isTerminal(status)).length;
+  const cells = Math.round((ended / Math.max(1, state.tasks.length)) * BAR_CELLS);
+  return [
+    { text: `${state.team} `, tone: "accent", bold: true },
+    { text: "█".repeat(cells), tone: "success" },
+    { text: "░".repeat(BAR_CELLS - cells), tone: "dim" },
+    { text: ` ${taskCount(state)}  ${runTime(state, now)}  ${formatUsd(state.costUsd)}` },
+    { text: paused === null ? "" : "  paused", tone: "warning" },
+  ];
+}
+
+function doingNow({ state, paused }: WidgetRun): string {
+  if (paused !== null) return paused;
+  return state.tasks
+    .flatMap((task) => (task.status === "running" ? `${task.taskId}: ${activityOf(task)}` : []))
+    .join("   ");
+}

@@ -1,0 +1,91 @@
+import { isObject, parseObject } from "../system/json.ts";
+import { safeText } from "../system/safe-text.ts";
+import type { Tone } from "./paint.ts";
+
+/** One line of what a worker did; long ones are folded where they are drawn. */
+export interface TranscriptLine {
+  tone: Tone;
+  text: string;
+}
+
+const RESULT_LINES_MAX = 8;
+const PROMPT_LINES_MAX = 12;
+const ARGUMENT_CHARS_MAX = 300;
+
+type Value = Record<string, unknown>;
+
+/** The end of a worker's `stdout.log` as people read it, secrets masked: event lines of the host's, or whatever a program said. */
+export function readTranscript(log: string, linesMax: number, redact: (text: string) => string): TranscriptLine[] {
+  return redact(log)
+    .split("\n")
+    .filter((line) => line !== "")
+    .flatMap((line) => {
+      const event = line.startsWith("{") ? parseObject(line) : null;
+      return event && typeof event["type"] === "string" ? eventLines(event) : textLines(line, "text");
+    })
+    .slice(-linesMax);
+}
+
+function eventLines(event: Value): TranscriptLine[] {
+  const { type, message } = event;
+  if (type === "message_end" && isObject(message)) return messageLines(message);
+  if (type === "auto_retry_start")
+    return [{ tone: "warning", text: `↻ asked again, ${wordOf(event["attempt"])}: ${wordOf(event["errorMessage"])}` }];
+  if (type === "compaction_start") return [{ tone: "muted", text: "≡ the conversation is made shorter" }];
+  if (type === "log_cut") return [{ tone: "warning", text: "the log has reached its limit; words are left out" }];
+  return [];
+}
+
+function messageLines(message: Value): TranscriptLine[] {
+  const { role, isError } = message;
+  const parts = partsOf(message["content"]);
+  if (role === "user") return marked("» ", headOf(wordsIn(parts), PROMPT_LINES_MAX), "muted");
+  if (role === "toolResult")
+    return marked("  ", headOf(wordsIn(parts), RESULT_LINES_MAX), isError === true ? "error" : "dim");
+  if (role !== "assistant") return [];
+  const lines = parts.flatMap((part) => {
+    if (part["type"] === "text") return textLines(wordOf(part["text"]).trim(), "text");
+    return part["type"] === "toolCall" ? [callLine(part)] : [];
+  });
+  const error = message["stopReason"] === "error" ? wordOf(message["errorMessage"]) : "";
+  return error === "" ? lines : [...lines, ...marked("✗ ", textLines(error, "error"), "error")];
+}
+
+function callLine(part: Value): TranscriptLine {
+  const given = isObject(part["arguments"]) ? part["arguments"] : {};
+  const [only, ...more] = Object.values(given);
+  const told = typeof only === "string" && more.length === 0 ? only : JSON.stringify(given);
+  const text = safeText(told.slice(0, ARGUMENT_CHARS_MAX), { multiline: false });
+  return { tone: "accent", text: `→ ${wordOf(part["name"])} ${text}` };
+}
+
+function partsOf(content: unknown): Value[] {
+  if (typeof content === "string") return [{ type: "text", text: content }];
+  return Array.isArray(content) ? content.filter(isObject) : [];
+}
+
+function wordsIn(parts: readonly Value[]): string {
+  return parts.map((part) => (part["type"] === "text" ? wordOf(part["text"]) : "")).join("");
+}
+
+function headOf(text: string, most: number): TranscriptLine[] {
+  const lines = textLines(text.trim(), "muted");
+  if (lines.length <= most) return lines;
+  return [...lines.slice(0, most), { tone: "muted", text: `… ${lines.length - most} more lines` }];
+}
+
+function textLines(text: string, tone: Tone): TranscriptLine[] {
+  if (text === "") return [];
+  return safeText(text, { multiline: true })
+    .replaceAll("\t", "  ")
+    .split("\n")
+    .map((line) => ({ tone, text: line.trimEnd() }));
+}
+
+function marked(mark: string, lines: readonly TranscriptLine[], tone: Tone): TranscriptLine[] {
+  return lines.map(({ text }, at) => ({ tone, text: `${at === 0 ? mark : "  "}${text}` }));
+}
+
+function wordOf(value: unknown): string {
+  return typeof value === "string" || typeof value === "number" ? String(value) : "";
+}

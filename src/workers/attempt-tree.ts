@@ -1,0 +1,120 @@
+import { join } from "node:path";
+import type { ArtifactRecord, TreeChanges } from "../events/crew-event.ts";
+import { messageOf, UserError } from "../system/errors.ts";
+import type { Files, World } from "../system/world.ts";
+import { collectOutputs } from "./artifacts.ts";
+import type { AttemptRecord } from "./attempt-record.ts";
+import { Checkpoints } from "./checkpoint.ts";
+import { Git } from "./git.ts";
+import type { KindResult } from "./kind.ts";
+import type { LeftBehind } from "./left-behind.ts";
+import { failed } from "./pi-outcome.ts";
+import type { StepRequest } from "./step-contract.ts";
+
+/** Between two looks whether somebody wants a checkpoint. */
+const demandMs = 1000;
+/** One call of git; a large tree takes seconds. */
+const gitMs = 30_000;
+/** Of an attempt that was told to stop: who told it waits. */
+const hurriedMs = 1000;
+
+/** The work folder of one attempt, from before it begins until after it ends. */
+export class AttemptTree {
+  readonly #world: World;
+  readonly #request: StepRequest;
+  readonly #record: Pick<AttemptRecord, "event" | "stderr">;
+  readonly #checkpoints: Checkpoints;
+  #begun: Promise<string | null> | null = null;
+  #demands: Disposable | null = null;
+  #taking: Promise<unknown> = Promise.resolve();
+
+  constructor(world: World, request: StepRequest, record: Pick<AttemptRecord, "event" | "stderr">) {
+    this.#world = world;
+    this.#request = request;
+    this.#record = record;
+    const { attempt: number, runtime, checkpoint } = request;
+    const place = { folder: runtime.attemptFolder, number, hint: checkpoint?.summaryHint ?? "" };
+    this.#checkpoints = new Checkpoints(world, place, (type, detail) => record.event(type, detail));
+  }
+
+  /** Whether the tree has to be made what it was, so that nothing can begin when that fails. */
+  get restores(): boolean {
+    return (this.#request.checkpoint?.resumeFromSeq ?? null) !== null;
+  }
+
+  /** To be awaited before anything is changed. Resolves to why the tree is not as it was asked for; null when it is. */
+  begin(): Promise<string | null> {
+    this.#begun ??= this.#begin();
+    return this.#begun;
+  }
+
+  async #begin(): Promise<string | null> {
+    const { checkpoint, runtime } = this.#request;
+    if (!checkpoint) return null;
+    const wanted = checkpoint.resumeFromSeq ?? null;
+    try {
+      await this.#checkpoints.begin(new Git(this.#world.processes, runtime.worktreePath, gitMs), wanted);
+      this.#demands = this.#world.clock.every(demandMs, () => void this.#answerDemand());
+      return null;
+    } catch (error) {
+      if (wanted !== null) return messageOf(error);
+      this.#record.stderr(`[no checkpoints: ${messageOf(error)}]\n`);
+      return null;
+    }
+  }
+
+  /** Takes what is handed over, and the last checkpoint. `hurried`: somebody waits for the end. Never rejects. */
+  async conclude(result: KindResult, hurried: boolean): Promise<{ result: KindResult; left: LeftBehind }> {
+    const { artifacts, problem } = await this.#outputs(result);
+    this.#demands?.[Symbol.dispose]();
+    const changes = await this.#take("end", hurried ? hurriedMs : gitMs);
+    await this.#checkpoints.close();
+    return { result: problem ?? result, left: { changes, artifacts, checkpoints: this.#checkpoints.taken } };
+  }
+
+  async #outputs(result: KindResult): Promise<{ artifacts: ArtifactRecord[]; problem: KindResult | null }> {
+    const { output = [], runtime } = this.#request;
+    if (result.outcome !== "completed" || output.length === 0) return { artifacts: [], problem: null };
+    try {
+      const { files } = this.#world;
+      const artifacts = await collectOutputs(files, runtime.worktreePath, output, runtime.attemptFolder);
+      return { artifacts, problem: null };
+    } catch (error) {
+      const kind = error instanceof UserError ? error.code : "output";
+      // an agent that forgot a file may write it the next time
+      return { artifacts: [], problem: { ...result, ...failed("transient", kind, messageOf(error)) } };
+    }
+  }
+
+  async #answerDemand(): Promise<void> {
+    const { files } = this.#world;
+    const demand = demandFile(this.#request.runtime.attemptFolder);
+    if (files.factsNow(demand) === null) return;
+    await files.remove(demand);
+    await this.#take("demand", gitMs);
+  }
+
+  /** One after the other: they share an index. Null when nothing could be measured. */
+  #take(why: "demand" | "end", limitMs: number): Promise<TreeChanges | null> {
+    const taking = this.#taking.then(async () => {
+      try {
+        await this.#begun;
+        return (await this.#checkpoints.take(why, limitMs))?.changes ?? null;
+      } catch (error) {
+        this.#record.stderr(`[no checkpoint: ${messageOf(error)}]\n`);
+        return null;
+      }
+    });
+    this.#taking = taking;
+    return taking;
+  }
+}
+
+/** Asks whoever does an attempt to keep what it has changed so far; it does so within moments. */
+export async function demandCheckpoint(files: Files, attemptFolder: string): Promise<void> {
+  await files.writeAtomic(demandFile(attemptFolder), "");
+}
+
+function demandFile(attemptFolder: string): string {
+  return join(attemptFolder, "checkpoint.wanted");
+}

@@ -1,0 +1,86 @@
+import { parseGitCommand } from "../runs/git-command.ts";
+import { type CommandEnd, type CommandParts, runCommand, strangeEnd, withOutput } from "./command-process.ts";
+import { type AttemptKind, emptyResult, type KindContext } from "./kind.ts";
+import { failed, type PiVerdict } from "./pi-outcome.ts";
+import type { StepRequest } from "./step-contract.ts";
+
+/** Nothing asks, pages or opens an editor; a variable that points git at another repository is taken away. */
+const safeEnvironment: Readonly<Record<string, string | null>> = {
+  GIT_TERMINAL_PROMPT: "0",
+  GIT_EDITOR: "false",
+  GIT_SEQUENCE_EDITOR: "false",
+  GIT_MERGE_AUTOEDIT: "no",
+  GIT_PAGER: "cat",
+  GIT_ASKPASS: null,
+  SSH_ASKPASS: null,
+  GIT_DIR: null,
+  GIT_WORK_TREE: null,
+  GIT_INDEX_FILE: null,
+};
+const safeOptions = ["--no-pager", "-c", "color.ui=false", "-c", "core.askPass="];
+const install = "A step of kind git needs it; install git and put it on the path.";
+
+/** Kind `git`: one git command line of the workflow, without a shell. A merge that conflicts is taken back. */
+export function createGitKind(parts: CommandParts): AttemptKind {
+  return {
+    prepare: async () => undefined,
+    partial: () => null,
+    run: async (request, context) => {
+      await context.claimed;
+      const parsed = parseGitCommand(request.command);
+      if ("problem" in parsed) return { ...emptyResult, ...failed("permanent", "command", parsed.problem) };
+      const end = await git(parts, request, context, parsed.args, context.signal);
+      const verdict = await judge(parts, request, context, parsed.args, end);
+      return { ...emptyResult, ...verdict, summary: end.stdout || end.output };
+    },
+  };
+}
+
+function git(
+  parts: CommandParts,
+  { runtime }: StepRequest,
+  context: KindContext,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<CommandEnd> {
+  const order = {
+    command: "git",
+    args: [...safeOptions, ...args],
+    cwd: runtime.worktreePath,
+    env: { ...context.environment, ...safeEnvironment },
+    stdin: "",
+    verbatim: false,
+    onStdout: (bytes: Uint8Array) => context.bytes("stdout", bytes),
+    onStderr: (bytes: Uint8Array) => context.bytes("stderr", bytes),
+  };
+  return runCommand(parts, order, signal);
+}
+
+async function judge(
+  parts: CommandParts,
+  request: StepRequest,
+  context: KindContext,
+  args: readonly string[],
+  end: CommandEnd,
+): Promise<PiVerdict> {
+  const merging = args[0] === "merge" && end.failure === null && end.code !== 0;
+  const conflict = merging ? await takeBackMerge(parts, request, context) : null;
+  const place = { command: "git", cwd: request.runtime.worktreePath, install, timeoutSec: request.timeoutSec };
+  const strange = await strangeEnd(parts, end, place, context.signal);
+  if (strange) return strange;
+  if (end.code === 0) return { outcome: "completed", failureKind: null, error: null, exitCode: 0 };
+  const message = conflict ?? withOutput(`git ${args[0]} exited with ${end.code}`, end.output);
+  return { ...failed("permanent", conflict ? "merge-conflict" : "exit", message), exitCode: end.code };
+}
+
+/** Also of a merge that was stopped: the work tree is left as it was. The sentence on its conflicts, null without any. */
+async function takeBackMerge(parts: CommandParts, request: StepRequest, context: KindContext): Promise<string | null> {
+  const always = new AbortController().signal;
+  const silent = { ...context, bytes: () => undefined };
+  const unmerged = await git(parts, request, silent, ["diff", "--name-only", "--diff-filter=U"], always);
+  const aborted = await git(parts, request, silent, ["merge", "--abort"], always);
+  const files = unmerged.stdout.split("\n").filter(Boolean);
+  if (files.length === 0) return null;
+  const after = aborted.code === 0 ? "the merge was aborted" : "aborting the merge failed, too";
+  return `The merge conflicts in ${files.slice(0, 50).join(", ")}; ${after}. Resolve it by hand, or in a step of kind pi.`;
+}

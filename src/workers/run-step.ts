@@ -1,0 +1,95 @@
+import { attemptId } from "../runs/run-state.ts";
+import { UserError } from "../system/errors.ts";
+import { collectSecretValues, createRedactor, type Redactor } from "../system/redaction.ts";
+import type { World } from "../system/world.ts";
+import { attemptPaths, readAttemptState, writeMeta } from "./attempt-folder.ts";
+import { type AttemptKinds, emptyResult } from "./kind.ts";
+import type { StepRequest, StepResult } from "./step-contract.ts";
+import { WorkerHost } from "./wrapper.ts";
+import type { OwnerMessage, WrapperMessage } from "./wrapper-messages.ts";
+
+/**
+ * One step of a workflow by hand, without a run: the contract that workers do attempts by. The request names a folder,
+ * into which everything about the attempt is written; the result is what stands in its `state.json`.
+ */
+
+/** A step whose folder is made and whose request is written; nothing has been done yet. */
+export type PreparedStep = Omit<StepResult, "outcome" | "attemptOutcome" | "error" | "failureKind"> & {
+  outcome: "prepared";
+  attemptOutcome: null;
+  error: null;
+  failureKind: null;
+};
+
+/** Makes the attempt's folder and its `meta.json`. Repeating it changes nothing. Throws the system's error. */
+export async function prepareStep(
+  { files, clock }: Pick<World, "files" | "clock">,
+  request: StepRequest,
+): Promise<PreparedStep> {
+  const folder = request.runtime.attemptFolder;
+  await files.makeFolder(folder);
+  await writeMeta(files, request);
+  const at = new Date(clock.now()).toISOString();
+  const { worker, stdout, stderr } = attemptPaths(folder);
+  const { taskId, stepId, runId, attempt, workerKind } = request;
+  const { tokens, costUsd, usage, hostRetries } = emptyResult;
+  const noCounts = { lifecycleEventCount: 1, stdoutChunkCount: 0, stderrChunkCount: 0, checkpointCount: 0 };
+  return {
+    ...{ ok: false, outcome: "prepared", attemptOutcome: null, error: null, failureKind: null },
+    ...{ summary: "", needsHuman: false, blocked: false, suggestedFollowup: null, artifacts: [], changes: null, checkpoints: [], checkpoint: null },
+    ...{ taskId, stepId, runId, attempt, workerKind, startedAt: at, finishedAt: at, durationMs: 0 },
+    metadata: { workerId: "", pid: 0, model: null, exitCode: null },
+    logPaths: { worker, stdout, stderr },
+    lifecycleEvents: [{ seq: 0, eventId: `${attemptId(attempt)}:event:0000`, type: "step_prepared", at }],
+    metrics: { durationMs: 0, ...noCounts, tokens, costUsd, usage, hostRetries },
+  };
+}
+
+export interface RunStepOptions {
+  /** Names this executor in the records; unique among all that may be given this attempt. */
+  workerId: string;
+  /** By the request's `workerKind`: ours (`createShellKind`, …) and own ones, by a name of their own. */
+  kinds: AttemptKinds;
+  /** Masks what is told of the attempt; unless given, what is secret by its shape or its name in `env`. */
+  redactor?: Redactor;
+  /** Cancels the attempt, whose result then says so. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Does one attempt in this process, with everything a worker does: claim, time limit, heartbeat, logs, `verify`, the
+ * end of what it started, `state.json`. Resolves with the result, whatever it is. Throws a UserError when the attempt
+ * could not be begun, as when another worker has it.
+ */
+export async function runStep(world: World, request: StepRequest, options: RunStepOptions): Promise<StepResult> {
+  const { workerId, kinds, signal } = options;
+  const redactor = options.redactor ?? createRedactor({ secretValues: collectSecretValues(request.runtime.env) });
+  let refused: string | null = null;
+  const host = new WorkerHost(
+    world,
+    {
+      redactor: Promise.resolve(redactor),
+      tell: (message: WrapperMessage) => {
+        if (message.type === "ended") refused = message.refused;
+      },
+      // a process of somebody else's keeps its environment, folder and streams
+      enter: () => () => undefined,
+      // one that can't go on in a worker ends its process; here its caller goes on
+      exit: () => undefined,
+    },
+    kinds,
+    request.runtime.worktreePath,
+    { add: async () => undefined },
+  );
+  const cancel: OwnerMessage = { type: "cancel", reason: "cancelled" };
+  const onAbort = () => void host.take(cancel);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  const done = host.take({ type: "attempt", request, workerId });
+  if (signal?.aborted) onAbort();
+  await done;
+  signal?.removeEventListener("abort", onAbort);
+  const state = await readAttemptState(world.files, request.runtime.attemptFolder);
+  if (refused !== null || state?.status !== "ended")
+    throw new UserError("step-refused", `The step could not be begun: ${refused ?? "its end was not recorded"}.`);
+  return state.result;
+}
