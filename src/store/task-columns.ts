@@ -69,6 +69,11 @@ export class TaskColumns {
     this.wastedUsd[row] = wastedUsd;
   }
 
+  /** Room for so many rows, which spares growing step by step. */
+  reserve(rows: number): void {
+    if (rows > this.at.length) this.#grow(rows);
+  }
+
   #grow(rows: number): void {
     const trait = new Uint32Array(rows);
     trait.set(this.trait);

@@ -114,7 +114,7 @@ export class TaskSegment {
     const least = closed && this.#readBytes >= UNSEALED_BYTES_MAX ? 1 : UNSEALED_BYTES_MAX;
     if (!this.#loaded || this.#isKept || unsealed < least) return;
     const bytes = this.#readBytes;
-    await this.#files.writeAtomic(`${this.#path}.agg`, await this.#encode(this.#loaded.columns));
+    await this.#files.replace(`${this.#path}.agg`, await this.#encode(this.#loaded.columns));
     this.#sealedBytes = bytes;
   }
 
@@ -157,15 +157,24 @@ export class TaskSegment {
     this.badLines = 0;
   }
 
+  /** The next piece is read while this one is scanned. */
   async #readOn(until: number): Promise<void> {
     const { scan, columns } = this.#loaded as Loaded;
+    const pieceAt = (from: number) => this.#files.readRange(this.path, from, Math.min(CHUNK_BYTES, until - from));
+    let ahead: { at: number; piece: ReturnType<typeof pieceAt> } | null = null;
     while (this.#readBytes < until) {
-      const bytes = Math.min(CHUNK_BYTES, until - this.#readBytes);
-      const chunk = await this.#files.readRange(this.path, this.#readBytes, bytes);
+      const at = this.#readBytes;
+      const chunk = await (ahead?.at === at ? ahead.piece : pieceAt(at));
       if (chunk === null || chunk.byteLength === 0) break;
-      const read = this.#take(scan, Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+      const lines = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+      const next = at + lines.lastIndexOf(0x0a) + 1;
+      ahead = next > at && next < until ? { at: next, piece: pieceAt(next) } : null;
+      ahead?.piece.catch(() => undefined);
+      const read = this.#take(scan, lines);
       if (read === 0) break;
       this.#readBytes += read;
+      // as many again for each byte as there were so far
+      columns.reserve(Math.ceil((columns.rows / this.#readBytes) * until * 1.05));
     }
     this.rows = columns.rows;
     this.badLines = scan.badLines;
