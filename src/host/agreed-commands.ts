@@ -66,11 +66,12 @@ function refusal({ workflow }: RunManifest, missing: readonly Order[], why: stri
 
 function ordersOf({ tasks, definitionHashes, workflow }: RunManifest): Order[] {
   const file = definitionHashes[`workflow:${workflow}`] ?? "";
-  return tasks.flatMap(({ taskId, kind, command, verify }) => {
-    const said = [kind === "pi" ? "" : `${kind} ${command}`.trim(), verify === "" ? "" : `verify: ${verify}`];
+  return tasks.flatMap(({ taskId, kind, command, task, verify }) => {
+    const order = kind === "codex" ? task : command;
+    const said = [kind === "pi" ? "" : `${kind} ${order}`.trim(), verify === "" ? "" : `verify: ${verify}`];
     if (said.every((words) => words === "")) return [];
     const key = createHash("sha256")
-      .update(JSON.stringify([file, kind, command, verify]))
+      .update(JSON.stringify([file, kind, order, verify]))
       .digest("hex");
     const words = safeText(`${taskId}: ${said.filter(Boolean).join(", ")}`, { multiline: false });
     const hidden = words.length - SHOWN_CHARS_MAX;

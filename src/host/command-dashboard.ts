@@ -19,7 +19,7 @@ export const dashboardCommand: Command = async ({ ctx, session, width }) => {
   await showDashboard(ctx, {
     session,
     data,
-    transcript: new DashboardTranscript(session.world, await session.redactor()),
+    transcript: new DashboardTranscript(session.world),
   });
   return null;
 };

@@ -1,6 +1,5 @@
 import { attemptFolder } from "../store/layout.ts";
 import { messageOf } from "../system/errors.ts";
-import type { Redactor } from "../system/redaction.ts";
 import type { World } from "../system/world.ts";
 import { readTranscript, type TranscriptLine } from "../views/transcript.ts";
 import { attemptPaths } from "../workers/attempt-folder.ts";
@@ -13,14 +12,12 @@ const LINES_MAX = 500;
 export class DashboardTranscript {
   lines: readonly TranscriptLine[] = [];
   readonly #world: Pick<World, "files" | "log">;
-  readonly #redactor: Redactor;
   #path = "";
   #bytes = 0;
   #reading = false;
 
-  constructor(world: Pick<World, "files" | "log">, redactor: Redactor) {
+  constructor(world: Pick<World, "files" | "log">) {
     this.#world = world;
-    this.#redactor = redactor;
   }
 
   /** Follows the attempt, or nothing; `read` when there is something new. */
@@ -50,6 +47,6 @@ export class DashboardTranscript {
     const text = Buffer.from(bytes ?? []).toString();
     // a first line that is not whole says nothing, and neither does one that is being written
     const whole = text.slice(from > 0 ? text.indexOf("\n") + 1 : 0, text.lastIndexOf("\n") + 1);
-    this.lines = readTranscript(whole, LINES_MAX, (given) => this.#redactor.text(given));
+    this.lines = readTranscript(whole, LINES_MAX);
   }
 }

@@ -5,7 +5,6 @@ import { displayPath } from "../store/layout.ts";
 import { UserError } from "../system/errors.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { announceEnd } from "./announce-end.ts";
-import { askQuestions } from "./ask-the-user.ts";
 import { deadLetterText } from "./command-deadletters.ts";
 import { exportRun } from "./command-export.ts";
 import { sendMessage } from "./command-message.ts";
@@ -111,8 +110,8 @@ async function waitFor(
   notes: readonly string[] = [],
 ): Promise<Result> {
   const { runId } = active.run.manifest;
+  showProgress(session, active);
   const draw = () => {
-    askQuestions(session, active);
     const view = {
       manifest: active.run.manifest,
       state: active.run.state,

@@ -13,7 +13,7 @@ const KEY = "foreman";
 export class RunWidget {
   readonly #session: Session;
   readonly #runs = new Map<string, ShownRun>();
-  #drawn = "";
+  readonly #drawn = { lines: "", brief: "" };
 
   constructor(session: Session) {
     this.#session = session;
@@ -49,11 +49,10 @@ export class RunWidget {
     // the host puts a blank on both sides
     const lines = renderWidget(runs, now, outputWidth(), paint);
     const brief = renderRunsBrief(runs);
-    const drawn = JSON.stringify([lines, brief]);
-    if (drawn === this.#drawn) return;
-    this.#drawn = drawn;
-    ui.setWidget(KEY, lines.length > 0 ? lines : undefined);
-    ui.setStatus(KEY, brief === "" ? undefined : brief);
+    const drawn = { lines: lines.join("\n"), brief };
+    if (drawn.lines !== this.#drawn.lines) ui.setWidget(KEY, lines.length > 0 ? lines : undefined);
+    if (brief !== this.#drawn.brief) ui.setStatus(KEY, brief === "" ? undefined : brief);
+    Object.assign(this.#drawn, drawn);
   }
 }
 

@@ -76,9 +76,13 @@ export function withBranches({ runId, kept }: RunManifest, command: string, stat
   });
 }
 
-/** Whether nothing else of the run that may write was at work in the same tree during the attempt. */
+/**
+ * Whether nothing else of the run that may write was at work in the same tree during the attempt. What a step of kind git
+ * brings there was counted where it was written.
+ */
 export function wroteAlone(manifest: RunManifest, task: TaskSpec, attempt: number, state: RunState): boolean {
   const apart = (spec: TaskSpec) => worksApart(manifest, spec, inheritedCommits(manifest, spec, state));
+  if (task.kind === "git") return false;
   if (apart(task)) return true;
   const startedAt = taskOf(state, task.taskId)?.attempts.find((it) => it.attempt === attempt)?.startedAt ?? 0;
   const during = (it: AttemptRecord) => it.status === "running" || it.endedAt >= startedAt;

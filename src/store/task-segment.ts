@@ -164,10 +164,10 @@ export class TaskSegment {
     let ahead: { at: number; piece: ReturnType<typeof pieceAt> } | null = null;
     while (this.#readBytes < until) {
       const at = this.#readBytes;
-      const chunk = await (ahead?.at === at ? ahead.piece : pieceAt(at));
+      const chunk: Uint8Array | null = await (ahead?.at === at ? ahead.piece : pieceAt(at));
       if (chunk === null || chunk.byteLength === 0) break;
-      const lines = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-      const next = at + lines.lastIndexOf(0x0a) + 1;
+      const lines: Buffer = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+      const next: number = at + lines.lastIndexOf(0x0a) + 1;
       ahead = next > at && next < until ? { at: next, piece: pieceAt(next) } : null;
       ahead?.piece.catch(() => undefined);
       const read = this.#take(scan, lines);

@@ -120,7 +120,8 @@ export function fold(text: string, width: number): string[] {
     line += word;
     while (columns(line.trimEnd()) > width) {
       const end = fitting(line, width);
-      if (end === 0) return lines;
+      // not even one character fits
+      if (end === 0) return [...lines, clip(line, width)];
       lines.push(line.slice(0, end));
       line = line.slice(end);
     }

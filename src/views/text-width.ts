@@ -12,7 +12,9 @@ const PICTURE = /\p{Emoji_Presentation}|[\ufe0f\u20e3]/u;
 const NOTHING = /^[\p{Mn}\p{Me}\p{Cc}\p{Cs}\p{Default_Ignorable_Code_Point}]$/u;
 /** Vowels and finals of Hangul: part of the syllable's two columns. */
 const JOINED = /^[\u1160-\u11ff\ud7b0-\ud7ff]$/u;
-const PLAIN = /^[\u0020-\u007e]*$/;
+/** One column each, and never joined to their neighbours: ASCII, and the lines, bars and signs that views draw. */
+const PLAIN =
+  /^[\u0020-\u007e\u00b7\u00d7\u2013\u2026\u203a\u2190-\u2193\u2500-\u259f\u25cb\u25cf\u25c6\u2713\u2717]*$/;
 
 const GRAPHEMES = new Intl.Segmenter("en", { granularity: "grapheme" });
 
@@ -41,6 +43,7 @@ export function clip(text: string, width: number): string {
 
 /** How much of the text fits into `width` columns: where to cut it. */
 export function fitting(text: string, width: number): number {
+  if (PLAIN.test(text)) return Math.max(0, Math.min(text.length, width));
   let end = 0;
   let room = width;
   for (const { segment } of GRAPHEMES.segment(text)) {

@@ -12,28 +12,45 @@ const RESULT_LINES_MAX = 8;
 const PROMPT_LINES_MAX = 12;
 const ARGUMENT_CHARS_MAX = 300;
 
+/** Of the host's and of codex' events, those that say nothing to a reader. */
+const SILENT =
+  /^(session|agent_start|agent_end|turn_\w+|turn\.\w+|thread\.\w+|tool_execution_\w+|auto_retry_end|compaction_end)$/;
+
 type Value = Record<string, unknown>;
 
-/** The end of a worker's `stdout.log` as people read it, secrets masked: event lines of the host's, or whatever a program said. */
-export function readTranscript(log: string, linesMax: number, redact: (text: string) => string): TranscriptLine[] {
-  return redact(log)
+/** The end of a worker's `stdout.log` as people read it: event lines of the host's, or whatever a program said. */
+export function readTranscript(log: string, linesMax: number): TranscriptLine[] {
+  return log
     .split("\n")
     .filter((line) => line !== "")
     .flatMap((line) => {
       const event = line.startsWith("{") ? parseObject(line) : null;
-      return event && typeof event["type"] === "string" ? eventLines(event) : textLines(line, "text");
+      return (event && eventLines(event)) ?? textLines(line, "text");
     })
     .slice(-linesMax);
 }
 
-function eventLines(event: Value): TranscriptLine[] {
-  const { type, message } = event;
+/** Null for what is no event, but what a program printed. */
+function eventLines(event: Value): TranscriptLine[] | null {
+  const { type, message, item } = event;
   if (type === "message_end" && isObject(message)) return messageLines(message);
   if (type === "auto_retry_start")
     return [{ tone: "warning", text: `↻ asked again, ${wordOf(event["attempt"])}: ${wordOf(event["errorMessage"])}` }];
   if (type === "compaction_start") return [{ tone: "muted", text: "≡ the conversation is made shorter" }];
   if (type === "log_cut") return [{ tone: "warning", text: "the log has reached its limit; words are left out" }];
-  return [];
+  if ((type === "item.started" || type === "item.completed") && isObject(item)) return itemLines(type, item);
+  return typeof type === "string" && SILENT.test(type) ? [] : null;
+}
+
+/** Of codex: what it says stands in the item's end, what it runs in its begin. */
+function itemLines(type: string, item: Value): TranscriptLine[] {
+  const begun = type === "item.started";
+  if (item["type"] === "command_execution" && begun) return [{ tone: "accent", text: `→ ${wordOf(item["command"])}` }];
+  if (begun) return [];
+  const output = wordOf(item["aggregated_output"]);
+  return output === ""
+    ? textLines(wordOf(item["text"]).trim(), "text")
+    : marked("  ", headOf(output, RESULT_LINES_MAX), "dim");
 }
 
 function messageLines(message: Value): TranscriptLine[] {

@@ -1,6 +1,7 @@
 import type { AppendHandle, World } from "../system/world.ts";
 import { type AttemptPaths, attemptPaths } from "./attempt-folder.ts";
 import { type LimitedLog, limitedEventLog, limitedTextLog } from "./limited-log.ts";
+import type { LogSummary } from "./step-contract.ts";
 
 /** Writes that wait for `open`. */
 const earlyMax = 1000;
@@ -97,6 +98,12 @@ export class AttemptLogs {
 
   bytes(name: "stdout" | "stderr", bytes: Uint8Array): void {
     this.#write((open) => open[name].writeBytes(bytes));
+  }
+
+  get summary(): LogSummary {
+    const bytes = (name: "stdout" | "stderr") => this.#open?.[name].bytes ?? 0;
+    const cut = this.isFull("stdout") || this.isFull("stderr");
+    return { stdoutBytes: bytes("stdout"), stderrBytes: bytes("stderr"), cut, droppedWrites: this.dropped };
   }
 
   isFull(name: "stdout" | "stderr"): boolean {

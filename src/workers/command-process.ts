@@ -25,7 +25,6 @@ export interface CommandEnd {
 }
 
 export type CommandParts = Pick<World, "clock" | "processes" | "files">;
-export type CommandSinks = Pick<CommandOrder, "onStdout" | "onStderr">;
 
 /**
  * Runs to its end what was ordered. An abort is TERM to the whole group, and KILL when that is not over in time; what

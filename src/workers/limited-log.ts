@@ -8,8 +8,9 @@ export class LimitedLog {
   readonly #bytesMax: number;
   readonly #notice: string;
   readonly #essence: (text: string) => string;
-  #bytes = 0;
   #cut = false;
+  /** Of all that came. */
+  bytes = 0;
   chunks = 0;
 
   /** `essence` is what is still written of a text beyond the limit. */
@@ -23,10 +24,10 @@ export class LimitedLog {
   /** Bytes are anybody's: of what goes beyond the limit the part that fits is written. */
   writeBytes(bytes: Uint8Array): void {
     this.chunks += 1;
-    const room = Math.max(0, this.#bytesMax - this.#bytes);
-    this.#bytes += bytes.byteLength;
+    const room = Math.max(0, this.#bytesMax - this.bytes);
+    this.bytes += bytes.byteLength;
     if (room > 0) this.#handle.write(bytes.byteLength > room ? bytes.subarray(0, room) : bytes);
-    if (this.#bytes <= this.#bytesMax || this.#cut) return;
+    if (this.bytes <= this.#bytesMax || this.#cut) return;
     this.#cut = true;
     this.#handle.write(this.#notice);
   }
@@ -37,8 +38,8 @@ export class LimitedLog {
 
   write(text: string): void {
     this.chunks += 1;
-    this.#bytes += Buffer.byteLength(text);
-    if (this.#bytes <= this.#bytesMax) {
+    this.bytes += Buffer.byteLength(text);
+    if (this.bytes <= this.#bytesMax) {
       this.#handle.write(text);
       return;
     }

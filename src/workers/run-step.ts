@@ -36,9 +36,20 @@ export async function prepareStep(
   const noCounts = { lifecycleEventCount: 1, stdoutChunkCount: 0, stderrChunkCount: 0, checkpointCount: 0 };
   return {
     ...{ ok: false, outcome: "prepared", attemptOutcome: null, error: null, failureKind: null },
-    ...{ summary: "", needsHuman: false, blocked: false, suggestedFollowup: null, artifacts: [], changes: null, checkpoints: [], checkpoint: null },
+    ...{
+      summary: "",
+      needsHuman: false,
+      blocked: false,
+      suggestedFollowup: null,
+      artifacts: [],
+      changes: null,
+      checkpoints: [],
+      checkpoint: null,
+    },
     ...{ taskId, stepId, runId, attempt, workerKind, startedAt: at, finishedAt: at, durationMs: 0 },
     metadata: { workerId: "", pid: 0, model: null, exitCode: null },
+    state: { status: "prepared", lastEventSeq: 0, checkpointSeq: 0 },
+    logSummary: { stdoutBytes: 0, stderrBytes: 0, cut: false, droppedWrites: 0 },
     logPaths: { worker, stdout, stderr },
     lifecycleEvents: [{ seq: 0, eventId: `${attemptId(attempt)}:event:0000`, type: "step_prepared", at }],
     metrics: { durationMs: 0, ...noCounts, tokens, costUsd, usage, hostRetries },

@@ -100,6 +100,15 @@ export interface LifecycleEvent {
 
 export type StepOutcome = "prepared" | "completed" | "failed" | "blocked";
 
+/** Of what was printed; beyond the limit of a log it is not kept, and `cut` says so. */
+export interface LogSummary {
+  stdoutBytes: number;
+  stderrBytes: number;
+  cut: boolean;
+  /** Refused by the disk, of all logs. */
+  droppedWrites: number;
+}
+
 export interface StepResult {
   ok: boolean;
   outcome: StepOutcome;
@@ -120,7 +129,10 @@ export interface StepResult {
   metadata: { workerId: string; pid: number; model: string | null; exitCode: number | null };
   error: EventError | null;
   failureKind: FailureKind | null;
+  /** As in `state.json`. */
+  state: { status: "prepared" | "ended"; lastEventSeq: number; checkpointSeq: number };
   logPaths: { worker: string; stdout: string; stderr: string };
+  logSummary: LogSummary;
   lifecycleEvents: readonly LifecycleEvent[];
   artifacts: readonly ArtifactRecord[];
   /** What the attempt changed in its git work tree; null when that could not be measured. */

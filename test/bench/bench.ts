@@ -19,6 +19,7 @@ const SECTIONS: Readonly<Record<string, () => unknown>> = {
   worker: benchWorkers,
   pool: benchPool,
   metrics: () => import("./metrics.bench.ts"),
+  dashboard: () => import("./dashboard-bench.ts").then(({ benchDashboard }) => benchDashboard()),
   exposition: () => import("./exposition.bench.ts"),
   tasks: () => import("./task-metrics-bench.ts").then(({ benchTaskMetrics }) => benchTaskMetrics(Number(records))),
   otlp: () => import("./otlp-bench.ts").then(({ benchOtlp }) => benchOtlp()),

@@ -42,10 +42,13 @@ describe("a project's commands", () => {
     ["another command", manifest([shell("make evil")])],
     ["a changed file", manifest([shell("make")], "h2")],
     ["a command of another kind", manifest([taskSpec("build", { kind: "git", command: "make" })])],
+    ["another task of codex", manifest([taskSpec("build", { kind: "codex", command: "", task: "be evil" })])],
     ["a verify beside it", manifest([{ ...shell("make"), verify: "make evil" }])],
   ])("are not agreed to for %s, whatever a run's file says", async (_name, other) => {
     const { place } = session(true);
-    await agreeToCommands(place, manifest(), "project");
+    const codex = taskSpec("write", { kind: "codex", command: "", task: "be good" });
+    await agreeToCommands(place, manifest([shell("make"), codex]), "project");
+    await requireAgreed(place, manifest([codex]));
     await expect(requireAgreed(place, other)).rejects.toMatchObject({ code: "not-agreed" });
   });
 

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
 import { expectGone, processesVisible, processesWithEnvironment, waitUntil } from "../support/processes.ts";
-import { makeRig, type Rig } from "../support/rig.ts";
+import { fixture, makeRig, type Rig } from "../support/rig.ts";
 import { eventsOf, ofType, runIds } from "../support/run-files.ts";
 import { say } from "../support/say.ts";
 import { type TmuxHost, tmuxMissing } from "../support/tmux-host.ts";
@@ -30,7 +30,7 @@ function gate() {
 }
 
 /** A Pi whose run stands still: a is done, c has failed, and the model that b has asked has not answered. */
-async function underWay(columns: number, rows: number, theme = "dark") {
+async function underWay(columns: number, rows: number, { theme = "dark", extensions = [] as string[] } = {}) {
   const first = gate();
   const second = gate();
   let asked = 0;
@@ -47,7 +47,7 @@ async function underWay(columns: number, rows: number, theme = "dark") {
     c: () => ({ status: 400, error: "no such thing" }),
   };
   const rig = await makeRig(teamReplies({ action: "list" }, steps), { files: diamondFiles, settings: { theme } });
-  const pi = await (await rig.tmux({ extensions: [PACKAGE], columns, rows })).ready();
+  const pi = await (await rig.tmux({ extensions: [PACKAGE, ...extensions], columns, rows })).ready();
   await pi.submit('/team-run diamond "模型 🚀 go"');
   await pi.waitForText("Team diamond is at work");
   const [runId = ""] = await runIds(rig.agentFolder.project);
@@ -64,18 +64,22 @@ async function open(pi: TmuxHost): Promise<void> {
 
 /** What differs from one run to the next, and what its length moves: blanks and bars. */
 function masked(screen: string): string {
-  return screen
-    .replace(/\d{8}-\d{9}-[0-9a-f]{8}|\b[0-9a-f]{8}\b/g, "RUN")
-    .replace(/w-[0-9a-f]{12}/g, "WORKER")
-    .replace(/\bpid \d+/g, "pid N")
-    .replace(/\d+m \d\ds|\d+(\.\d+)?m?s\b/g, "TIME")
-    .replace(/\$[\d.]+/g, "COST")
-    .replace(/[█▒▓░]+/g, "▒")
-    .replace(/─+/g, "─")
-    .replace(/[ \n]*─/g, "\n─")
-    .replace(/[▁-▇] *| {2}p95, last hour/g, "")
-    .replace(/\n +\n/g, "\n")
-    .replace(/ {2,}/g, "  ");
+  return (
+    screen
+      .replace(/\d{8}-\d{9}-[0-9a-f]{8}|\b[0-9a-f]{8}\b/g, "RUN")
+      .replace(/w-[0-9a-f]{12}/g, "WORKER")
+      .replace(/\bpid \d+/g, "pid N")
+      .replace(/\d+m \d\ds|\d+(\.\d+)?m?s\b/g, "TIME")
+      .replace(/\$[\d.]+/g, "COST")
+      // each host has its own words for it
+      .replace(/\b400 *:? .*/g, "400 WORDS")
+      .replace(/[█▒▓░]+/g, "▒")
+      .replace(/─+/g, "─")
+      .replace(/[ \n]*─/g, "\n─")
+      .replace(/[▁-▇] *| {2}p95, last hour/g, "")
+      .replace(/\n +\n/g, "\n")
+      .replace(/ {2,}/g, "  ")
+  );
 }
 
 async function exportsOf(rig: Rig): Promise<string[]> {
@@ -87,7 +91,7 @@ describe("/team-dashboard in the terminal", () => {
     "shows each pane at three sizes, in both themes, and no line is wider than the screen",
     async () => {
       for (const theme of ["dark", "light"]) {
-        const { pi } = await underWay(80, 24, theme);
+        const { pi } = await underWay(80, 24, { theme });
         const above = await pi.waitForText("team: 1 run · 1 at work");
         expect(above).toMatch(/^ diamond █+░+ 1\/4 {2}\S.*\$0\.0\d+$/m);
         await open(pi);
@@ -190,9 +194,18 @@ describe("/team-dashboard in the terminal", () => {
   );
 
   tui(
-    "cancels a run, closes, and is there again in the next session",
+    "gives way to a dialog, cancels a run, and is there again in the next session",
     async () => {
-      const { pi } = await underWay(80, 24);
+      const { pi } = await underWay(80, 24, { extensions: [fixture("asking-extension.ts")] });
+      await open(pi);
+      await pi.sendKeys("Down", "m");
+      await pi.waitForText("To task b");
+      await pi.sendText("is it?");
+      await pi.waitForText("> is it?");
+      await pi.sendKeys("Enter");
+      await pi.waitFor((text) => text.includes("A question of another's") && !text.includes("2 progress"));
+      await pi.sendKeys("Enter");
+      await pi.waitFor((text) => !text.includes("A question of another's"));
       await open(pi);
       await pi.sendKeys("c");
       await pi.waitForText("y cancel the run");
@@ -218,7 +231,7 @@ function inPane(text: string, pane: (typeof PANES)[number], columns: number): bo
     progress: "critical path",
     mailbox: "Nobody was told",
     output: "a is done",
-    health: "HEARTBEATS",
+    health: "silent",
     metrics: "COUNTERS, the",
   };
   const rules = text.split("\n").filter((line) => line === "─".repeat(columns));

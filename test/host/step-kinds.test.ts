@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { ModelRequest, Reply } from "../support/model-reply.ts";
+import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
 import { say } from "../support/say.ts";
@@ -122,6 +123,9 @@ describe("steps of all kinds in the host", { timeout: 60_000 }, () => {
     // agreed is agreed: also where nobody can be asked
     const printed = await rig.print('/team-run gated "x"', { extensions: [PACKAGE] });
     expect(printed.stdout).toContain("completed");
+    await say(host, '/team-run --background gated "x"');
+    await waitUntil(async () => (await lastEvents(rig)).events.at(-1)?.type === "crew.run.completed", 30_000);
+    expect(await runIds(rig.agentFolder.project)).toHaveLength(4);
 
     await writeFile(join(rig.agentFolder.project, ".crew/workflows/gated.workflow.md"), `${WORKFLOW}\nMore words.\n`);
     confirmed = false;

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { git } from "../support/git-repo.ts";
 import type { ModelRequest, Reply } from "../support/model-reply.ts";
 import { makeRig } from "../support/rig.ts";
+import type { RpcHost } from "../support/rpc-host.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
@@ -67,6 +68,10 @@ function replying(commands: Record<string, string>) {
   };
 }
 
+function noticesOf(host: RpcHost): string[] {
+  return host.events.filter((event) => event["method"] === "notify").map((event) => String(event["message"]));
+}
+
 describe("a team with worktrees", { timeout: 60_000 }, () => {
   it("lets tasks write apart, merges what they depend on, and hands files and branches over", async () => {
     const reply = replying({
@@ -81,6 +86,7 @@ describe("a team with worktrees", { timeout: 60_000 }, () => {
     const before = git(project, "rev-parse", "HEAD");
     const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) });
     await host.prompt("let the team do it");
+    expect(noticesOf(host).join("\n")).toContain(`${before.slice(0, 10)}: 1 uncommitted file is not in it.`);
     expect(rig.server.errors).toEqual([]);
     const id = (await runIds(project)).at(-1) ?? "";
     const events = await eventsOf(project, id);
@@ -153,6 +159,7 @@ describe("a team with worktrees", { timeout: 60_000 }, () => {
     const branches = () => git(project, "for-each-ref", "--format=%(refname:short)", "refs/heads/foreman");
     await expect.poll(branches, { timeout: 10_000 }).toBe(`foreman/${id}/left\nforeman/${id}/right`);
     expect(git(project, "show", `foreman/${id}/left:shared.txt`)).toBe("left");
-    expect(git(project, "log", "-1", "--format=%an %ae", `foreman/${id}/left`)).not.toBe("");
+    const told = `The work of run ${id} is on foreman/${id}/left, foreman/${id}/right: git merge takes it over.`;
+    await expect.poll(() => noticesOf(host).join("\n"), { timeout: 10_000 }).toContain(told);
   });
 });

@@ -307,6 +307,25 @@ describe("cancelling", () => {
     expect(typesOf(told, "crew.run.cancelled")).toHaveLength(1);
   });
 
+  it("ends one task, begun or not; what depends on it is skipped, and the others go on", async () => {
+    const engine = new ScriptedEngine();
+    const specs = [taskSpec("a"), taskSpec("b"), taskSpec("c"), taskSpec("d", { dependsOn: ["a"] })];
+    const { loop, run, slots } = await newRun(manifestOf(specs, { maxConcurrency: 2 }), engine);
+    const end = loop.drive();
+    await engine.begun(2);
+    loop.cancel("not this one", "a");
+    loop.cancel("nor that", "c");
+    await settledOften();
+    expect(statuses(run)).toEqual({ a: "cancelled", b: "running", c: "cancelled", d: "skipped" });
+    expect(engine.aborted).toEqual(["a"]);
+    engine.end("b");
+    expect(await end).toBe("cancelled");
+    expect(statuses(run)).toMatchObject({ b: "completed" });
+    expect(run.state.reason).toBe("a, c cancelled");
+    expect(engine.executed.map(({ taskId }) => taskId)).toEqual(["a", "b"]);
+    expect(slots.free).toBe(8);
+  });
+
   it("works before the run was begun", async () => {
     const engine = new ScriptedEngine();
     const { loop, run } = await newRun(manifestOf([taskSpec("a")]), engine);

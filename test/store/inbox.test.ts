@@ -64,6 +64,7 @@ describe("an inbox", () => {
       cancel("changed my mind"),
       { kind: "steer", taskId: "build", text: "mind the \u2028 tests\n" },
       { kind: "deadletter", taskId: "build" },
+      { kind: "cancel-task", taskId: "build", reason: "not needed" },
     ];
     const ids: string[] = [];
     for (const request of asked) ids.push(await post(request));

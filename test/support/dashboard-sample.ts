@@ -177,7 +177,7 @@ export function sampleView(changes: Partial<DashboardView> = {}): DashboardView 
     letters: LETTERS,
     letter: 1,
     silences: new Map([["build", 31_000]]),
-    transcript: readTranscript(LOG.map((line) => JSON.stringify(line)).join("\n"), 100, (text) => text),
+    transcript: readTranscript(LOG.map((line) => JSON.stringify(line)).join("\n"), 100),
     scroll: 0,
     metrics: { snapshot: registry.snapshot(), history },
     filter: "",

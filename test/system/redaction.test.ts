@@ -129,6 +129,8 @@ describe("known values", () => {
       HOME: "/home/someone",
       MAX_TOKENS: "100000000",
       GOOGLE_APPLICATION_CREDENTIALS: "/home/someone/key.json",
+      PWD: "/home/someone/project",
+      OLDPWD: "/home/someone",
       GONE_SECRET: undefined,
     };
     expect(collectSecretValues(env)).toEqual(["value-one", "value-two", "value-three"]);

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -55,11 +55,12 @@ describe("a git step", { timeout: 30_000 }, () => {
     const { folder, git, write } = repository();
     const other = repository();
     write("file", "two\n");
-    const env = { GIT_DIR: join(other.folder, ".git"), GIT_EDITOR: "sleep 1000", EDITOR: "sleep 1000" };
+    const env = { GIT_DIR: join(other.folder, ".git"), GIT_EDITOR: "touch edited; false" };
     expect((await (await step(folder, "rev-parse --git-dir", env)).run()).summary).toBe(".git");
     const edited = await (await step(folder, "commit -a", env)).run();
     expect(edited).toMatchObject({ outcome: "failed", error: { kind: "exit" } });
     expect(edited.error?.message).toContain("editor");
+    expect(existsSync(join(folder, "edited"))).toBe(false);
     expect(git("log", "--format=%s")).toBe("Start\n");
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { emptyTally } from "../../src/workers/pi-events.ts";
-import { failureKindOf, judgePiEnd, type PiEnd } from "../../src/workers/pi-outcome.ts";
+import { failureKindOf, followUpOf, judgePiEnd, type PiEnd } from "../../src/workers/pi-outcome.ts";
 
 const end = (tally: Partial<PiEnd["tally"]>, fields: Partial<PiEnd> = {}) =>
   judgePiEnd({
@@ -92,5 +92,26 @@ describe("the end of a pi attempt", () => {
     expect(end({ stopReason: null })).toMatchObject({ outcome: "failed", error: { kind: "no-reply" } });
     expect(end({}, { thrown: "No API key found" })).toMatchObject({ outcome: "failed", failureKind: "permanent" });
     expect(end({ stopReason: "error", errorMessage: "x".repeat(50_000) }).error?.message).toHaveLength(16_000);
+  });
+});
+
+describe("what an agent says is left to do", () => {
+  it.each([
+    ["Done.\n\nFOLLOW-UP: write the docs\nmore", "write the docs"],
+    ["**Follow-up:** run `npm test`", "run `npm test`"],
+    ["RESULT: done\n\n## Left open\n- one\n- two\n\n## Checks\n- x", "- one\n- two"],
+    ["## Left open\n- the last line", "- the last line"],
+    ["## Left open\n- none", null],
+    ["## Left open\nNone.\n", null],
+    ["FOLLOW-UP: none", null],
+    ["I will follow up: later", null],
+    ["", null],
+  ])("reads %j", (text, left) => {
+    expect(followUpOf(text)).toBe(left);
+  });
+
+  it("takes its time from nobody", () => {
+    expect(followUpOf(`## Left open\n${"a \n".repeat(100_000)}`)).toHaveLength(2000);
+    expect(followUpOf(`${"> ".repeat(100_000)}follow`)).toBeNull();
   });
 });

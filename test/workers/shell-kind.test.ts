@@ -15,6 +15,12 @@ describe("a shell step", { timeout: 60_000 }, () => {
     const printed = `${step.work}\n${env.FOREMAN_GOAL}\n00-aa-bb-01`;
     expect(result).toMatchObject({ ok: true, outcome: "completed", summary: printed, error: null });
     expect(result.metadata).toMatchObject({ exitCode: 0, model: null, workerId: step.workerId });
+    expect(result.logSummary).toEqual({
+      stdoutBytes: Buffer.byteLength(printed) + 1,
+      stderrBytes: "warned\n".length,
+      cut: false,
+      droppedWrites: 0,
+    });
     expect(`${await step.log("stdout")}`).toBe(`${printed}\n`);
     expect(`${await step.log("stderr")}`).toBe("warned\n");
     expect((await step.lifecycle()).map(({ type }) => type)).toEqual([
