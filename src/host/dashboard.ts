@@ -12,8 +12,8 @@ import type { DashboardData } from "./dashboard-data.ts";
 import { keysOf, questionOf } from "./dashboard-keys.ts";
 import { DashboardPrompt } from "./dashboard-prompt.ts";
 import type { DashboardTranscript } from "./dashboard-transcript.ts";
-import { paintOf } from "./host-paint.ts";
 import type { Session } from "./session.ts";
+import { paintOf } from "./widget.ts";
 
 const SECOND_MS = 1000;
 const FILTER_TITLE = "Names of metrics, such as crew.task.*   Enter shows them, none all   Esc leaves it";

@@ -1,8 +1,8 @@
+import type { Theme } from "@mariozechner/pi-coding-agent";
 import { messageOf } from "../system/errors.ts";
-import { PLAIN } from "../views/paint.ts";
+import { type Paint, PLAIN } from "../views/paint.ts";
 import { renderRunsBrief, renderWidget } from "../views/run-widget.ts";
 import { askQuestions } from "./ask-the-user.ts";
-import { paintOf } from "./host-paint.ts";
 import { modeOf, outputWidth } from "./output.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
@@ -65,4 +65,13 @@ export function showProgress(session: Session, run: ShownRun): void {
     .telemetry()
     .then((telemetry) => telemetry.history())
     .catch((error: unknown) => session.world.log.warn("no history is kept", { error: messageOf(error) }));
+}
+
+/** The host's colours. Its theme is asked at each frame: the user may change it. */
+export function paintOf(theme: Theme): Paint {
+  return {
+    tone: (tone, text) => theme.fg(tone, text),
+    bold: (text) => theme.bold(text),
+    chosen: (line) => theme.bg("selectedBg", line),
+  };
 }

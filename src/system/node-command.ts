@@ -42,6 +42,7 @@ export function startCommand(order: CommandOrder): Command {
 }
 
 export function environmentOf(changes: CommandOrder["env"]): NodeJS.ProcessEnv {
+  // biome-ignore lint/style/noProcessEnv: what a program is given unless told otherwise, at the moment it starts
   const env = { ...process.env };
   for (const [name, value] of Object.entries(changes)) {
     if (value === null) delete env[name];

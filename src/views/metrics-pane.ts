@@ -4,7 +4,6 @@ import type { HistogramSeriesSnapshot, HistogramSnapshot, MetricsSnapshot } from
 import { matchesGlob } from "../system/glob.ts";
 import { inUnit, quantileText, seriesName } from "./metrics-table.ts";
 import { type Cell, drawLine, drawTable, type Paint, PLAIN, type Row } from "./paint.ts";
-import { sparkline } from "./sparkline.ts";
 import { formatCount } from "./units.ts";
 
 export interface MetricsPaneOptions {
@@ -21,6 +20,7 @@ export interface MetricsPaneOptions {
   paint?: Paint;
 }
 
+const STEPS = "▁▂▃▄▅▆▇█";
 const COUNTERS_MAX = 10;
 const WIDTH = 100;
 const SPARK_COLUMNS = 60;
@@ -107,4 +107,16 @@ function sparkOf(
   const key = JSON.stringify(labels);
   const trend = history?.trends(name).find((one) => JSON.stringify(one.labels ?? {}) === key);
   return sparkline(trend?.values ?? [], SPARK_COLUMNS);
+}
+
+/** One character a value, the greatest as high as it gets; a blank where nothing is known. The last `width` values. */
+export function sparkline(values: readonly number[], width: number): string {
+  const shown = width < 1 ? [] : values.slice(-width);
+  const most = Math.max(0, ...shown.filter(Number.isFinite));
+  return shown.map((value) => (Number.isFinite(value) ? stepOf(value, most) : " ")).join("");
+}
+
+function stepOf(value: number, most: number): string {
+  const share = most > 0 ? Math.max(0, value) / most : 0;
+  return STEPS[Math.min(STEPS.length - 1, Math.floor(share * STEPS.length))] ?? "";
 }

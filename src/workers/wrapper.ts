@@ -148,7 +148,7 @@ export class WorkerHost {
 
   /** Why the attempt was not begun; null when it was, and its end is on disk. */
   async #attempt(attempt: Attempt): Promise<string | null> {
-    const { request, workerId, record } = attempt;
+    const { request, record } = attempt;
     const claimed = record.claim();
     claimed.catch(() => undefined);
     const leave = this.#process.enter(environmentOf(attempt), request.runtime.worktreePath, (text) =>

@@ -355,7 +355,7 @@ describe("cancelling", () => {
         afterFailure: () => ({ giveUp: true, deadLetter: null }),
         recordDeadLetter: async () => true,
         putMail: async () => undefined,
-    keepArtifacts: async (artifacts) => artifacts,
+        keepArtifacts: async (artifacts) => artifacts,
         redact: (text) => text,
       });
       // the moment an event is told, and a moment later

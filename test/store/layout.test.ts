@@ -93,7 +93,7 @@ describe("the crew root", () => {
     const root = await prepareCrewRoot(files, project, agent);
     expect(root).toBe(join(project, ".crew"));
     // what is the project's own (agents, teams, workflows, config.json) is not hidden
-    expect(readFileSync(join(root, ".gitignore"), "utf8")).toBe(".gitignore\nstate/\nmetrics/\n");
+    expect(readFileSync(join(root, ".gitignore"), "utf8")).toBe(".gitignore\nstate/\nmetrics/\nworktrees/\n");
     expect(await readdir(join(root, "state"))).toEqual(["runs"]);
     // and again, leaving what the user wrote
     writeFileSync(join(root, ".gitignore"), "state\n");

@@ -11,7 +11,8 @@ import { type Entry, git, makeRepo, putTree, readTree, repoState, type Tree } fr
 
 const name = fc
   .string({ unit: fc.constantFrom(..."abß√ \n\t\"'\\*?:-#é🙂"), minLength: 1, maxLength: 4 })
-  .filter((text) => text.trim() !== "" && !/^\.+$/.test(text));
+  // git refuses the pattern that leaves out what is ours where a link is called `**`
+  .filter((text) => text.trim() !== "" && !/^\.+$/.test(text) && text !== "**");
 const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
 const entry: fc.Arbitrary<Entry> = fc.oneof(
   fc.record({ text: fc.string({ unit: fc.constantFrom("a", "b", "\n", "\r\n", "ä", "\0"), maxLength: 40 }) }),
