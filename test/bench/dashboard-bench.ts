@@ -1,13 +1,9 @@
-import type { ExtensionCommandContext } from "@mariozechner/pi-coding-agent";
-import { showDashboard } from "../../src/host/dashboard.ts";
-import type { DashboardData } from "../../src/host/dashboard-data.ts";
-import { DashboardTranscript } from "../../src/host/dashboard-transcript.ts";
-import type { Session } from "../../src/host/session.ts";
 import { nodeWorld } from "../../src/system/node.ts";
 import { renderDashboard } from "../../src/views/dashboard.ts";
 import { type DashboardRun, PANES } from "../../src/views/dashboard-view.ts";
 import { readTranscript } from "../../src/views/transcript.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
+import { openComponent } from "../support/dashboard-component.ts";
 import { runOf, sampleView, taskSteps } from "../support/dashboard-sample.ts";
 import { row, sample } from "./timing.ts";
 
@@ -56,38 +52,13 @@ export async function benchDashboard(): Promise<void> {
 }
 
 async function benchKey(runs: readonly DashboardRun[]): Promise<void> {
-  const world = nodeWorld({ warn: console.warn, error: console.error });
-  const quiet = { [Symbol.dispose]: () => undefined };
-  const session = { world, feed: () => ({ covered: false, hear: () => quiet }), defer: () => undefined };
-  const { metrics, letters } = sampleView();
-  const data = {
-    runs: () => runs,
-    ...{ letters, crewRoot: "/nowhere", moving: false, metrics: () => metrics, look: () => undefined },
-    ...{ driverOf: () => "", silences: () => new Map() },
-  };
-  type Shown = { render(width: number): string[]; handleInput(data: string): void };
-  let shown: Shown | null = null;
-  const tui = { terminal: { rows: 60 }, requestRender: () => undefined };
-  const theme = {
-    fg: (_: string, text: string) => text,
-    bg: (_: string, text: string) => text,
-    bold: (text: string) => text,
-  };
-  const custom = async (make: (...parts: unknown[]) => Shown) => {
-    shown = make(tui, theme, null, () => undefined);
-  };
-  await showDashboard({ ui: { custom } } as unknown as ExtensionCommandContext, {
-    session: session as unknown as Session,
-    data: data as unknown as DashboardData,
-    transcript: new DashboardTranscript(world),
-  });
-  const dashboard = shown as Shown | null;
-  if (!dashboard) throw new Error("no dashboard was shown");
+  const shown = await openComponent(() => runs, nodeWorld({ warn: console.warn, error: console.error }).clock);
   let at = 0;
   const press = () => {
-    dashboard.handleInput(["2", "\u001b[B", "1", "\u001b[B", "6", "5"][at++ % 6] ?? "");
-    return dashboard.render(200);
+    shown.handleInput(["2", "\u001b[B", "1", "\u001b[B", "6", "5"][at++ % 6] ?? "");
+    return shown.render(200);
   };
   press();
   row("a key until the lines are there, 200 × 60", await sample(ROUNDS, press), "ms", KEY_GOAL_MS);
+  shown.dispose();
 }

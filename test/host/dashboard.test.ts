@@ -172,6 +172,15 @@ describe("/team-dashboard in the terminal", () => {
       await waitUntil(async () => ofType(await nextEvents(), "crew.run.failed").length === 1, 30_000);
       expect(ofType(await nextEvents(), "crew.task.redriven")).toMatchObject([{ taskId: "c", newRunId: next }]);
       await pi.waitForText("none: no task was given up");
+      await pi.sendKeys("6", "/");
+      await pi.waitForText("Names of metrics");
+      await pi.sendText("crew.run.*");
+      await pi.waitForText("> crew.run.*");
+      await pi.sendKeys("Enter");
+      expect(await pi.waitForText("that match crew.run.*")).not.toContain("crew.task");
+      await pi.waitForText(new RegExp(`^› – ${runId.slice(-8)}`, "m"));
+      await pi.sendKeys("Left", "1");
+      await pi.waitForText(new RegExp(`^› ✗ ${next.slice(-8)}`, "m"));
 
       await pi.sendKeys("q");
       await pi.waitFor((screen) => !screen.includes("2 progress"));

@@ -13,7 +13,11 @@ const name = fc
   .string({ unit: fc.constantFrom(..."abß√ \n\t\"'\\*?:-#é🙂"), minLength: 1, maxLength: 4 })
   // git refuses the pattern that leaves out what is ours where a link is called `**`
   .filter((text) => text.trim() !== "" && !/^\.+$/.test(text) && text !== "**");
-const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
+// git can't read its own diff of an empty file below a folder whose name ends with a blank
+const path = fc
+  .array(name, { minLength: 1, maxLength: 3 })
+  .map((parts) => parts.join("/"))
+  .filter((text) => !/[ \t]\//.test(text));
 const entry: fc.Arbitrary<Entry> = fc.oneof(
   fc.record({ text: fc.string({ unit: fc.constantFrom("a", "b", "\n", "\r\n", "ä", "\0"), maxLength: 40 }) }),
   fc.record({ bytes: fc.uint8Array({ maxLength: 300 }), executable: fc.boolean() }),
