@@ -52,7 +52,8 @@ export class Worktrees {
     const { files } = this.#world;
     const git = new Git(this.#world.processes, manifest.cwd, gitMs);
     const { prefix } = await findWorkTree(git);
-    const folder = join(await makeRealFolder(files, this.#crewRoot, "worktrees", manifest.runId), task.taskId);
+    await makeRealFolder(files, this.#crewRoot, "worktrees", manifest.runId);
+    const folder = join(this.#folderOf(manifest.runId), task.taskId);
     const workFolder = join(folder, prefix);
     if (await readAttemptState(files, order.folder)) return { ...nothing, workFolder };
     const start = commits[0] ?? manifest.worktrees?.baseCommit ?? "";
@@ -70,6 +71,10 @@ export class Worktrees {
     return { workFolder, resumeFromSeq: await this.#goesOnWith(this.#before(order, attempt)) };
   }
 
+  #folderOf(runId: string): string {
+    return join(this.#crewRoot, "worktrees", runId);
+  }
+
   #before({ folder }: AttemptOrder, attempt: number): string {
     return join(dirname(folder), attemptId(attempt - 1));
   }
@@ -80,7 +85,8 @@ export class Worktrees {
     const before = this.#before(order, order.attempt);
     const state = await readAttemptState(files, before);
     const isKept = state?.status === "ended" && state.result.changes !== null;
-    if (!isKept && (await files.facts(before))?.kind === "directory") {
+    if (!isKept && (await files.facts(before))?.kind === "directory" && (await files.list(folder)).length > 0) {
+      await requireWorktree(git.in(folder));
       const checkpoints = new Checkpoints(this.#world, { folder: before, number: order.attempt - 1 }, () => undefined);
       await checkpoints.begin(git.in(folder));
       const kept = await checkpoints.backUp(start);
@@ -124,6 +130,9 @@ export class Worktrees {
         const moved = task.kind === "git";
         return moved ? { ...report, commit: await git.line(["rev-parse", "HEAD"]) } : report;
       }
+      await requireWorktree(
+        git.in(await makeRealFolder(this.#world.files, this.#folderOf(manifest.runId), task.taskId)),
+      );
       const commit = await commitAll(git, branchOf(manifest.runId, task.taskId), titleOf(task.taskId, report.summary));
       return { ...report, commit };
     } catch (error) {
@@ -131,6 +140,16 @@ export class Worktrees {
       return { ...report, outcome: "failed" as const, failureKind: "transient" as const, error: told };
     }
   }
+}
+
+/** In a folder that has lost its `.git`, git would work on the user's own tree around it. Throws a UserError there. */
+async function requireWorktree(git: Git): Promise<void> {
+  const { code, stdout } = await git.try(["rev-parse", "--show-prefix"]);
+  if (code === 0 && stdout.trim() === "") return;
+  throw new UserError(
+    "worktree",
+    `${git.folder} is no git worktree any more. Take over by hand what you need of it, remove it, and try again.`,
+  );
 }
 
 function refusal(error: unknown): AttemptReport {

@@ -25,7 +25,9 @@ export class DashboardData {
   /** Null when nothing is counted. */
   readonly #telemetry: Telemetry | null;
   #kept: readonly DashboardRun[] = [];
-  #loading: Promise<void> | null = null;
+  #turn: Promise<void> = Promise.resolve();
+  /** Readings that are not over. */
+  #loads = 0;
   #loadedAt = 0;
   #loadedFor = "";
 
@@ -85,7 +87,7 @@ export class DashboardData {
 
   driverOf({ owner, status, releasedBy }: RunState): string {
     const { processes } = this.#session.world;
-    if (isTerminal(status)) return "nobody needs it: the run has ended";
+    if (isTerminal(status)) return "nobody: the run has ended";
     if (owner === null) return releasedBy ? `let go of by pid ${releasedBy.pid}; /team-resume takes it up` : "nobody";
     if (isSameProcess(owner, processes.self())) return `this Pi, pid ${owner.pid}`;
     return `another process, pid ${owner.pid}, ${{ alive: "alive", dead: "gone", unknown: "not known to be alive" }[processes.alive(owner)]}`;
@@ -105,21 +107,23 @@ export class DashboardData {
     const ids = new Set(live.map(({ run }) => run.manifest.runId));
     const foreign = this.#kept.some(({ state }) => !isTerminal(state.status) && !ids.has(state.runId));
     const due = foreign && this.#session.world.clock.monotonicMs() - this.#loadedAt >= FOREIGN_MS;
-    if (this.#loading || (seen.join() === this.#loadedFor && !due)) return;
+    if (this.#loads > 0 || (seen.join() === this.#loadedFor && !due)) return;
     this.#loadedFor = seen.join();
     void this.load().then(loaded);
   }
 
-  /** Never rejects: what can't be read is shown as it was. */
+  /** Reads what is there now, after a reading under way. Never rejects: what can't be read is shown as it was. */
   load(): Promise<void> {
-    this.#loading ??= this.#load()
+    this.#loads++;
+    this.#turn = this.#turn
+      .then(() => this.#load())
       .catch((error: unknown) => {
         this.#session.world.log.warn("the dashboard could not be filled", { error: messageOf(error) });
       })
       .finally(() => {
-        this.#loading = null;
+        this.#loads--;
       });
-    return this.#loading;
+    return this.#turn;
   }
 
   async #load(): Promise<void> {

@@ -29,8 +29,11 @@ export function createGitKind(parts: CommandParts): AttemptKind {
       await context.claimed;
       const parsed = parseGitCommand(request.command);
       if ("problem" in parsed) return { ...emptyResult, ...failed("permanent", "command", parsed.problem) };
+      const takesBack = parsed.args[0] === "merge" && !(await isMerging(parts, request, context));
       const end = await git(parts, request, context, parsed.args, context.signal);
-      const verdict = await judge(parts, request, context, parsed.args, end);
+      const conflict =
+        takesBack && end.failure === null && end.code !== 0 ? await takeBackMerge(parts, request, context) : null;
+      const verdict = await judge(parts, request, context, { end, name: parsed.args[0] ?? "", conflict });
       return { ...emptyResult, ...verdict, summary: end.stdout || end.output };
     },
   };
@@ -60,17 +63,20 @@ async function judge(
   parts: CommandParts,
   request: StepRequest,
   context: KindContext,
-  args: readonly string[],
-  end: CommandEnd,
+  { end, name, conflict }: { end: CommandEnd; name: string; conflict: string | null },
 ): Promise<PiVerdict> {
-  const merging = args[0] === "merge" && end.failure === null && end.code !== 0;
-  const conflict = merging ? await takeBackMerge(parts, request, context) : null;
   const place = { command: "git", cwd: request.runtime.worktreePath, install, timeoutSec: request.timeoutSec };
   const strange = await strangeEnd(parts, end, place, context.signal);
   if (strange) return strange;
   if (end.code === 0) return { outcome: "completed", failureKind: null, error: null, exitCode: 0 };
-  const message = conflict ?? withOutput(`git ${args[0]} exited with ${end.code}`, end.output);
+  const message = conflict ?? withOutput(`git ${name} exited with ${end.code}`, end.output);
   return { ...failed("permanent", conflict ? "merge-conflict" : "exit", message), exitCode: end.code };
+}
+
+/** One that somebody else began: his to end, with all he has resolved. */
+async function isMerging(parts: CommandParts, request: StepRequest, context: KindContext): Promise<boolean> {
+  const silent = { ...context, bytes: () => undefined };
+  return (await git(parts, request, silent, ["rev-parse", "-q", "--verify", "MERGE_HEAD"], context.signal)).code === 0;
 }
 
 /** Also of a merge that was stopped: the work tree is left as it was. The sentence on its conflicts, null without any. */

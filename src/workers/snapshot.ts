@@ -15,6 +15,7 @@ export const OURS = /(^|\/)\.crew(\/|$)/;
 export interface WorkTree {
   /** The work tree's top folder. */
   top: string;
+  gitDir: string;
   /** From the top to the folder asked about, with a slash at its end; empty at the top. */
   prefix: string;
   head: string;
@@ -24,12 +25,20 @@ export interface WorkTree {
 
 /** Throws a UserError that says why there is none: no git, no repository, a bare one, or one without a commit. */
 export async function findWorkTree(git: Git): Promise<WorkTree> {
-  const names = ["--show-toplevel", "--git-path", "index", "--git-path", "objects", "--show-prefix"];
+  const names = [
+    "--show-toplevel",
+    "--absolute-git-dir",
+    "--git-path",
+    "index",
+    "--git-path",
+    "objects",
+    "--show-prefix",
+  ];
   const { code, stdout, stderr } = await git.try(["rev-parse", ...names, "HEAD^{commit}"]);
-  const [top, index, objects, prefix, head, ...rest] = readable(stdout).split("\n");
-  if (code !== 0 || !top || !index || !objects || prefix === undefined || !head || rest.length !== 1)
+  const [top, gitDir, index, objects, prefix, head, ...rest] = readable(stdout).split("\n");
+  if (code !== 0 || !top || !gitDir || !index || !objects || prefix === undefined || !head || rest.length !== 1)
     throw new UserError("no-work-tree", `${git.folder} is ${whyNot(code, stderr)}.`);
-  return { top, prefix, head, index: resolve(git.folder, index), objects: resolve(git.folder, objects) };
+  return { top, gitDir, prefix, head, index: resolve(git.folder, index), objects: resolve(git.folder, objects) };
 }
 
 function whyNot(code: number | null, stderr: string): string {
@@ -60,6 +69,9 @@ export class Snapshots {
     const [index, objects] = [join(scratch, "index"), join(scratch, "objects")];
     await files.makeFolder(objects);
     const own = git.in(tree.top).with({
+      // whatever is done to `.git` in it: git would look for a repository in the folders around it
+      GIT_DIR: tree.gitDir,
+      GIT_WORK_TREE: tree.top,
       GIT_INDEX_FILE: index,
       GIT_OBJECT_DIRECTORY: objects,
       GIT_ALTERNATE_OBJECT_DIRECTORIES: [tree.objects, ...alternates].map(quoted).join(":"),

@@ -142,6 +142,29 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
     expect(missing).toMatchObject({ outcome: "failed", error: { kind: "output-missing" }, commit: null });
   });
 
+  it("that lost its .git is not taken for the user's tree around it, and nothing in it is lost", async () => {
+    const { run, kill, repo, tree, crewRoot, runId } = await bench();
+    const users = () => [git(repo, "symbolic-ref", "HEAD"), git(repo, "status", "--short"), git(repo, "stash", "list")];
+    writeFileSync(join(repo, "mine"), "not committed");
+    const before = users();
+    const command = "test -e one.txt && exit 0; echo 1 > one.txt; rm .git";
+    expect(await run("one", command)).toMatchObject({
+      outcome: "failed",
+      changes: { locAdded: 1, filesChanged: 1 },
+      error: { kind: "worktree", message: expect.stringContaining("is no git worktree any more") },
+      commit: null,
+    });
+    const patch = join(crewRoot, "state/runs", runId, "tasks/one/a0001/checkpoints/0001.patch");
+    expect(readFileSync(patch, "utf8")).toContain("b/one.txt");
+    expect(readFileSync(patch, "utf8")).not.toContain("mine");
+    expect(await run("one", "true", { attempt: 2 })).toMatchObject({ outcome: "completed" });
+    kill("two1");
+    await run("two", "echo 2 > two.txt; rm .git");
+    expect(await run("two", "true", { attempt: 2 })).toMatchObject({ outcome: "blocked", error: { kind: "worktree" } });
+    expect(readFileSync(join(tree("two"), "two.txt"), "utf8")).toBe("2\n");
+    expect(users()).toEqual(before);
+  });
+
   it("is refused where a link is planted", async () => {
     const { run, crewRoot, project } = await bench();
     const elsewhere = join(project, "../elsewhere");

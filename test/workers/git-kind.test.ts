@@ -82,6 +82,22 @@ describe("a git step", { timeout: 30_000 }, () => {
     expect(readFileSync(join(folder, "file"), "utf8")).toBe("main\n");
   });
 
+  it("leaves a merge alone that its user began and has not ended", async () => {
+    const { folder, git, write } = repository();
+    git("checkout", "--quiet", "-b", "side");
+    write("file", "side\n");
+    git("commit", "--quiet", "-am", "Side");
+    git("checkout", "--quiet", "main");
+    write("file", "main\n");
+    git("commit", "--quiet", "-am", "Main");
+    expect(() => git("merge", "side")).toThrow();
+    write("file", "both, after an hour of thought\n");
+    const result = await (await step(folder, "merge side")).run();
+    expect(result).toMatchObject({ outcome: "failed", error: { kind: "exit" } });
+    expect(readFileSync(join(folder, "file"), "utf8")).toBe("both, after an hour of thought\n");
+    expect(git("rev-parse", "MERGE_HEAD")).toBe(git("rev-parse", "side"));
+  });
+
   it("says what to install where there is no git", async () => {
     const { folder } = repository();
     const result = await (await step(folder, "status", { PATH: folder })).run();
