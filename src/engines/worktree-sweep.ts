@@ -1,16 +1,16 @@
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import type { RunManifest } from "../runs/manifest.ts";
 import { branchOf } from "../runs/work-trees.ts";
 import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
-import { Git } from "../workers/git.ts";
+import { Git, readable } from "../workers/git.ts";
 import { OURS } from "../workers/snapshot.ts";
 
 const gitMs = 60_000;
 
 /** What of an ended run's work is still to be taken over, or looked at. */
 export interface WorktreeRest {
-  /** Branches with work that is neither in the user's HEAD nor in another branch of the run. */
+  /** Branches with work that neither a branch of the user's, a tag, nor another branch of the run has. */
   branches: readonly string[];
   /** Worktrees with changes that no commit has. */
   folders: readonly string[];
@@ -31,21 +31,35 @@ export async function endWorktrees(
   const real = [join(crewRoot, "worktrees"), root].every((path) => files.factsNow(path)?.kind === "directory");
   for (const name of real ? await files.list(root) : []) {
     const folder = join(root, name);
-    const kept = await removeClean(git, folder).catch(messageOf);
+    const kept = await removeClean(git, files, folder).catch(messageOf);
     if (kept !== null) log.warn("a worktree was not removed", { folder, why: kept });
     if (kept !== null) folders.push(folder);
   }
   if (real && folders.length === 0) await files.remove(root);
-  await git.try(["worktree", "prune"]);
+  await forgetRemoved(git, files, join(await files.realPath(crewRoot), "worktrees", runId));
   const branches = tasks.map(({ taskId }) => branchOf(runId, taskId));
   return { branches: await removeMerged(git, branches), folders };
 }
 
+/** Of the run only: pruning would also forget worktrees of the user's on a disk that is away. */
+async function forgetRemoved(git: Git, files: World["files"], root: string): Promise<void> {
+  const { stdout } = await git.try(["worktree", "list", "--porcelain"]);
+  const prefix = `worktree ${root}${sep}`;
+  for (const line of readable(stdout)
+    .split("\n")
+    .filter((it) => it.startsWith(prefix))) {
+    const folder = line.slice("worktree ".length);
+    if (files.factsNow(folder) === null) await git.try(["worktree", "remove", "--force", "--force", folder]);
+  }
+}
+
 /** Null when it is gone, else why it stays. */
-async function removeClean(git: Git, folder: string): Promise<string | null> {
+async function removeClean(git: Git, files: World["files"], folder: string): Promise<string | null> {
+  if (files.factsNow(folder)?.kind !== "directory") return "it is no real folder";
   const own = git.in(folder);
   // within a folder that is no worktree, git would speak of the user's own
-  if ((await own.line(["rev-parse", "--show-toplevel"])) !== folder) return "it is no worktree";
+  const top = await own.line(["rev-parse", "--show-toplevel"]);
+  if (top !== (await files.realPath(folder))) return "it is no worktree";
   const changed = (await own.paths(["status", "-z", "--porcelain", "--no-renames"])).filter(
     (it) => !OURS.test(it.slice(3)),
   );
@@ -56,19 +70,25 @@ async function removeClean(git: Git, folder: string): Promise<string | null> {
 
 /** The names of those that stay. Of two with the same work it is the earlier task's, which did it. */
 async function removeMerged(git: Git, branches: readonly string[]): Promise<string[]> {
-  const there = await Promise.all(
-    branches.map((branch) => git.try(["rev-parse", "-q", "--verify", `refs/heads/${branch}`])),
-  );
-  let left = branches.filter((_, index) => there[index]?.code === 0);
+  const there = await refs(git, branches.map(fullName));
+  let left = branches.filter((branch) => there.includes(fullName(branch)));
   for (const branch of left.toReversed()) {
     const others = left.filter((it) => it !== branch);
-    const held = await Promise.all(
-      ["HEAD", ...others].map((it) => git.try(["merge-base", "--is-ancestor", branch, it])),
-    );
-    if (!held.some(({ code }) => code === 0)) continue;
+    // HEAD alone does not count: it may be at a commit without a name, which is lost when it moves on
+    const holders = await refs(git, [`--contains=${fullName(branch)}`, "refs/heads", "refs/remotes", "refs/tags"]);
+    // a branch of another run may be removed for this one's sake at this moment
+    if (!holders.some((ref) => !ref.startsWith(fullName("foreman/")) || others.map(fullName).includes(ref))) continue;
     // one that a worktree still has stays, which git sees to
     await git.try(["branch", "-D", branch]);
     left = others;
   }
   return left;
+}
+
+const fullName = (branch: string) => `refs/heads/${branch}`;
+
+async function refs(git: Git, which: readonly string[]): Promise<string[]> {
+  if (which.length === 0) return [];
+  const { code, stdout } = await git.try(["for-each-ref", "--format=%(refname)", ...which]);
+  return code === 0 ? readable(stdout).split("\n").filter(Boolean) : [];
 }

@@ -13,6 +13,7 @@ import { unstartedReport } from "./attempt-report.ts";
 
 /** A checkout of a large repository takes that long. */
 const gitMs = 300_000;
+const REMOVE = ["worktree", "remove", "--force", "--force"];
 const FALLBACK_NAME = "pi-foreman";
 const FALLBACK_MAIL = "pi-foreman@localhost";
 
@@ -64,7 +65,8 @@ export class Worktrees {
         `${folder} is a ${facts.kind}, but must be a real folder. Remove it and try again.`,
       );
     if (facts) await this.#clear(git, order, folder, start);
-    await git.ask(["worktree", "prune"]);
+    // of one whose folder was removed git still knows; pruning would forget worktrees of the user's, too
+    await git.try([...REMOVE, folder]);
     await git.ask(["worktree", "add", "--force", "-B", branchOf(manifest.runId, task.taskId), folder, start]);
     await merge(git.in(folder), order);
     await this.#bringFiles(order, workFolder);
@@ -93,7 +95,7 @@ export class Worktrees {
       await checkpoints.close();
       if (kept) log.warn("a killed worker's changes were kept as a checkpoint", { folder: before, seq: kept.seq });
     }
-    const { code } = await git.try(["worktree", "remove", "--force", "--force", folder]);
+    const { code } = await git.try([...REMOVE, folder]);
     if (code !== 0) await files.remove(folder);
   }
 

@@ -16,6 +16,9 @@ export const RECENT_EVENTS_MAX = 500;
 const SETTING =
   /^(?:(?:PI|FOREMAN|OTEL|NODE|LC|XDG)_\w+|PATH|HOME|SHELL|LANG|TERM|COLORTERM|TZ|TMPDIR|CI|(?:NO|HTTPS?|ALL)_PROXY)$/i;
 
+/** Settings that may hold a key or a password. */
+const UNTOLD = /(?:headers|webhook_url|notifications_command)$/i;
+
 /** How the worker of a task's last attempt was seen. */
 export interface WorkerSight {
   taskId: string;
@@ -85,7 +88,7 @@ function environmentOf(env: DiagnosticFacts["env"]): Record<string, string> {
 }
 
 function told(name: string, value: string): string {
-  if (/headers$/i.test(name)) return "***";
+  if (UNTOLD.test(name)) return "***";
   // a secret's name has it masked, and counted
   return SETTING.test(name) || isSecretName(name) ? value : "(set)";
 }

@@ -35,17 +35,30 @@ export function askQuestions(session: Session, { run }: ShownRun): void {
   }
 }
 
+/** Takes away the dialogs of a run that this session shows no more. */
+export function forgetQuestions(session: Session, { run }: ShownRun): void {
+  const { questions } = session.feed();
+  for (const { taskId } of run.state.tasks) {
+    const key = `${run.manifest.runId}/${taskId}`;
+    questions.get(key)?.over.abort();
+    questions.delete(key);
+  }
+}
+
 async function ask(session: Session, runId: string, taskId: string, text: string, over: AbortSignal): Promise<void> {
   const shown = keepEnds(safeText(text, { multiline: true }).trim(), SHOWN_CHARS_MAX);
   const later = `/team-message ${runId} ${taskId} "<your answer>" lets it go on.`;
   session.show(`Task ${taskId} of run ${runId} can't go on without you:\n${shown}\n${later}`, "warning");
-  const { context } = session;
-  // what is being typed must not end up as an answer
-  if (!context?.hasUI || session.feed().covered || context.ui.getEditorText() !== "") return;
-  const closing = new AbortController();
-  session.defer(() => closing.abort());
-  const signal = AbortSignal.any([over, closing.signal]);
-  const answer = await context.ui.input(`Your answer to ${taskId} (Esc: later)`, "", { signal });
-  if (signal.aborted || !answer?.trim()) return;
+  const feed = session.feed();
+  const dialog = feed.lastQuestion.then(() => askInDialog(session, `Your answer to ${taskId} (Esc: later)`, over));
+  feed.lastQuestion = dialog.catch(() => undefined);
+  const answer = await dialog;
+  if (over.aborted || !answer?.trim()) return;
   session.show(await sendMessage(session, runId, taskId, answer), "info");
+}
+
+async function askInDialog(session: Session, title: string, signal: AbortSignal): Promise<string | undefined> {
+  const { context } = session;
+  if (!context || signal.aborted || !session.dialogs.areWelcome) return undefined;
+  return session.dialogs.during(() => context.ui.input(title, "", { signal }));
 }

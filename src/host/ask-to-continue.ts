@@ -33,10 +33,12 @@ export async function askToContinue(
     // a host that replaces the session takes the dialog away without an answer
     const closing = new AbortController();
     session.defer(() => closing.abort());
-    const yes = await context.ui.confirm(
-      `Continue the interrupted run ${runId}?`,
-      `${facts.join("\n")}\nNo cancels it, and so does Esc; /team-resume continues it also then.`,
-      { signal: closing.signal },
+    const yes = await session.dialogs.during(() =>
+      context.ui.confirm(
+        `Continue the interrupted run ${runId}?`,
+        `${facts.join("\n")}\nNo cancels it, and so does Esc; /team-resume continues it also then.`,
+        { signal: closing.signal },
+      ),
     );
     if (!session.closed) await answered(yes ? "confirm" : "decline");
   } finally {

@@ -84,12 +84,16 @@ async function open(cwd: string) {
 async function runs(cwd: string): Promise<string[]> {
   const { store, now, width } = await open(cwd);
   const ids = (await store.ids()).slice(0, LISTED_RUNS_MAX);
-  const views = await Promise.all(ids.map((id) => store.view(id).catch(() => null)));
-  return renderRunList(
-    views.flatMap((view) => (view ? [pictureOf(view, cwd)] : [])),
-    now,
-    width,
-  );
+  const unreadable: string[] = [];
+  const failed = (id: string) => (error: unknown) => {
+    // one that is just being made has no manifest yet
+    if (codeOf(error) !== "unknown-run") unreadable.push(`${id}  unreadable: ${messageOf(error)}`);
+    return null;
+  };
+  const views = await Promise.all(ids.map((id) => store.view(id).catch(failed(id))));
+  const pictures = views.flatMap((view) => (view ? [pictureOf(view, cwd)] : []));
+  const isListed = pictures.length > 0 || unreadable.length === 0;
+  return [...(isListed ? renderRunList(pictures, now, width) : []), ...unreadable];
 }
 
 async function status(cwd: string, text: string): Promise<string[]> {

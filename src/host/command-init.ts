@@ -60,7 +60,7 @@ function sourcesOf(catalog: Catalog, name: string): [folder: string, source: Sou
 }
 
 /** What a repository may have planted would make us write elsewhere. */
-async function refuseLink(files: Files, folder: string): Promise<void> {
+export async function refuseLink(files: Files, folder: string): Promise<void> {
   const facts = await files.facts(folder);
   if (facts !== null && facts.kind !== "directory")
     throw new UserError("planted", `${folder} is a ${facts.kind}, but must be a real folder. Nothing was written.`);

@@ -23,14 +23,19 @@ export const metricsCommand: Command = async ({ session, args, width }) => {
   if (options.has("port")) throw new UserError("usage", `--port goes with --serve. ${USAGE}`);
   if (flags.has("stop"))
     return (await (await session.telemetry()).stopServing()) ? "Nothing is served any more." : "Nothing was served.";
-  const { config } = await session.config();
-  if (!config.observability.enabled) return "Nothing is counted: observability.enabled is false in the configuration.";
+  if (!flags.has("json")) return metricsText(session, glob, width);
   const snapshot = (await session.telemetry()).registry.snapshot();
-  if (!flags.has("json"))
-    return renderMetricsTable(snapshot, glob === undefined ? { width } : { width, glob }).join("\n");
   const chosen = snapshot.filter(({ name }) => glob === undefined || matchesGlob(glob, name));
   return JSON.stringify({ session: session.id, startedAt: new Date(session.startedAt).toISOString(), metrics: chosen });
 };
+
+/** What this session counted, as a table; the metrics that the glob names, or all. */
+export async function metricsText(session: Session, glob: string | undefined, width: number): Promise<string> {
+  const { config } = await session.config();
+  if (!config.observability.enabled) return "Nothing is counted: observability.enabled is false in the configuration.";
+  const snapshot = (await session.telemetry()).registry.snapshot();
+  return renderMetricsTable(snapshot, glob === undefined ? { width } : { width, glob }).join("\n");
+}
 
 async function serve(session: Session, given: string | undefined): Promise<string> {
   const { config } = await session.config();

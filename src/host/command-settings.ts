@@ -4,20 +4,12 @@ import { displayPath } from "../store/layout.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { isObject } from "../system/json.ts";
 import { columns, pad } from "../views/text-width.ts";
+import { refuseLink } from "./command-init.ts";
 import type { Command } from "./commands.ts";
 import { DEFAULT_CONFIG, ENV } from "./config.ts";
-import { applyConfigFile, type ConfigFile } from "./config-file.ts";
+import { applyConfigFile, type ConfigFile, shownValue } from "./config-file.ts";
 import type { Session } from "./session.ts";
-import {
-  ENVIRONMENT,
-  environmentContent,
-  readValue,
-  SETTINGS,
-  type Setting,
-  shownValue,
-  valueAt,
-  withValue,
-} from "./settings.ts";
+import { ENVIRONMENT, environmentContent, readValue, SETTINGS, type Setting, valueAt, withValue } from "./settings.ts";
 
 const USAGE = "/team-settings [setting] [value | --default] [--project]";
 const FLAG = /(^|\s)--(default|project)(?=\s|$)/g;
@@ -117,6 +109,7 @@ async function write(
   const [problem] = problems;
   if (problem) throw new UserError("bad-setting", `Nothing was written: ${problem.message}`);
   const { files } = session.world;
+  if (inProject) await refuseLink(files, join(level.file.path, ".."));
   // a link to a file among one's dotfiles stays one; what a repository planted is not followed
   const target = inProject ? level.file.path : await files.realPath(level.file.path);
   await files.makeFolder(join(target, ".."));

@@ -15,22 +15,25 @@ const ASKED_MS_MAX = 15_000;
 export const statusCommand: Command = async ({ session, args, width }) => {
   const runs = await session.runs();
   const now = session.world.clock.now();
-  if (args === "") {
-    const unreadable: string[] = [];
-    const views = await runs.views(LISTED_RUNS_MAX, (runId, error) => {
-      // one that is just being made has no manifest yet
-      if (codeOf(error) !== "unknown-run") unreadable.push(`${runId}  unreadable: ${messageOf(error)}`);
-    });
-    const pictures = views.map((view) => pictureOf(view, session.cwd));
-    const list = pictures.length === 0 && unreadable.length > 0 ? [] : renderRunList(pictures, now, width);
-    return [...list, ...unreadable].join("\n");
-  }
+  if (args === "") return (await listRuns(session, LISTED_RUNS_MAX, width)).join("\n");
   const view = await runs.view(await runs.store.find(args));
   const lines = renderRun(pictureOf(view, session.cwd), now, width);
   const paused = runs.active.find(({ run }) => run.manifest.runId === view.manifest.runId)?.paused;
   const pause = paused ? ["", `paused: ${paused}`] : [];
   return [...lines, ...pause, "", ...renderTimeline(view.state, now, width), ...outputsOf(view)].join("\n");
 };
+
+/** The newest runs, and those of them that can't be read. */
+export async function listRuns(session: Session, max: number, width: number): Promise<string[]> {
+  const unreadable: string[] = [];
+  const views = await (await session.runs()).views(max, (runId, error) => {
+    // one that is just being made has no manifest yet
+    if (codeOf(error) !== "unknown-run") unreadable.push(`${runId}  unreadable: ${messageOf(error)}`);
+  });
+  const pictures = views.map((view) => pictureOf(view, session.cwd));
+  const isListed = pictures.length > 0 || unreadable.length === 0;
+  return [...(isListed ? renderRunList(pictures, session.world.clock.now(), width) : []), ...unreadable];
+}
 
 /** `/team-cancel [run]`: the one run under way when none is named. */
 export const cancelCommand: Command = async ({ session, args }) => {

@@ -147,7 +147,9 @@ async function handle(
 ): Promise<void> {
   try {
     if (!session) throw new UserError("no-session", "The session is not open yet; try again.");
-    const text = await entry.run(await session.late())({ pi, ctx, session, args: args.trim(), width: outputWidth() });
+    const command = entry.run(await session.late());
+    const call = { pi, ctx, session, args: args.trim(), width: outputWidth() };
+    const text = await session.dialogs.during(() => command(call));
     if (text !== null) await say(pi, ctx, text);
   } catch (error) {
     // what the user can mend is no fault of ours

@@ -12,6 +12,17 @@ export const USER_ONLY: ReadonlySet<string> = new Set([
   ...TELEMETRY_USER_ONLY,
 ]);
 
+/** What may hold a key or a password: shown without it, unless there is nothing in it. */
+const SECRET = new Set(["otlp.headers", "notifications.webhookUrl", "notifications.command"]);
+
+/** A value as it may be shown; that of a section without what may be secret in it. */
+export function shownValue(path: string, value: unknown): string {
+  const isSecret = SECRET.has(path) && !['""', "{}", "[]"].includes(JSON.stringify(value));
+  if (isSecret) return "***";
+  const masked = (key: string, item: unknown) => (SECRET.has(`${path}.${key}`) ? "***" : item);
+  return JSON.stringify(value, masked) ?? "undefined";
+}
+
 interface Schema {
   type?: string;
   properties?: Record<string, Schema>;
@@ -40,7 +51,7 @@ export interface ConfigFile {
 export function applyConfigFile(base: Config, value: unknown, file: ConfigFile, problems: ConfigProblem[]): Config {
   const result = structuredClone(base);
   const report: Report = (path, given, why) => {
-    const shown = (JSON.stringify(given) ?? "undefined").slice(0, VALUE_CHARS_MAX);
+    const shown = shownValue(path, given).slice(0, VALUE_CHARS_MAX);
     problems.push({ file: file.path, path, message: `${path} = ${shown} in ${file.path} ${why}.` });
   };
   if (isObject(value)) {
@@ -101,7 +112,7 @@ function applyValue(
   if (USER_ONLY.has(path) && file.origin === "project")
     report(path, value, "is ignored: a project can't set it, only your own crew.json");
   else if (Value.Check(schema as never, value)) target[key] = value;
-  else report(path, value, `can't be used: it must be ${describe(schema)}; ${JSON.stringify(target[key])} is used`);
+  else report(path, value, `can't be used: it must be ${describe(schema)}; ${shownValue(path, target[key])} is used`);
 }
 
 function describe({ type, minimum, maximum, anyOf, description }: Schema): string {

@@ -40,11 +40,14 @@ export function historyMetrics(answers: () => Promise<RunAnswers>): () => Promis
     const models = await kept.tasks.scoreboard({ windowMs: DAY_MS, by: "model" });
     const [health, list] = [await kept.tasks.health(), await kept.list(RUNS_COUNTED)];
     // from here on at once: two may ask at a time
-    for (const gauge of [tokens, cost, runs]) gauge.remove();
+    for (const gauge of [duration, tokens, cost, runs]) gauge.remove();
     tasks.set({ status: "completed" }, success_rate.completed);
     tasks.set({ status: "failed" }, success_rate.failed);
-    duration.set({ quantile: "0.5" }, execution_time.p50_seconds * 1000);
-    duration.set({ quantile: "0.95" }, execution_time.p95_seconds * 1000);
+    // of no task there is no duration
+    if (success_rate.total > 0) {
+      duration.set({ quantile: "0.5" }, execution_time.p50_seconds * 1000);
+      duration.set({ quantile: "0.95" }, execution_time.p95_seconds * 1000);
+    }
     for (const { name, tokens: used, cost_usd } of models) {
       tokens.set({ model: name }, used);
       cost.set({ model: name }, cost_usd);

@@ -186,6 +186,8 @@ export class Recovery {
       case "none":
         return;
       case "ask":
+        // an Enter that was meant for something else is no yes; the next look asks
+        if (!this.#session.dialogs.areWelcome) return;
         this.#asked.add(runId);
         return askToContinue(this.#session, this.#runs.store, plan, (answer) =>
           this.#apply(answerStep(plan, answer), background),

@@ -18,6 +18,8 @@ export class RunFeed {
   covered = false;
   /** What workers asked and this session's user was shown, by run and task. */
   readonly questions = new Map<string, AskedQuestion>();
+  /** Done when its dialog is closed. */
+  lastQuestion: Promise<unknown> = Promise.resolve();
   readonly #world: Pick<World, "clock" | "log">;
   readonly #followers = new Map<string, Set<() => void>>();
   readonly #unsubscribes: Array<() => void>;
@@ -76,8 +78,9 @@ export class RunFeed {
     };
   }
 
-  /** Ends the subscriptions and forgets its followers' runs. */
+  /** Ends the subscriptions, closes the dialogs and forgets its followers' runs. */
   [Symbol.dispose](): void {
+    for (const { over } of this.questions.values()) over.abort();
     for (const unsubscribe of this.#unsubscribes) unsubscribe();
     this.#followers.clear();
   }

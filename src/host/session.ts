@@ -10,6 +10,7 @@ import type { Redactor } from "../system/redaction.ts";
 import type { World } from "../system/world.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import { agentFolder, ENV } from "./config.ts";
+import { Dialogs } from "./dialogs.ts";
 import { EarlyFacts } from "./early-facts.ts";
 import { type HostFacts, ownHostFacts } from "./host-process.ts";
 import type { LATE } from "./late.ts";
@@ -56,6 +57,7 @@ export class Session implements RunsHome {
   readonly facts = new EarlyFacts();
   readonly meter: SessionMeter;
   readonly correlation = createCorrelation();
+  readonly dialogs = new Dialogs(this);
   readonly #disposer: Disposer;
   #context: ExtensionContext;
   #opened: Promise<Opened> | null = null;

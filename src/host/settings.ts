@@ -53,15 +53,6 @@ export function environmentContent(env: NodeJS.ProcessEnv): Record<string, unkno
 
 export const ENVIRONMENT: ConfigFile = { path: "the environment", origin: "user" };
 
-/** What may hold a key or a password: shown without it. */
-const SECRET = new Set(["otlp.headers", "notifications.webhookUrl", "notifications.command"]);
-
-/** A setting's value as it may be shown. */
-export function shownValue(path: string, value: unknown): string {
-  const plain = JSON.stringify(value);
-  return SECRET.has(path) && plain !== JSON.stringify(valueAt(DEFAULT_CONFIG, path)) ? "***" : plain;
-}
-
 /** JSON where it is some, else the text itself: nobody wants to quote a word. */
 export function readValue(text: string): unknown {
   try {

@@ -3,12 +3,13 @@ import type { TokenCounts } from "../events/crew-event.ts";
 import { isTerminal, type RunState } from "../runs/run-state.ts";
 import { displayPath } from "../store/layout.ts";
 import { UserError } from "../system/errors.ts";
-import { renderRun, renderRunList } from "../views/run-summary.ts";
+import { renderRun } from "../views/run-summary.ts";
 import { announceEnd } from "./announce-end.ts";
 import { deadLetterText } from "./command-deadletters.ts";
 import { exportRun } from "./command-export.ts";
 import { sendMessage } from "./command-message.ts";
-import { endSoon } from "./command-status.ts";
+import { metricsText } from "./command-metrics.ts";
+import { endSoon, listRuns } from "./command-status.ts";
 import { redriveTask } from "./redrive.ts";
 import { resumeRun } from "./resume-run.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
@@ -62,6 +63,10 @@ export async function actOnTeam(
       const { runId = "latest", taskId = "", text = "" } = params;
       const said = await sendMessage(session, runId, taskId, text);
       return { content: [{ type: "text", text: said }], details: {} };
+    }
+    case "metrics": {
+      const text = await metricsText(session, params.glob, TEXT_COLUMNS);
+      return { content: [{ type: "text", text }], details: {} };
     }
     case "export": {
       const { runId, said } = await exportRun(session, params.runId ?? "");
@@ -161,10 +166,8 @@ async function status(session: Session, runId: string, notes: string[] = []): Pr
 }
 
 async function list(session: Session): Promise<Result> {
-  const [runs, catalog] = await Promise.all([session.runs(), session.catalog()]);
+  const [catalog, runs] = await Promise.all([session.catalog(), listRuns(session, LISTED_RUNS_MAX, TEXT_COLUMNS)]);
   const teams = [...catalog.teams.values()].map((team) => `${team.name}: ${team.description}`);
-  const views = await runs.views(LISTED_RUNS_MAX);
-  const pictures = views.map((view) => pictureOf(view, session.cwd));
-  const lines = ["Teams:", ...teams, "", "Runs:", ...renderRunList(pictures, session.world.clock.now(), TEXT_COLUMNS)];
+  const lines = ["Teams:", ...teams, "", "Runs:", ...runs];
   return { content: [{ type: "text", text: lines.join("\n") }], details: {} };
 }

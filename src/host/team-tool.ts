@@ -13,6 +13,7 @@ const ACTIONS = [
   "deadletters",
   "redrive",
   "message",
+  "metrics",
   "export",
 ] as const;
 type Action = (typeof ACTIONS)[number];
@@ -24,7 +25,7 @@ const PARAMETERS = Type.Object({
     description:
       "run: start a team and wait for its end; list: teams and past runs; resume: finish a failed or cancelled run, " +
       "keeping completed tasks; redrive: run a dead letter's task again; message: tell a running task's worker something; " +
-      "export: write a run's diagnostic files",
+      "metrics: what this session and its runs took; export: write a run's diagnostic files",
   }),
   team: Type.Optional(Type.String({ description: "run: team name, e.g. fast-fix, implementation, review, research" })),
   workflow: Type.Optional(Type.String({ description: "run: another workflow than the team's default" })),
@@ -39,6 +40,7 @@ const PARAMETERS = Type.Object({
   ),
   taskId: Type.Optional(Type.String({ description: "message: whose worker" })),
   text: Type.Optional(Type.String({ description: "message: what it is told" })),
+  glob: Type.Optional(Type.String({ description: "metrics: which, e.g. crew.task.*" })),
   deadLetterId: Type.Optional(Type.String({ description: "redrive: an id from deadletters" })),
   model: Type.Optional(Type.String({ description: "redrive: provider/id instead of the agent's" })),
   prompt: Type.Optional(Type.String({ description: "redrive: instead of the task's text" })),

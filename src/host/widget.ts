@@ -2,18 +2,20 @@ import type { Theme } from "@mariozechner/pi-coding-agent";
 import { messageOf } from "../system/errors.ts";
 import { type Paint, PLAIN } from "../views/paint.ts";
 import { renderRunsBrief, renderWidget } from "../views/run-widget.ts";
-import { askQuestions } from "./ask-the-user.ts";
-import { modeOf, outputWidth } from "./output.ts";
+import { askQuestions, forgetQuestions } from "./ask-the-user.ts";
+import { outputWidth } from "./output.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
 
 const KEY = "foreman";
+/** To a client, which keeps all that it is sent. */
+const SENT_EVERY_MS = 10_000;
 
 /** Lines above the editor and a word in the footer while runs are under way; nothing after. */
 export class RunWidget {
   readonly #session: Session;
   readonly #runs = new Map<string, ShownRun>();
-  readonly #drawn = { lines: "", brief: "" };
+  readonly #drawn = { lines: "", brief: "", atMs: Number.NEGATIVE_INFINITY };
 
   constructor(session: Session) {
     this.#session = session;
@@ -29,6 +31,7 @@ export class RunWidget {
       .then(() => {
         following[Symbol.dispose]();
         this.#runs.delete(runId);
+        forgetQuestions(this.#session, run);
         this.#draw();
       })
       .catch((error: unknown) => this.#session.world.log.warn("a widget was left behind", { error: messageOf(error) }));
@@ -40,19 +43,27 @@ export class RunWidget {
   }
 
   #draw(): void {
-    const { context, world } = this.#session;
+    const { context, dialogs, world } = this.#session;
     if (!context) return;
     const { ui } = context;
     const runs = [...this.#runs.values()].map(({ run, paused }) => ({ state: run.state, paused }));
     const now = world.clock.now();
-    const paint = modeOf(context) === "tui" ? paintOf(ui.theme) : PLAIN;
-    // the host puts a blank on both sides
-    const lines = renderWidget(runs, now, outputWidth(), paint);
+    const atMs = world.clock.monotonicMs();
     const brief = renderRunsBrief(runs);
-    const drawn = { lines: lines.join("\n"), brief };
-    if (drawn.lines !== this.#drawn.lines) ui.setWidget(KEY, lines.length > 0 ? lines : undefined);
+    const { inTerminal } = dialogs;
+    if (!inTerminal && brief === this.#drawn.brief && atMs - this.#drawn.atMs < SENT_EVERY_MS) return;
+    const paint = inTerminal ? paintOf(ui.theme) : PLAIN;
+    // the host puts a blank on both sides
+    const linesAt = (at: number) => renderWidget(runs, at, outputWidth(), paint);
+    // a client is not sent a clock
+    const lines = linesAt(inTerminal ? now : 0).join("\n");
+    if (lines !== this.#drawn.lines) {
+      const shown = linesAt(now);
+      ui.setWidget(KEY, shown.length > 0 ? shown : undefined);
+      Object.assign(this.#drawn, { lines, atMs });
+    }
     if (brief !== this.#drawn.brief) ui.setStatus(KEY, brief === "" ? undefined : brief);
-    Object.assign(this.#drawn, drawn);
+    this.#drawn.brief = brief;
   }
 }
 

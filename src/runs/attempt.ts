@@ -1,7 +1,7 @@
 import { traceparentOf } from "../events/correlation.ts";
 import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
 import { LogFailed } from "../events/publisher.ts";
-import { messageOf } from "../system/errors.ts";
+import { messageOf, UserError } from "../system/errors.ts";
 import { keepEnds } from "../system/safe-text.ts";
 import { type AttemptProgress, type AttemptReport, NO_ROOM } from "./execute.ts";
 import type { TaskSpec } from "./manifest.ts";
@@ -37,7 +37,11 @@ export async function runAttempt(
   const files = inheritedFiles(spec, run.state);
   const order = {
     manifest: run.manifest,
-    task: { ...spec, command: withBranches(run.manifest, spec.command, run.state) },
+    task: {
+      ...spec,
+      command: withBranches(run.manifest, spec.command, run.state),
+      verify: withBranches(run.manifest, spec.verify, run.state),
+    },
     attempt,
     prompt: `${renderTaskPrompt(run.manifest, spec, run.state)}${workNotes(run.manifest, spec, run.state)}`,
     values: commandValues(run.manifest, spec, run.state),
@@ -67,16 +71,22 @@ export async function runAttempt(
   for (const checkpoint of report.checkpoints)
     await run.publisher.publish({ type: "crew.task.checkpoint", ...place, ...checkpoint });
   const measured = wroteAlone(run.manifest, spec, attempt, run.state) ? report : { ...report, changes: null };
-  const kept = { ...measured, artifacts: await keptArtifacts(parts, report) };
+  const kept = await withArtifacts(parts, measured);
   await run.publisher.publish({ type: "crew.task.attempt_finished", ...place, ...finished(kept) });
 }
 
-/** Those of the attempt that ends its task; they are in the run's folder before the end is told. */
-async function keptArtifacts(parts: RunLoopParts, { outcome, artifacts }: AttemptReport) {
-  if (outcome !== "completed" || artifacts.length === 0) return [];
-  return await parts.keepArtifacts(artifacts).catch((error: unknown) => {
-    throw new LogFailed(`the run's artifacts can't be written: ${messageOf(error)}`, { cause: error });
-  });
+/** Those of the attempt that ends its task are in the run's folder before the end is told. */
+async function withArtifacts(parts: RunLoopParts, report: AttemptReport): Promise<AttemptReport> {
+  if (report.outcome !== "completed" || report.artifacts.length === 0) return { ...report, artifacts: [] };
+  try {
+    return { ...report, artifacts: await parts.keepArtifacts(report.artifacts) };
+  } catch (error) {
+    // what was handed over is not there any more, however long its run waits; a full disk is waited for
+    if (!(error instanceof UserError))
+      throw new LogFailed(`the run's artifacts can't be written: ${messageOf(error)}`, { cause: error });
+    const told = { kind: error.code, message: parts.redact(error.message).slice(0, ERROR_CHARS_MAX) };
+    return { ...report, outcome: "failed", failureKind: "transient", error: told, artifacts: [], commit: null };
+  }
 }
 
 function endOf(report: AttemptReport) {

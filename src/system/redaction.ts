@@ -62,8 +62,9 @@ export function collectSecretValues(env: Readonly<Record<string, string | undefi
     if (FOLDERS.has(name)) return [];
     if (isSecretName(name)) return isCredentialsFile(name, value) ? [] : [value];
     const inAddresses = [...value.matchAll(ADDRESS_PASSWORD)].map((match) => match[1] ?? "");
-    const inHeaders = /headers$/i.test(name) ? value.split(/[,=]|%20| /).filter(looksRandom) : [];
-    return [...inAddresses, ...inHeaders];
+    const inHeaders = /headers$/i.test(name) ? value.split(/[,="]|%20| /).filter(looksRandom) : [];
+    const inHook = /webhook_url$/i.test(name) ? [value] : [];
+    return [...inAddresses, ...inHeaders, ...inHook];
   });
   const isTold = (value: string) => value.length < SECRET_CHARS_MIN || SINGLE_WORD.test(value) || isPlaceholder(value);
   return [...new Set(values)].filter((value) => !isTold(value));

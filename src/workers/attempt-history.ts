@@ -18,12 +18,12 @@ const RETRYABLE_EXITS: ReadonlySet<number | null> = new Set([124, 137, 143, 255]
 export class AttemptHistory {
   readonly #world: Pick<World, "clock" | "files" | "log" | "processes">;
   readonly #folder: string;
-  readonly #redactor: () => Promise<Redactor>;
+  readonly #redactor: Promise<Redactor>;
 
   constructor(
     world: Pick<World, "clock" | "files" | "log" | "processes">,
     agentDir: string,
-    redactor: () => Promise<Redactor>,
+    redactor: Promise<Redactor>,
   ) {
     this.#world = world;
     this.#folder = join(agentDir, "crew", "metrics");
@@ -35,7 +35,7 @@ export class AttemptHistory {
     const { files, log } = this.#world;
     const path = join(this.#folder, "attempts.jsonl");
     try {
-      const [{ text }] = await Promise.all([this.#redactor(), files.makeFolder(this.#folder)]);
+      const [{ text }] = await Promise.all([this.#redactor, files.makeFolder(this.#folder)]);
       if ((files.factsNow(path)?.bytes ?? 0) >= BYTES_MAX) await this.#putAway(path);
       const handle = files.openLines(path);
       try {

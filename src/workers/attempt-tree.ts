@@ -66,6 +66,7 @@ export class AttemptTree {
   /** Takes what is handed over, and the last checkpoint. `hurried`: somebody waits for the end. Never rejects. */
   async conclude(result: KindResult, hurried: boolean): Promise<{ result: KindResult; left: LeftBehind }> {
     const { artifacts, problem } = await this.#outputs(result);
+    await this.#begun;
     this.#demands?.[Symbol.dispose]();
     const changes = await this.#take("end", hurried ? hurriedMs : gitMs);
     await this.#checkpoints.close();

@@ -26,7 +26,8 @@ export class MaskedBytes {
 
   push(bytes: Uint8Array): void {
     const all = Buffer.concat([this.#carried, bytes]);
-    const end = all.byteLength > CARRIED_BYTES_MAX ? all.byteLength : all.lastIndexOf(LINE_FEED) + 1;
+    const lines = all.lastIndexOf(LINE_FEED) + 1;
+    const end = all.byteLength - lines > CARRIED_BYTES_MAX ? all.byteLength : lines;
     this.#carried = all.subarray(end);
     this.#put(all.subarray(0, end));
   }

@@ -7,8 +7,8 @@ import { createCodexKind } from "./codex-kind.ts";
 import { createGitKind } from "./git-kind.ts";
 import { createPiKind } from "./pi-kind.ts";
 import { createShellKind } from "./shell-kind.ts";
-import { WorkerHost, type WrapperProcess } from "./wrapper.ts";
-import { isOwnerMessage, type WrapperMessage, type WrapperOptions } from "./wrapper-messages.ts";
+import { WorkerHost } from "./wrapper.ts";
+import { isOwnerMessage, type WrapperMessage, type WrapperOptions, type WrapperProcess } from "./wrapper-messages.ts";
 
 /** Composes the wrapper from its real process. Called once, by `start.mjs`. */
 export function main(start: {
@@ -45,11 +45,7 @@ export function main(start: {
       void world.files.remove(options.outputFile).finally(() => process.exit(code));
     },
   };
-  const redactor = async () => {
-    const { openRedactor } = await import("../system/redaction-sources.ts");
-    return openRedactor({ files: world.files, env: start.env, agentDir: options.agentDir });
-  };
-  const history = new AttemptHistory(world, options.agentDir, redactor);
+  const history = new AttemptHistory(world, agentDir, wrapperProcess.redactor);
   const commands = { shell: createShellKind(world), git: createGitKind(world), codex: createCodexKind(world) };
   const host = new WorkerHost(world, wrapperProcess, { pi, ...commands }, options.cwd, history);
   const failed = (error: unknown) => void host.crash(error);

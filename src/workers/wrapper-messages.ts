@@ -1,4 +1,5 @@
 import { isObject } from "../system/json.ts";
+import type { Redactor } from "../system/redaction.ts";
 import type { StepRequest } from "./step-contract.ts";
 
 /** What an owner and a wrapper say to each other; the files tell everything that must not be lost. */
@@ -50,4 +51,16 @@ export function isOwnerMessage(value: unknown): value is OwnerMessage {
 
 export function isWrapperMessage(value: unknown): value is WrapperMessage {
   return isObject(value) && ["ready", "changed", "ended"].includes(String(value["type"]));
+}
+
+/** The wrapper's process as the worker host sees it. */
+export interface WrapperProcess {
+  /** For what is told of attempts. */
+  readonly redactor: Promise<Redactor>;
+  /** Quiet when the owner is gone. */
+  tell(message: WrapperMessage): void;
+  /** Sets the environment and working folder, sends stray output to `output`; returns what undoes it. */
+  enter(environment: Readonly<Record<string, string>>, cwd: string, output: (text: string) => void): () => void;
+  /** Ends the process. */
+  exit(code: number): void;
 }

@@ -1,5 +1,4 @@
 import { codeOf, messageOf } from "../system/errors.ts";
-import type { Redactor } from "../system/redaction.ts";
 import type { World } from "../system/world.ts";
 import { attemptTags } from "./attempt-folder.ts";
 import type { AttemptHistory } from "./attempt-history.ts";
@@ -9,26 +8,14 @@ import { AttemptTree } from "./attempt-tree.ts";
 import { type AttemptKinds, emptyResult, type KindContext, type KindResult, type StopReason } from "./kind.ts";
 import { runWithinLimit } from "./limited-run.ts";
 import { blocked, failed } from "./pi-outcome.ts";
-import type { StepRequest } from "./step-contract.ts";
+import type { StepRequest, StepResult } from "./step-contract.ts";
 import { withVerify } from "./verify.ts";
-import { endRetryMaxMs, type OwnerMessage, type WrapperMessage } from "./wrapper-messages.ts";
+import { endRetryMaxMs, type OwnerMessage, type WrapperProcess } from "./wrapper-messages.ts";
 
 const sweepMaxMs = 1000;
 /** Between two tries to write an attempt's end; so many tries where nobody wants it any more. */
 const endRetryMs = 500;
 const unwantedTries = 3;
-
-/** The wrapper's process as the worker host sees it. */
-export interface WrapperProcess {
-  /** For what is told of attempts. */
-  readonly redactor: Promise<Redactor>;
-  /** Quiet when the owner is gone. */
-  tell(message: WrapperMessage): void;
-  /** Sets the environment and working folder, sends stray output to `output`; returns what undoes it. */
-  enter(environment: Readonly<Record<string, string>>, cwd: string, output: (text: string) => void): () => void;
-  /** Ends the process. */
-  exit(code: number): void;
-}
 
 interface Attempt {
   readonly request: StepRequest;
@@ -41,6 +28,8 @@ interface Attempt {
   /** Set by a crash: whatever the session still says, this is the end. */
   crashed: KindResult | null;
   recorded: Promise<void> | null;
+  /** On disk, and not in the history yet. */
+  step: StepResult | null;
 }
 
 /** Does one attempt at a time and records it; outlives its owner until the attempt is over. */
@@ -53,6 +42,7 @@ export class WorkerHost {
   #current: Attempt | null = null;
   #ending = false;
   #warm = false;
+  #kept: Promise<unknown> = Promise.resolve();
 
   constructor(
     world: World,
@@ -85,7 +75,7 @@ export class WorkerHost {
   /** The owner is gone or wants no more: ends now when idle, else after the attempt. */
   leave(): void {
     this.#ending = true;
-    if (!this.#current) this.#process.exit(0);
+    if (!this.#current) this.#exit(0);
   }
 
   /** SIGTERM: cancels, records, ends. */
@@ -108,9 +98,20 @@ export class WorkerHost {
         await this.#sweep(attempt);
         await this.#recordEnd(attempt, attempt.crashed);
         await this.#sweep(attempt);
+        this.#keep(attempt);
       }
     }
-    this.#process.exit(1);
+    this.#exit(1);
+  }
+
+  /** Its owner does not wait for that, this process's end does. */
+  #keep(attempt: Attempt): void {
+    if (attempt.step) this.#kept = Promise.all([this.#kept, this.#history.add(attempt.step, attempt.request)]);
+    attempt.step = null;
+  }
+
+  #exit(code: number): void {
+    void this.#kept.then(() => this.#process.exit(code));
   }
 
   #tellEnded(refused: string | null): void {
@@ -133,7 +134,7 @@ export class WorkerHost {
     const record = new AttemptRecord(this.#world, request, workerId, redactor, () => this.terminate());
     const stops = { stop: new AbortController(), unwanted: new AbortController() };
     const tree = new AttemptTree(this.#world, request, record);
-    const attempt: Attempt = { request, workerId, ...stops, record, tree, crashed: null, recorded: null };
+    const attempt: Attempt = { request, workerId, ...stops, record, tree, crashed: null, recorded: null, step: null };
     this.#current = attempt;
     const refused = await this.#attempt(attempt);
     // a session that could not be stopped may have started others since
@@ -141,7 +142,8 @@ export class WorkerHost {
     record.close();
     this.#current = null;
     this.#tellEnded(refused);
-    if (this.#ending) return this.#process.exit(0);
+    this.#keep(attempt);
+    if (this.#ending) return this.#exit(0);
     this.#cwd = request.runtime.repoRoot;
     await this.prepare(request.workerKind === "pi");
   }
@@ -187,8 +189,7 @@ export class WorkerHost {
     const kind = this.#kinds[request.workerKind];
     if (!kind) {
       await claimed;
-      const message = `This worker can't do steps of kind ${request.workerKind}.`;
-      return { ...emptyResult, ...blocked("worker-kind", message) };
+      return { ...emptyResult, ...blocked("worker-kind", `This worker can't do steps of kind ${request.workerKind}.`) };
     }
     record.event("worker_started", request.workerKind);
     const ready = claimed.then(() => tree.begin());
@@ -225,18 +226,18 @@ export class WorkerHost {
    * A disk may be full for hours: what was done is not lost for that. Where somebody told the attempt to stop, or its
    * folder was removed, the process ends without a record after a few tries, and its owner knows why.
    */
-  async #writeEnd({ request, record, tree, stop, unwanted }: Attempt, ended: KindResult): Promise<void> {
+  async #writeEnd(attempt: Attempt, ended: KindResult): Promise<void> {
+    const { record, unwanted } = attempt;
     const { clock, log } = this.#world;
-    const { result, left } = await tree.conclude(ended, stop.signal.aborted);
+    const { result, left } = await attempt.tree.conclude(ended, attempt.stop.signal.aborted);
     for (let tries = 1; ; tries += 1) {
       try {
-        const step = await record.end(result, left);
-        return await this.#history.add(step, request);
+        attempt.step = await record.end(result, left);
+        return;
       } catch (error) {
         if (tries === 1) log.error("end not recorded yet", { error: messageOf(error) });
         const { aborted } = unwanted.signal;
-        const lost = codeOf(error) === "ENOENT" || aborted;
-        if (lost && tries >= unwantedTries) return this.#process.exit(1);
+        if ((aborted || codeOf(error) === "ENOENT") && tries >= unwantedTries) return this.#process.exit(1);
         const delayMs = Math.min(endRetryMaxMs, endRetryMs * 2 ** Math.min(tries - 1, unwantedTries + 1));
         await (aborted ? clock.sleep(endRetryMs) : clock.sleep(delayMs, unwanted.signal));
       }

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -59,6 +60,8 @@ describe.skipIf(!processesVisible)("an attempt that was let go of", { timeout: 9
     await using _bench = bench;
     answer();
     await waitUntil(async () => (await readFile(join(order.folder, "state.json"), "utf8")).includes('"ended"'), 30_000);
+    // written after its owner was told
+    await waitUntil(() => existsSync(join(bench.folder.agent, "crew/metrics/attempts.jsonl")), 30_000);
     expect(await next()).toBe(pid);
     expect(await (await again()).report).toMatchObject({ outcome: "completed", summary: "done" });
     expect(bench.server.requests).toHaveLength(2);

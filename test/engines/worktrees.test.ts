@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { reportOfResult, requestOf } from "../../src/engines/attempt-report.ts";
@@ -144,7 +153,11 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
 
   it("that lost its .git is not taken for the user's tree around it, and nothing in it is lost", async () => {
     const { run, kill, repo, tree, crewRoot, runId } = await bench();
-    const users = () => [git(repo, "symbolic-ref", "HEAD"), git(repo, "status", "--short"), git(repo, "stash", "list")];
+    const users = () => [
+      git(repo, "symbolic-ref", "HEAD"),
+      git(repo, "status", "--short", "-uno"),
+      git(repo, "stash", "list"),
+    ];
     writeFileSync(join(repo, "mine"), "not committed");
     const before = users();
     const command = "test -e one.txt && exit 0; echo 1 > one.txt; rm .git";
@@ -197,5 +210,30 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
     expect(git(repo, "branch", "--format=%(refname:short)")).toBe("main");
     expect(readdirSync(join(crewRoot, "worktrees"))).toEqual([]);
     expect(git(repo, "worktree", "list").split("\n")).toHaveLength(1);
+  });
+
+  it("keeps a branch whose work only a commit without a name has", async () => {
+    const { run, end, repo, runId } = await bench();
+    const one = await run("one", "echo 1 > 1.txt");
+    git(repo, "checkout", "-q", "--detach", commitOf(one));
+    expect((await end(["one"])).branches).toEqual([`foreman/${runId}/one`]);
+    git(repo, "checkout", "-q", "-b", "mine");
+    expect((await end(["one"])).branches).toEqual([]);
+    expect(git(repo, "branch", "--format=%(refname:short)")).toBe("main\nmine");
+  });
+
+  it("leaves worktrees of the user's on a disk that is away, and forgets one of its own that was removed", async () => {
+    const { run, end, repo, tree, project } = await bench();
+    const [own, away] = [join(project, "../own"), join(project, "../away")];
+    git(repo, "worktree", "add", "-q", "-b", "mine", own);
+    renameSync(own, away);
+    await run("one", "true");
+    rmSync(tree("one"), { recursive: true });
+    await run("one", "true", { attempt: 2 });
+    rmSync(tree("one"), { recursive: true });
+    expect(await end(["one"])).toEqual({ branches: [], folders: [] });
+    expect(git(repo, "branch", "--format=%(refname:short)")).toBe("main\nmine");
+    renameSync(away, own);
+    expect(git(own, "status", "--short", "--branch")).toBe("## mine");
   });
 });

@@ -27,6 +27,12 @@ const METRICS: MetricsSnapshot = [
   },
 ];
 
+/** How notices go out, by the environment. */
+const HOOKS = {
+  PI_FOREMAN_NOTIFICATIONS_COMMAND: '["tell","hush-hush"]',
+  PI_FOREMAN_NOTIFICATIONS_WEBHOOK_URL: "https://hooks.example/hush-hush",
+};
+
 function facts(given: Partial<DiagnosticFacts> = {}): DiagnosticFacts {
   const manifest = manifestOf(
     [taskSpec("plan"), taskSpec("write", { dependsOn: ["plan"] }), taskSpec("review", { dependsOn: ["write"] })],
@@ -54,7 +60,7 @@ function facts(given: Partial<DiagnosticFacts> = {}): DiagnosticFacts {
         ...{ process: "dead", ended: true },
       },
     ],
-    env: { PI_OFFLINE: "1", EDITOR: "vi", SHOP_TOKEN: "5ecret", OTEL_EXPORTER_OTLP_HEADERS: "x-team=ours" },
+    env: { PI_OFFLINE: "1", EDITOR: "vi", SHOP_TOKEN: "5ecret", OTEL_EXPORTER_OTLP_HEADERS: "x-team=ours", ...HOOKS },
     about: { "pi-foreman": "1.0.0", node: "v20.6.0" },
     metrics: METRICS,
     ...given,
@@ -134,6 +140,7 @@ describe("the JSON", () => {
     });
     expect(diagnostic.envRedacted).toEqual({
       ...{ EDITOR: "(set)", OTEL_EXPORTER_OTLP_HEADERS: "***", PI_OFFLINE: "1", SHOP_TOKEN: "***" },
+      ...{ PI_FOREMAN_NOTIFICATIONS_COMMAND: "***", PI_FOREMAN_NOTIFICATIONS_WEBHOOK_URL: "***" },
     });
     expect(redactor.count()).toEqual({ key: 2 });
   });

@@ -3,8 +3,10 @@ import { expect, it } from "vitest";
 import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
 import type { ModelRequest } from "../support/model-reply.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
+import type { HostEvent } from "../support/rpc-host.ts";
 import { eventsOf, ofType, runIds } from "../support/run-files.ts";
 import { say } from "../support/say.ts";
+import { tmuxMissing } from "../support/tmux-host.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 const QUESTION = "Two files could be meant.\n\nRESULT: blocked\nWhich of the two files shall I change?";
@@ -90,3 +92,47 @@ it("a run that waits for an answer can be cancelled; where nobody can be asked i
   expect((await eventsOf(rig.agentFolder.project, failed)).at(-1)?.type).toBe("crew.run.failed");
   expect(stdout).toContain("Which of the two files shall I change?");
 });
+
+it("of two questions one is asked after the other: no key meant for the first goes to the second", async () => {
+  const both = { b: asksFirst, c: asksFirst };
+  const rig = await makeRig(teamReplies(CALL, both), { files: diamondFiles });
+  const open: HostEvent[] = [];
+  const host = await rig.rpc({
+    extensions: [PACKAGE],
+    answerDialog: (request) => {
+      open.push(request);
+      return null;
+    },
+  });
+  host.write({ type: "prompt", message: "let the team do it" });
+  const told = (task: string) => (event: HostEvent) =>
+    event["method"] === "notify" && String(event["message"]).startsWith(`Task ${task} of run `);
+  await host.waitFor(told("b"), 30_000);
+  await host.waitFor(told("c"), 30_000);
+  await host.waitFor((event) => event["method"] === "input", 30_000);
+  expect(open).toHaveLength(1);
+  host.answer(open[0]?.["id"], { value: "the blue one" });
+  await host.waitFor((event) => event["method"] === "input" && event["id"] !== open[0]?.["id"], 30_000);
+  host.answer(open[1]?.["id"], { value: "the blue one" });
+  await host.waitFor((event) => event.type === "agent_end", 30_000);
+  expect(open.map(({ title }) => title).sort()).toEqual([
+    "Your answer to b (Esc: later)",
+    "Your answer to c (Esc: later)",
+  ]);
+  const runId = (await runIds(rig.agentFolder.project)).at(-1) as string;
+  expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.completed");
+}, 60_000);
+
+it.skipIf(tmuxMissing !== null)(
+  "a run that ends takes its dialog away",
+  async () => {
+    const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: diamondFiles });
+    const pi = await (await rig.tmux({ extensions: [PACKAGE], columns: 100, rows: 32 })).ready();
+    await pi.submit('/team-run diamond "go"');
+    await pi.waitForText("Your answer to b", 30_000);
+    const other = await rig.rpc({ extensions: [PACKAGE] });
+    await say(other, `/team-cancel ${(await runIds(rig.agentFolder.project)).at(-1)}`);
+    await pi.waitFor((screen) => !screen.includes("Your answer to b"), { what: "no dialog" });
+  },
+  60_000,
+);

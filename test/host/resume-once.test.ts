@@ -1,5 +1,7 @@
+import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { expect, it } from "vitest";
 import { diamondFiles, stepOf } from "../support/diamond-team.ts";
 import { waitUntil } from "../support/processes.ts";
@@ -7,6 +9,7 @@ import { makeRig } from "../support/rig.ts";
 import { eventsOf, runFolder, runIds } from "../support/run-files.ts";
 import { say } from "../support/say.ts";
 
+const CLI = resolve(import.meta.dirname, "../../src/host/cli.mjs");
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
 it("an ended run that two sessions resume at once is gone on with by one, the other told its run; one that is damaged is listed", async () => {
@@ -14,10 +17,16 @@ it("an ended run that two sessions resume at once is gone on with by one, the ot
   const rig = await makeRig(
     (request) => {
       if (stepOf(request) === "a" && broken) return { status: 400, error: "no" };
+      if (stepOf(request) === null && request.assistantTurns === 0)
+        return { tools: [{ name: "team", args: { action: "list" } }] };
       return { text: "done", delayMs: 3000 };
     },
     { files: diamondFiles },
   );
+  const listed = async () => {
+    await (await rig.rpc({ extensions: [PACKAGE] })).prompt("list them");
+    return rig.server.requests.map(({ request }) => request.lastToolText).join("\n");
+  };
   const hosts = await Promise.all([rig.rpc({ extensions: [PACKAGE] }), rig.rpc({ extensions: [PACKAGE] })]);
   const { project } = rig.agentFolder;
   await say(hosts[0], '/team-run diamond "once"');
@@ -43,5 +52,8 @@ it("an ended run that two sessions resume at once is gone on with by one, the ot
     expect.stringMatching(/ {2}unreadable: .*manifest\.json/),
   ]);
   expect(list.some((line) => line.startsWith(next))).toBe(true);
+  expect(await listed(), "what the model is told").toMatch(new RegExp(`^${old} {2}unreadable: .*manifest`, "m"));
+  const { stdout } = await promisify(execFile)(process.execPath, [CLI, "runs"], { cwd: project });
+  expect(stdout, "in a shell").toMatch(new RegExp(`^${old} {2}unreadable: .*manifest`, "m"));
   await writeFile(manifest, text);
 }, 120_000);

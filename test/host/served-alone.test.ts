@@ -10,6 +10,9 @@ import { idsOf, served } from "./served.ts";
 describe("what is served without a session", () => {
   it("is metrics of what is kept, under names of their own", async () => {
     const { keep, port, crewRoot, clock } = await served();
+    const { body: none } = await ask(port, "/metrics");
+    expect(none).toMatch(/^crew_history_tasks\{status="completed"\} 0$/m);
+    expect(none, "of no task").not.toContain("crew_history_task_duration_seconds{");
     await keep("run-1");
     await keep("run-2");
     const created_at = new Date(clock.now()).toISOString();

@@ -23,3 +23,13 @@ it("what a run's workers used is part of the session's own totals, where the hos
   expect(data.tokens.total / share).toBeCloseTo(110, 5);
   expect(data.cost / share).toBeCloseTo(0.00045, 8);
 });
+
+it("the model may ask for the metrics, too", async () => {
+  const rig = await makeRig(teamReplies({ action: "metrics", glob: "crew.session.t*_count" }));
+  const host = await rig.rpc({ extensions: [PACKAGE] });
+  await host.prompt("what did this take?");
+  const result = host.events.find((event) => event.type === "tool_execution_end");
+  expect(result?.["isError"]).toBe(false);
+  expect(result?.["result"].content[0].text).toMatch(/crew\.session\.token_count.*mock\/mock-1/);
+  expect(result?.["result"].content[0].text).not.toContain("crew.session.cost");
+});

@@ -60,6 +60,13 @@ it("/team-settings writes one value, keeps the rest of the file, and says what h
   const headers = await say(host, "/team-settings otlp.headers");
   expect(headers).toContain("***");
   expect(headers).not.toContain("abc-secret");
+  const secrets = [
+    "otlp.headers abc-secret",
+    'otlp {"headers":"abc-secret"}',
+    'notifications.webhookUrl [1,"abc-secret"]',
+    "otlp.headers {} --project",
+  ];
+  for (const given of secrets) expect(await say(host, `/team-settings ${given}`)).not.toContain("abc-secret");
   await say(host, "/team-settings limits.attemptTimeoutSec --default");
   await say(host, "/team-settings limits.maxTokens 5000 --project");
   expect(JSON.parse(readFileSync(file, "utf8"))).toEqual({ ...mine, limits: { maxParallelAttempts: 8 } });
@@ -126,4 +133,9 @@ it("/team-init copies a team, over nothing that is there, and not through a link
   await mkdir(join(linked.project, ".crew"), { recursive: true });
   symlinkSync("../elsewhere", join(linked.project, ".crew/teams"));
   expect(await say(linked.host, "/team-init review")).toContain("Nothing was written");
+
+  const planted = await opened();
+  symlinkSync("elsewhere", join(planted.project, ".crew"));
+  await mkdir(join(planted.project, "elsewhere"));
+  expect(await say(planted.host, "/team-settings limits.maxTokens 5 --project")).toContain("Nothing was written");
 });

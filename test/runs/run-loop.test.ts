@@ -5,13 +5,14 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { createCorrelation } from "../../src/events/correlation.ts";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
 import type { EventBus } from "../../src/events/publisher.ts";
-import type { TaskEngine } from "../../src/runs/execute.ts";
+import type { AttemptOrder, TaskEngine } from "../../src/runs/execute.ts";
 import type { RunManifest } from "../../src/runs/manifest.ts";
-import { RunLoop } from "../../src/runs/run-loop.ts";
+import { RunLoop, type RunLoopParts } from "../../src/runs/run-loop.ts";
 import { isTerminal, taskOf } from "../../src/runs/run-state.ts";
 import { Slots } from "../../src/runs/slots.ts";
 import { attemptFolder } from "../../src/store/layout.ts";
 import type { OpenRun, RunStore } from "../../src/store/run-store.ts";
+import { UserError } from "../../src/system/errors.ts";
 import { FailingLogFiles, keepingBus, ownerOf, type TempStore, tempStore, typesOf } from "../store/temp-store.ts";
 import { attemptReport, failedReport, type PretendedWorkers, ScriptedEngine } from "../support/scripted-engine.ts";
 import { manifestOf, taskSpec } from "./small-manifest.ts";
@@ -48,6 +49,7 @@ async function driver(
   engine: TaskEngine,
   slots: Slots,
   redact = (text: string) => text,
+  keepArtifacts: RunLoopParts["keepArtifacts"] = async (artifacts) => artifacts,
 ): Promise<Driver> {
   const { bus, told } = keepingBus();
   const run = await open(store, bus);
@@ -67,7 +69,7 @@ async function driver(
     afterFailure: () => ({ giveUp: true, deadLetter: null }),
     recordDeadLetter: async () => true,
     putMail: async () => undefined,
-    keepArtifacts: async (artifacts) => artifacts,
+    keepArtifacts,
   });
   return { run, loop, told };
 }
@@ -90,6 +92,32 @@ function statuses(run: OpenRun): Record<string, string> {
 }
 
 describe("a run", () => {
+  it("names the branches of its steps in command and verify", async () => {
+    const orders: AttemptOrder[] = [];
+    const engine = new ScriptedEngine((order) => {
+      orders.push(order);
+      return attemptReport({ commit: "c1" });
+    });
+    const commands = { command: "git merge {branches.a}", verify: "git diff --quiet {branches.a}" };
+    const manifest = manifestOf([taskSpec("a"), taskSpec("b", { dependsOn: ["a"], ...commands })]);
+    const { loop } = await newRun(manifest, engine);
+    expect(await loop.drive()).toBe("completed");
+    const branch = "foreman/run-1/a";
+    expect(orders[1]?.task).toMatchObject({ command: `git merge ${branch}`, verify: `git diff --quiet ${branch}` });
+  });
+
+  it("does not wait for ever for a file that was handed over and is gone", async () => {
+    const artifact = { name: "plan.md", path: "gone", bytes: 1, artifact_hash: "" };
+    const engine = new ScriptedEngine(() => attemptReport({ artifacts: [artifact], commit: "c1" }));
+    const open = (store: RunStore, bus: EventBus) => store.create(manifestOf([taskSpec("a")]), bus);
+    const { loop, run } = await driver(await tempStore(), open, engine, new Slots(1), undefined, async () => {
+      throw new UserError("artifact", "plan.md is not there.");
+    });
+    expect(await loop.drive()).toBe("failed");
+    const attempts = run.state.tasks[0]?.attempts;
+    expect(attempts).toMatchObject([{ outcome: "failed", error: { kind: "artifact" }, artifacts: [] }]);
+  });
+
   it("runs two independent tasks side by side, and the third after both", async () => {
     const engine = new ScriptedEngine();
     const manifest = manifestOf([taskSpec("a"), taskSpec("b"), taskSpec("c", { dependsOn: ["a", "b"] })]);

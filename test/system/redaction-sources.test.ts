@@ -82,9 +82,19 @@ describe("the secrets of the environment", () => {
       SHOP_TOKEN: "odd value/7",
       DATABASE_URL: "postgres://app:p4ss-of-db@db.example/shop",
       OTEL_EXPORTER_OTLP_HEADERS: "x-team=team7key,accept=all",
+      PI_FOREMAN_OTLP_HEADERS: '{"authorization":"Bearer our-own-7-key"}',
+      PI_FOREMAN_NOTIFICATIONS_WEBHOOK_URL: "https://hook8.example/b2",
       PGPASSWORD: "postgres",
     });
-    for (const secret of ["odd value/7", "p4ss-of-db", "team7key", "odd+value%2F7", "odd%20value%2f7"])
+    for (const secret of [
+      "odd value/7",
+      "p4ss-of-db",
+      "team7key",
+      "our-own-7-key",
+      "https://hook8.example/b2",
+      "odd+value%2F7",
+      "odd%20value%2f7",
+    ])
       expect(text(secret), secret).toBe(KNOWN);
     for (const word of ["postgres", "shop", "accept"]) expect(text(word)).toBe(word);
   });

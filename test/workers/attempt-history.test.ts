@@ -42,7 +42,7 @@ const step = {
 
 function open(agentDir: string, told: string[] = []) {
   const world = nodeWorld({ warn: (message) => told.push(message), error: () => undefined });
-  const redactor = async () => createRedactor({ secretValues: ["sk-top-secret-1234"] });
+  const redactor = Promise.resolve(createRedactor({ secretValues: ["sk-top-secret-1234"] }));
   return new AttemptHistory(world, agentDir, redactor);
 }
 
@@ -86,7 +86,7 @@ it("a full file is put away, three are kept, and several processes lose no line 
     const { nodeWorld } = await import(${at("src/system/node.ts")});
     const { createRedactor } = await import(${at("src/system/redaction.ts")});
     const world = nodeWorld({ warn: (...said) => { console.error(...said); process.exitCode = 1; } });
-    const history = new AttemptHistory(world, ${JSON.stringify(agentDir)}, async () => createRedactor({ secretValues: [] }));
+    const history = new AttemptHistory(world, ${JSON.stringify(agentDir)}, Promise.resolve(createRedactor({ secretValues: [] })));
     for (let i = 0; i < 300; i++)
       await history.add({ ...${JSON.stringify(step)}, runId: process.argv[1], attempt: i }, ${JSON.stringify(request)});`;
   const exits = ["a", "b", "c"].map((name) => {

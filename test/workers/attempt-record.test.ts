@@ -6,12 +6,12 @@ import { describe, expect, it } from "vitest";
 import { nodeWorld } from "../../src/system/node.ts";
 import { createRedactor } from "../../src/system/redaction.ts";
 import type { World } from "../../src/system/world.ts";
-import { AttemptHistory } from "../../src/workers/attempt-history.ts";
+import type { AttemptHistory } from "../../src/workers/attempt-history.ts";
 import { type AttemptKind, emptyResult, type KindResult } from "../../src/workers/kind.ts";
 import type { StepRequest } from "../../src/workers/step-contract.ts";
 import { WorkerHost } from "../../src/workers/wrapper.ts";
 import type { WrapperMessage } from "../../src/workers/wrapper-messages.ts";
-import { openFds, processesVisible } from "../support/processes.ts";
+import { openFds, processesVisible, waitUntil } from "../support/processes.ts";
 
 const quiet = () => nodeWorld({ warn: () => undefined, error: () => undefined });
 
@@ -40,7 +40,9 @@ function kindOf(run: AttemptKind["run"]): AttemptKind {
   return { prepare: async () => undefined, run, partial: () => null };
 }
 
-async function hostIn(world: World, run: AttemptKind["run"]) {
+const nothingKept: Pick<AttemptHistory, "add"> = { add: async () => undefined };
+
+async function hostIn(world: World, run: AttemptKind["run"], history = nothingKept) {
   const folder = join(mkdtempSync(join(tmpdir(), "foreman-record-")), "a0001");
   const messages: WrapperMessage[] = [];
   let diverted: (text: string) => void = () => undefined;
@@ -59,11 +61,11 @@ async function hostIn(world: World, run: AttemptKind["run"]) {
     },
     { pi: kindOf(run) },
     folder,
-    new AttemptHistory(world, join(folder, "../agent"), async () => createRedactor({ secretValues: [] })),
+    history,
   );
   const work = () => host.take({ type: "attempt", request: requestIn(folder), workerId: `w1-${process.pid}` });
   const state = () => JSON.parse(readFileSync(join(folder, "state.json"), "utf8"));
-  return { folder, messages, codes, work, state, divert: (text: string) => diverted(text) };
+  return { host, folder, messages, codes, work, state, divert: (text: string) => diverted(text) };
 }
 
 describe("the record of an attempt", () => {
@@ -83,6 +85,24 @@ describe("the record of an attempt", () => {
     expect(order).toEqual(["begin meta.json", "end meta.json", "begin state.json", "end state.json"]);
     expect(readFileSync(join(bench.folder, "stderr.log"), "utf8")).toContain("from the extension");
     expect(bench.state()).toMatchObject({ status: "ended", result: { attemptOutcome: "completed" } });
+  });
+
+  it("is told before it is in the history, and its process ends after", async () => {
+    let write: () => void = () => undefined;
+    const written = new Promise<void>((resolve) => {
+      write = resolve;
+    });
+    const bench = await hostIn(quiet(), async (_request, context) => context.claimed.then(() => done), {
+      add: () => written,
+    });
+    await bench.work();
+    expect(bench.messages.find(({ type }) => type === "ended")).toMatchObject({ refused: null, leaving: false });
+    bench.host.leave();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(bench.codes).toEqual([]);
+    write();
+    await waitUntil(() => bench.codes.length > 0);
+    expect(bench.codes).toEqual([0]);
   });
 
   it("ends as failed when something throws after the claim", async () => {

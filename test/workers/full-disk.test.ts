@@ -63,8 +63,10 @@ async function worker() {
     },
     { shell: kind },
     folder,
-    new AttemptHistory({ ...real, clock, files }, join(folder, "agent"), async () =>
-      createRedactor({ secretValues: [] }),
+    new AttemptHistory(
+      { ...real, clock, files },
+      join(folder, "agent"),
+      Promise.resolve(createRedactor({ secretValues: [] })),
     ),
   );
   const request: StepRequest = {

@@ -37,6 +37,12 @@ describe("a program's bytes", () => {
     expect(through([`last ${SECRET}`]).toString()).toBe("last [REDACTED:known-value]");
   });
 
+  it("are masked across the border of two full pipes", () => {
+    const full = `${"a line of output\n".repeat(3855)}and the last`;
+    const text = through([full, `${full} quoted"sec`, "ret-0001 end\n"]).toString();
+    expect(text).toContain("and the last [REDACTED:known-value] end\n");
+  });
+
   it("wait for no line feed for ever", () => {
     const written: number[] = [];
     const masked = new MaskedBytes(redactor(), (bytes) => void written.push(bytes.byteLength));
