@@ -5,6 +5,7 @@ import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import { Git, readable } from "../workers/git.ts";
 import { OURS } from "../workers/snapshot.ts";
+import { gitInWorktree } from "./worktree-git.ts";
 
 const gitMs = 60_000;
 
@@ -45,24 +46,26 @@ export async function endWorktrees(
 async function forgetRemoved(git: Git, files: World["files"], root: string): Promise<void> {
   const { stdout } = await git.try(["worktree", "list", "--porcelain"]);
   const prefix = `worktree ${root}${sep}`;
-  for (const line of readable(stdout)
-    .split("\n")
-    .filter((it) => it.startsWith(prefix))) {
+  for (const line of readable(stdout).split("\n")) {
     const folder = line.slice("worktree ".length);
-    if (files.factsNow(folder) === null) await git.try(["worktree", "remove", "--force", "--force", folder]);
+    if (line.startsWith(prefix) && files.factsNow(folder) === null)
+      await git.try(["worktree", "remove", "--force", "--force", folder]);
   }
 }
 
 /** Null when it is gone, else why it stays. */
 async function removeClean(git: Git, files: World["files"], folder: string): Promise<string | null> {
   if (files.factsNow(folder)?.kind !== "directory") return "it is no real folder";
-  const own = git.in(folder);
-  // within a folder that is no worktree, git would speak of the user's own
-  const top = await own.line(["rev-parse", "--show-toplevel"]);
-  if (top !== (await files.realPath(folder))) return "it is no worktree";
-  const changed = (await own.paths(["status", "-z", "--porcelain", "--no-renames"])).filter(
-    (it) => !OURS.test(it.slice(3)),
-  );
+  const own = await gitInWorktree(git, files, folder);
+  if (!own && (await files.list(folder)).length > 0) return "it is no worktree";
+  if (!own) {
+    await files.remove(folder);
+    return null;
+  }
+  // whatever the user has set for his own eyes
+  const all = ["--untracked-files=normal", "--ignore-submodules=none"];
+  const told = await own.paths(["status", "-z", "--porcelain", "--no-renames", ...all]);
+  const changed = told.filter((it) => !OURS.test(it.slice(3)));
   if (changed.length > 0) return `${changed.length} unsaved changes`;
   await git.ask(["worktree", "remove", "--force", folder]);
   return null;

@@ -1,4 +1,4 @@
-import { dirname, join, relative, sep } from "node:path";
+import { basename, dirname, join, relative, sep } from "node:path";
 import type { AttemptOrder, AttemptReport, TaskEngine } from "../runs/execute.ts";
 import { attemptId } from "../runs/run-state.ts";
 import { branchOf, worksApart } from "../runs/work-trees.ts";
@@ -10,20 +10,25 @@ import { Checkpoints } from "../workers/checkpoint.ts";
 import { Git, readable } from "../workers/git.ts";
 import { findWorkTree, stageTree } from "../workers/snapshot.ts";
 import { unstartedReport } from "./attempt-report.ts";
+import { gitInWorktree } from "./worktree-git.ts";
 
 /** A checkout of a large repository takes that long. */
 const gitMs = 300_000;
 const REMOVE = ["worktree", "remove", "--force", "--force"];
+/** Processes that make worktrees of one repository at the same time fail now and then. */
+const addTries = 4;
+const addAgainMs = 250;
 const FALLBACK_NAME = "pi-foreman";
 const FALLBACK_MAIL = "pi-foreman@localhost";
 
 /** Where an attempt works, and what it goes on with. */
-type Place = Pick<AttemptOrder, "workFolder" | "resumeFromSeq">;
+type Place = Pick<AttemptOrder, "workFolder" | "resumeFromSeq" | "values">;
 
 /** Gives each task of a team with worktrees its own, and hands over what it did as a commit on its branch. */
 export class Worktrees {
   readonly #world: World;
   readonly #crewRoot: string;
+  #making: Promise<unknown> = Promise.resolve();
 
   constructor(world: World, crewRoot: string) {
     this.#world = world;
@@ -40,23 +45,49 @@ export class Worktrees {
         const place = await this.#place(order).catch(refusal);
         if ("outcome" in place) return place;
         const report = await engine.execute({ ...order, ...place }, workerId, hooks, signal);
-        return report.outcome === "completed" ? await this.#handOver(order, place.workFolder, report) : report;
+        return report.outcome === "completed" ? await this.#handOver(order, report) : report;
       },
     };
   }
 
   /** Makes the task's tree as it begins; leaves it as it is for an attempt that has begun. */
   async #place(order: AttemptOrder): Promise<Place> {
-    const { manifest, task, commits, attempt } = order;
-    const nothing: Place = { workFolder: manifest.cwd, resumeFromSeq: null };
+    const { manifest, task, commits, attempt, values } = order;
+    const nothing: Place = { workFolder: manifest.cwd, resumeFromSeq: null, values };
     if (!worksApart(manifest, task, commits)) return nothing;
     const { files } = this.#world;
     const git = new Git(this.#world.processes, manifest.cwd, gitMs);
     const { prefix } = await findWorkTree(git);
-    await makeRealFolder(files, this.#crewRoot, "worktrees", manifest.runId);
-    const folder = join(this.#folderOf(manifest.runId), task.taskId);
-    const workFolder = join(folder, prefix);
-    if (await readAttemptState(files, order.folder)) return { ...nothing, workFolder };
+    const root = await this.#makeRoot(manifest.runId);
+    const folder = join(root, task.taskId);
+    // in a worktree without its `.git`, an agent's git must not find the user's repository around it either
+    const place = {
+      ...nothing,
+      workFolder: join(folder, prefix),
+      values: { ...values, GIT_CEILING_DIRECTORIES: root },
+    };
+    if (await readAttemptState(files, order.folder)) return place;
+    const made = this.#making.then(() => this.#make(git, order, folder));
+    this.#making = made.catch(() => undefined);
+    await made;
+    await merge(await requireWorktree(git, files, folder), order);
+    await this.#bringFiles(order, place.workFolder);
+    return { ...place, resumeFromSeq: await this.#goesOnWith(this.#before(order, attempt)) };
+  }
+
+  /** Never seen by the user's git, whatever the `.gitignore` above says. */
+  async #makeRoot(runId: string): Promise<string> {
+    const { files } = this.#world;
+    const all = await makeRealFolder(files, this.#crewRoot, "worktrees");
+    const ignore = join(all, ".gitignore");
+    const facts = await files.facts(ignore);
+    if (facts?.kind !== "file" || (await files.readText(ignore)) !== "*\n") await files.writeAtomic(ignore, "*\n");
+    return makeRealFolder(files, all, runId);
+  }
+
+  async #make(git: Git, order: AttemptOrder, folder: string): Promise<void> {
+    const { files, clock } = this.#world;
+    const { manifest, task, commits } = order;
     const start = commits[0] ?? manifest.worktrees?.baseCommit ?? "";
     const facts = await files.facts(folder);
     if (facts && facts.kind !== "directory")
@@ -66,11 +97,13 @@ export class Worktrees {
       );
     if (facts) await this.#clear(git, order, folder, start);
     // of one whose folder was removed git still knows; pruning would forget worktrees of the user's, too
-    await git.try([...REMOVE, folder]);
-    await git.ask(["worktree", "add", "--force", "-B", branchOf(manifest.runId, task.taskId), folder, start]);
-    await merge(git.in(folder), order);
-    await this.#bringFiles(order, workFolder);
-    return { workFolder, resumeFromSeq: await this.#goesOnWith(this.#before(order, attempt)) };
+    const add = ["worktree", "add", "--force", "-B", branchOf(manifest.runId, task.taskId), folder, start];
+    for (let tries = 1; ; tries += 1) {
+      await git.try([...REMOVE, folder]);
+      if (tries === addTries) return void (await git.ask(add));
+      if ((await git.try(add)).code === 0) return;
+      await clock.sleep(addAgainMs);
+    }
   }
 
   #folderOf(runId: string): string {
@@ -88,9 +121,9 @@ export class Worktrees {
     const state = await readAttemptState(files, before);
     const isKept = state?.status === "ended" && state.result.changes !== null;
     if (!isKept && (await files.facts(before))?.kind === "directory" && (await files.list(folder)).length > 0) {
-      await requireWorktree(git.in(folder));
+      const own = await requireWorktree(git, files, folder);
       const checkpoints = new Checkpoints(this.#world, { folder: before, number: order.attempt - 1 }, () => undefined);
-      await checkpoints.begin(git.in(folder));
+      await checkpoints.begin(own);
       const kept = await checkpoints.backUp(start);
       await checkpoints.close();
       if (kept) log.warn("a killed worker's changes were kept as a checkpoint", { folder: before, seq: kept.seq });
@@ -125,17 +158,16 @@ export class Worktrees {
   }
 
   /** Repeating it changes nothing. */
-  async #handOver({ manifest, task, commits }: AttemptOrder, workFolder: string, report: AttemptReport) {
+  async #handOver({ manifest, task, commits }: AttemptOrder, report: AttemptReport) {
     try {
-      const git = new Git(this.#world.processes, workFolder, gitMs);
+      const git = new Git(this.#world.processes, manifest.cwd, gitMs);
       if (!worksApart(manifest, task, commits)) {
         const moved = task.kind === "git";
         return moved ? { ...report, commit: await git.line(["rev-parse", "HEAD"]) } : report;
       }
-      await requireWorktree(
-        git.in(await makeRealFolder(this.#world.files, this.#folderOf(manifest.runId), task.taskId)),
-      );
-      const commit = await commitAll(git, branchOf(manifest.runId, task.taskId), titleOf(task.taskId, report.summary));
+      const folder = join(this.#folderOf(manifest.runId), task.taskId);
+      const own = await requireWorktree(git, this.#world.files, folder);
+      const commit = await commitAll(own, branchOf(manifest.runId, task.taskId), titleOf(task.taskId, report.summary));
       return { ...report, commit };
     } catch (error) {
       const told = { kind: "worktree", message: `What the task did can't be handed over: ${messageOf(error)}` };
@@ -144,14 +176,16 @@ export class Worktrees {
   }
 }
 
-/** In a folder that has lost its `.git`, git would work on the user's own tree around it. Throws a UserError there. */
-async function requireWorktree(git: Git): Promise<void> {
-  const { code, stdout } = await git.try(["rev-parse", "--show-prefix"]);
-  if (code === 0 && stdout.trim() === "") return;
-  throw new UserError(
-    "worktree",
-    `${git.folder} is no git worktree any more. Take over by hand what you need of it, remove it, and try again.`,
-  );
+/** Throws a UserError where it is gone, or no worktree any more. */
+async function requireWorktree(git: Git, files: World["files"], folder: string): Promise<Git> {
+  const own = await gitInWorktree(git, files, folder);
+  if (own) return own;
+  const name = `The worktree of task ${basename(folder)}`;
+  const gone = `${name} is gone: ${folder} is not there. Try the task again.`;
+  const changed =
+    `${name} is no git worktree any more: its .git was removed or replaced. What is left of its files is in ${folder}: ` +
+    "take over by hand what you need of it, remove it, and try again.";
+  throw new UserError("worktree", (await files.facts(folder)) === null ? gone : changed);
 }
 
 function refusal(error: unknown): AttemptReport {
@@ -163,7 +197,7 @@ function refusal(error: unknown): AttemptReport {
 async function merge(git: Git, { manifest, task, commits }: AttemptOrder): Promise<void> {
   const named = await withIdentity(git);
   for (const commit of commits.slice(1)) {
-    const { code, stderr } = await named.try(["merge", "-m", `Merge what ${task.taskId} depends on`, commit]);
+    const { code, stderr } = await named.try(["merge", "--ff", "-m", `Merge what ${task.taskId} depends on`, commit]);
     if (code === 0) continue;
     const paths = await git.paths(["diff", "-z", "--name-only", "--diff-filter=U"]);
     await git.try(["merge", "--abort"]);

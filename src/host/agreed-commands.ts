@@ -13,6 +13,7 @@ import type { Session } from "./session.ts";
  * `<agentDir>/crew/agreed.json` by the project's path and a hash of the workflow file and the command.
  */
 
+const [DECLINE, AGREE] = ["No", "Yes, run them"] as const;
 const KEYS_MAX = 1000;
 const SHOWN_CHARS_MAX = 500;
 
@@ -35,7 +36,7 @@ export async function requireAgreed(place: Place, manifest: RunManifest): Promis
  * definitions are agreed to. Throws a UserError when the user does not agree, or there is none to ask.
  */
 export async function agreeToCommands(
-  session: Place & Pick<Session, "context" | "defer">,
+  session: Place & Pick<Session, "context" | "defer" | "dialogs">,
   manifest: RunManifest,
   origin: Origin,
 ): Promise<void> {
@@ -46,10 +47,14 @@ export async function agreeToCommands(
     if (!context?.hasUI) throw refusal(manifest, missing, " There is nobody to ask here.");
     const closing = new AbortController();
     session.defer(() => closing.abort());
-    const yes = await context.ui.confirm(
-      `Run these commands of this project's workflow ${manifest.workflow}?`,
-      `${missing.map(({ words }) => words).join("\n")}\nThey run with your rights. You are asked again when the workflow's file changes.`,
-      { signal: closing.signal },
+    const title = `Run these commands of this project's workflow ${manifest.workflow}?`;
+    const text = `${missing.map(({ words }) => words).join("\n")}\nThey run with your rights. You are asked again when the workflow's file changes.`;
+    const { signal } = closing;
+    const yes = await session.dialogs.during(async () =>
+      session.dialogs.inTerminal
+        ? // an Enter that was meant for something else is no consent
+          (await context.ui.select(`${title}\n${text}`, [DECLINE, AGREE], { signal })) === AGREE
+        : await context.ui.confirm(title, text, { signal }),
     );
     if (!yes) throw new UserError("not-agreed", "Nothing was started: you did not agree to the workflow's commands.");
   }

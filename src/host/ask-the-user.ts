@@ -54,6 +54,9 @@ async function ask(session: Session, runId: string, taskId: string, text: string
   feed.lastQuestion = dialog.catch(() => undefined);
   const answer = await dialog;
   if (over.aborted || !answer?.trim()) return;
+  // typed before the dialog was seen
+  if (/^\/[a-z][a-z-]*(\s|$)/.test(answer.trim()))
+    return session.show(`${answer.trim()} is a command, not an answer: nothing was sent. ${later}`, "warning");
   session.show(await sendMessage(session, runId, taskId, answer), "info");
 }
 

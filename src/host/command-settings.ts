@@ -74,15 +74,24 @@ function settingOf(name: string, levels: readonly Level[], session: Session): Se
   if (exact) return exact;
   const below = SETTINGS.filter(({ path }) => path.startsWith(`${name}.`));
   if (below.length > 0) return table(below, levels, session);
-  const sections = [...new Set(SETTINGS.map(({ path }) => path.split(".")[0]))].join(", ");
+  const sections = [...new Set(SETTINGS.map(sectionOf))].join(", ");
   const shown = JSON.stringify(name.slice(0, 80));
   throw new UserError("unknown-setting", `There is no setting ${shown}. Sections: ${sections}. ${USAGE}`);
 }
 
+/** Its section first: a list must fit a small screen. */
 async function chooseSetting(ctx: ExtensionCommandContext, levels: readonly Level[]): Promise<Setting | undefined> {
-  const lines = rows(SETTINGS, levels);
-  const chosen = await ctx.ui.select("Settings of pi-foreman", lines);
-  return SETTINGS[lines.indexOf(chosen ?? "")];
+  const sections = [...new Set(SETTINGS.map(sectionOf))];
+  const section = await ctx.ui.select("Settings of pi-foreman", sections);
+  const settings = SETTINGS.filter((setting) => sectionOf(setting) === section);
+  if (settings.length === 0) return undefined;
+  const lines = rows(settings, levels);
+  const chosen = await ctx.ui.select(`Settings of pi-foreman: ${section}`, lines);
+  return settings[lines.indexOf(chosen ?? "")];
+}
+
+function sectionOf({ path }: Setting): string {
+  return path.slice(0, path.indexOf("."));
 }
 
 async function askValue(

@@ -37,7 +37,7 @@ export function historyMetrics(answers: () => Promise<RunAnswers>): () => Promis
   return async () => {
     const kept = await answers();
     const { success_rate, execution_time } = await kept.tasks.aggregate({ windowMs: DAY_MS });
-    const models = await kept.tasks.scoreboard({ windowMs: DAY_MS, by: "model" });
+    const models = await kept.tasks.scoreboard({ windowMs: DAY_MS, by: ["model"] });
     const [health, list] = [await kept.tasks.health(), await kept.list(RUNS_COUNTED)];
     // from here on at once: two may ask at a time
     for (const gauge of [duration, tokens, cost, runs]) gauge.remove();

@@ -32,17 +32,17 @@ interface Standing {
   wastedUsd: number;
 }
 
-/** How the tasks of each model, role, team or workflow did. */
+/** How the tasks of each model, role, team or workflow did, or of each combination of some of these. */
 export class Scoreboard {
-  readonly #by: ScoreboardKey;
+  readonly #by: readonly ScoreboardKey[];
   readonly #standings = new Map<string, Standing>();
 
-  constructor(by: ScoreboardKey) {
+  constructor(by: readonly ScoreboardKey[]) {
     this.#by = by;
   }
 
   add(traits: TaskTraits, cost: TaskCost): void {
-    const name = traits[this.#by];
+    const name = this.#by.map((key) => traits[key] || "none").join(" · ");
     let standing = this.#standings.get(name);
     if (!standing) {
       standing = { completed: 0, durations: new DurationBins(), tokens: 0, costUsd: 0, wastedUsd: 0 };

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { basename, join, resolve, sep } from "node:path";
 import { attemptId } from "../runs/run-state.ts";
-import { UserError } from "../system/errors.ts";
+import { codeOf, UserError } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
 
 /** Where everything lies. */
@@ -121,11 +121,20 @@ export async function prepareCrewRoot(files: Files, projectFolder: string, agent
   return root;
 }
 
-/** The folder where this project's runs are kept already; null when there is none. Creates nothing. */
+/**
+ * The folder where this project's runs are kept already; null when there is none. One that may not be looked into is
+ * taken for it when there is no other. Creates nothing.
+ */
 export async function findCrewRoot(files: Files, projectFolder: string, agentFolder: string): Promise<string | null> {
+  let unreadable: string | null = null;
   for (const root of crewRoots(projectFolder, agentFolder))
-    if ((await files.facts(runsFolder(root)))?.kind === "directory") return root;
-  return null;
+    try {
+      if ((await files.facts(runsFolder(root)))?.kind === "directory") return root;
+    } catch (error) {
+      if (codeOf(error) === "") throw error;
+      unreadable ??= root;
+    }
+  return unreadable;
 }
 
 /** Where metrics of a session are kept whose project has no folder for runs: beside those of other projects. */

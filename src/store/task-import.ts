@@ -1,7 +1,7 @@
 import type { Clock, Files } from "../system/world.ts";
 import { keysSince, linesOf } from "./task-keys.ts";
 import { TaskLog } from "./task-log.ts";
-import { RAW_DAYS } from "./task-metrics.ts";
+import { CLOCK_SKEW_MS, RAW_DAYS } from "./task-metrics.ts";
 import { recordsIn } from "./task-scan.ts";
 
 const DAY_MS = 86_400_000;
@@ -13,6 +13,8 @@ interface ImportedTasks {
   badLines: number;
   /** Older than what is kept as records. */
   tooOld: number;
+  /** Of a time that has not come. */
+  future: number;
 }
 
 /**
@@ -24,11 +26,13 @@ export async function importTasks(
   crewRoot: string,
   path: string,
 ): Promise<ImportedTasks> {
-  const counts: ImportedTasks = { imported: 0, duplicates: 0, badLines: 0, tooOld: 0 };
+  const counts: ImportedTasks = { imported: 0, duplicates: 0, badLines: 0, tooOld: 0, future: 0 };
   const log = new TaskLog(world, crewRoot);
   await log.prepare();
   const known = await keysSince(world.files, crewRoot, "");
-  const oldest = new Date(world.clock.now() - RAW_DAYS * DAY_MS).toISOString();
+  const now = world.clock.now();
+  const oldest = new Date(now - RAW_DAYS * DAY_MS).toISOString();
+  const newest = new Date(now + CLOCK_SKEW_MS).toISOString();
   try {
     for await (const line of linesOf(world.files, path)) {
       const { records, bad } = recordsIn(line);
@@ -38,6 +42,7 @@ export async function importTasks(
         if (record.run_id === "" || record.task_id === "") counts.badLines++;
         else if (known.has(key)) counts.duplicates++;
         else if (record.created_at < oldest) counts.tooOld++;
+        else if (record.created_at > newest) counts.future++;
         else {
           log.append(record);
           known.add(key);

@@ -28,6 +28,9 @@ export class LiveWindow {
   readonly #readings = new Map<TaskSegment, Reading>();
   #window = new TaskWindow();
   #start = Number.POSITIVE_INFINITY;
+  #until = Number.NEGATIVE_INFINITY;
+  /** Of rows that are still to come by the clock. */
+  #later: EdgeRow[] = [];
   #edge: { rows: EdgeRow[]; next: number; until: number } | null = null;
   #answer: TaskAggregate | null = null;
 
@@ -35,18 +38,24 @@ export class LiveWindow {
     this.#project = project;
   }
 
-  async aggregate(start: number, segments: Iterable<TaskSegment>): Promise<TaskAggregate> {
+  /** Of what ended from `start` to `until`. What can't be read now is left out, and taken in when it can. */
+  async aggregate(start: number, until: number, segments: Iterable<TaskSegment>): Promise<TaskAggregate> {
     const touched = [...segments].filter((segment) => segment.until > Math.min(start, this.#start));
     if (this.#isStale(start, touched)) this.#reset();
     if (this.#readings.size === 0) this.#window = new TaskWindow(this.#mayBeExact(start, touched));
-    if (this.#start < start) await this.#expire(start, touched);
+    this.#until = until;
+    this.#takeDue();
+    if (this.#start < start && !(await this.#expire(start, touched))) {
+      this.#reset();
+      return this.aggregate(start, until, touched);
+    }
     this.#start = start;
     for (const segment of touched) await this.#takeNew(segment);
     this.#answer ??= this.#window.aggregate();
     // fewer by now than what made it inexact
     if (this.#window.exact || this.#answer.success_rate.total > EXACT_MAX) return this.#answer;
     this.#reset();
-    return this.aggregate(start, touched);
+    return this.aggregate(start, until, touched);
   }
 
   #isStale(start: number, segments: readonly TaskSegment[]): boolean {
@@ -67,6 +76,7 @@ export class LiveWindow {
     this.#readings.clear();
     this.#start = Number.POSITIVE_INFINITY;
     this.#edge = null;
+    this.#later = [];
     this.#answer = null;
   }
 
@@ -74,20 +84,33 @@ export class LiveWindow {
     const reading = this.#readings.get(segment) ?? { generation: segment.generation, rows: 0, cells: [] };
     this.#readings.set(segment, reading);
     const { summary } = segment;
-    const isSummed = this.#project === null && !this.#window.exact && isWhole(segment, this.#start);
+    const isPast = segment.until <= this.#until;
+    const isSummed = this.#project === null && !this.#window.exact && isPast && isWhole(segment, this.#start);
     if (summary && isSummed && reading.rows === 0) this.#takeSummary(summary, reading);
     if (reading.rows >= segment.rows) return;
-    const { traits, trait, at, seconds } = await segment.columns();
-    this.#addCells(traits, reading);
-    const edgeUntil = this.#edge?.until ?? 0;
+    const columns = await segment.columns();
+    if (columns === null) return;
+    this.#addCells(columns.traits, reading);
     for (let row = reading.rows; row < segment.rows; row++) {
-      const cell = reading.cells[trait[row] as number];
-      if (!cell || (at[row] as number) < this.#start) continue;
-      this.#window.add(cell, seconds[row] as number);
-      this.#answer = null;
-      if ((at[row] as number) < edgeUntil) this.#edge = null;
+      const cell = reading.cells[columns.trait[row] as number];
+      const at = columns.at[row] as number;
+      if (!cell || at < this.#start) continue;
+      if (at > this.#until) this.#later.push({ at, seconds: columns.seconds[row] as number, cell });
+      else this.#add(cell, at, columns.seconds[row] as number);
     }
     reading.rows = segment.rows;
+  }
+
+  #add(cell: TaskCell, at: number, seconds: number): void {
+    this.#window.add(cell, seconds);
+    this.#answer = null;
+    if (this.#edge && at < this.#edge.until) this.#edge = null;
+  }
+
+  #takeDue(): void {
+    if (!this.#later.some(({ at }) => at <= this.#until)) return;
+    for (const { cell, at, seconds } of this.#later) if (at <= this.#until) this.#add(cell, at, seconds);
+    this.#later = this.#later.filter(({ at }) => at > this.#until);
   }
 
   #takeSummary({ rows, traits, counts, seconds, bins }: ColumnsHead, reading: Reading): void {
@@ -106,9 +129,11 @@ export class LiveWindow {
     }
   }
 
-  async #expire(start: number, segments: readonly TaskSegment[]): Promise<void> {
+  /** False when it can't be read what is to be taken out. */
+  async #expire(start: number, segments: readonly TaskSegment[]): Promise<boolean> {
     for (let from = this.#start; from < start; ) {
       this.#edge ??= await this.#collect(from, segments);
+      if (this.#edge === null) return false;
       const { rows, until } = this.#edge;
       for (let row = rows[this.#edge.next]; row && row.at < start; row = rows[++this.#edge.next]) {
         this.#window.remove(row.cell, row.seconds);
@@ -117,6 +142,7 @@ export class LiveWindow {
       from = until;
       if (start >= until) this.#edge = null;
     }
+    return true;
   }
 
   /** The rows of the hour that begins at or before `from`, from there on, oldest first. */
@@ -125,8 +151,9 @@ export class LiveWindow {
     const rows: EdgeRow[] = [];
     for (const segment of segments) {
       const reading = this.#readings.get(segment);
-      if (!reading || segment.until <= from || (segment.dayStart ?? from) >= until) continue;
+      if (!reading?.rows || segment.until <= from || (segment.dayStart ?? from) >= until) continue;
       const columns = await segment.columns();
+      if (columns === null) return null;
       for (let row = 0; row < reading.rows; row++) {
         const at = columns.at[row] as number;
         const cell = reading.cells[columns.trait[row] as number];

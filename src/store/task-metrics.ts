@@ -13,6 +13,8 @@ const NAME = /^(\d{4}-\d\d-\d\d)\.(?:jsonl|kept)$/;
 const LOOK_AGAIN_MS = 1000;
 const LIST_AGAIN_MS = 10_000;
 const WINDOWS_MAX = 8;
+/** What ended later than so long after now has not ended: another machine's clock was wrong. */
+export const CLOCK_SKEW_MS = 60_000;
 /** Raw records stay so long; what questions need of them stays for good. */
 export const RAW_DAYS = 90;
 
@@ -21,8 +23,14 @@ interface TaskMetricsHealth {
   /** Lines that hold no record: torn, damaged, or in another day's file. */
   badLines: number;
   files: number;
-  /** Files that could not be read, with the system's code. */
-  unreadable: { path: string; code: string }[];
+  /** Files and folders that could not be read. */
+  unreadable: Unreadable[];
+}
+
+export interface Unreadable {
+  path: string;
+  /** The system's. */
+  code: string;
 }
 
 /** What was kept of the tasks of one project, across sessions and processes. Questions never reject for bad files. */
@@ -31,7 +39,7 @@ export class TaskMetrics {
   readonly #folder: string;
   readonly #segments = new Map<string, TaskSegment>();
   readonly #windows = new Map<string, LiveWindow>();
-  #unlisted = "";
+  #unlisted: Unreadable | null = null;
   #listedAt = Number.NEGATIVE_INFINITY;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -47,22 +55,26 @@ export class TaskMetrics {
     return this.#inTurn(async (): Promise<TaskAggregate> => {
       const start = this.#world.clock.now() - windowMs;
       await this.#refresh(start);
-      const answer = await this.#window(windowMs, project).aggregate(start, this.#segments.values());
+      const until = start + windowMs + CLOCK_SKEW_MS;
+      const answer = await this.#window(windowMs, project).aggregate(start, until, this.#segments.values());
       this.#release(start);
       return answer;
     });
   }
 
-  scoreboard({ windowMs = WEEK_MS, by }: { windowMs?: number; by: ScoreboardKey }): Promise<ScoreboardRow[]> {
+  scoreboard({ windowMs = WEEK_MS, by }: { windowMs?: number; by: readonly ScoreboardKey[] }): Promise<ScoreboardRow[]> {
     return this.#inTurn(async () => {
-      const start = this.#world.clock.now() - windowMs;
+      const now = this.#world.clock.now();
+      const start = now - windowMs;
       await this.#refresh(start);
       const board = new Scoreboard(by);
       for (const segment of this.#since(start)) {
         const columns = await segment.columns();
+        if (columns === null) continue;
         for (let row = 0; row < segment.rows; row++) {
           const traits = columns.traits[columns.trait[row] as number];
-          if (!traits || (columns.at[row] as number) < start) continue;
+          const at = columns.at[row] as number;
+          if (!traits || at < start || at > now + CLOCK_SKEW_MS) continue;
           const [tokens, costUsd] = [columns.tokens[row] as number, columns.costUsd[row] as number];
           const [seconds, wastedUsd] = [columns.seconds[row] as number, columns.wastedUsd[row] as number];
           board.add(traits, { seconds, tokens, costUsd, wastedUsd });
@@ -79,7 +91,7 @@ export class TaskMetrics {
       const segments = [...this.#segments.values()];
       const failed = segments.filter(({ failure }) => failure !== "");
       const unreadable = failed.map(({ path, failure }) => ({ path, code: failure }));
-      if (this.#unlisted !== "") unreadable.push({ path: join(this.#folder, "tasks"), code: this.#unlisted });
+      if (this.#unlisted) unreadable.push(this.#unlisted);
       this.#release(Number.POSITIVE_INFINITY);
       return {
         records: segments.reduce((sum, { rows }) => sum + rows, 0),
@@ -122,11 +134,11 @@ export class TaskMetrics {
     const now = this.#world.clock.now();
     const isFresh = (at: number, ms = LOOK_AGAIN_MS) => now >= at && now - at < ms;
     const isAll = start === Number.NEGATIVE_INFINITY;
-    if (isAll || !isFresh(this.#listedAt, LIST_AGAIN_MS)) await this.#list(now);
+    if (isAll || this.#unlisted || !isFresh(this.#listedAt, LIST_AGAIN_MS)) await this.#list(now);
     for (const at of [now - DAY_MS, now]) this.#segment(new Date(at).toISOString().slice(0, 10));
     let sealed: Promise<unknown> = Promise.resolve();
     for (const segment of this.#since(start)) {
-      if (segment.until <= now - DAY_MS && isFresh(segment.lookedAt)) continue;
+      if (segment.until <= now - DAY_MS && segment.failure === "" && isFresh(segment.lookedAt)) continue;
       segment.lookedAt = now;
       await segment.refresh();
       // one is written while the next is read; one that can't be kept costs the next start some time, nothing else
@@ -140,14 +152,18 @@ export class TaskMetrics {
 
   async #list(now: number): Promise<void> {
     this.#listedAt = now;
+    const { files } = this.#world;
+    const tasks = join(this.#folder, "tasks");
+    this.#unlisted = null;
     try {
-      for (const name of await this.#world.files.list(join(this.#folder, "tasks"))) {
+      for (const name of await files.list(tasks)) {
         const date = NAME.exec(name)?.[1];
         if (date !== undefined) this.#segment(date);
       }
-      this.#unlisted = "";
+      for (const path of [this.#folder, tasks])
+        if (files.factsNow(path)?.kind === "file") this.#unlisted ??= { path, code: "ENOTDIR" };
     } catch (error) {
-      this.#unlisted = codeOf(error);
+      this.#unlisted = { path: tasks, code: codeOf(error) };
     }
   }
 

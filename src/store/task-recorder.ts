@@ -12,6 +12,7 @@ import { keysSince } from "./task-keys.ts";
 import { TaskLog } from "./task-log.ts";
 import { RAW_DAYS } from "./task-metrics.ts";
 import { type TaskEndEvent, type TaskRecord, taskRecordOf } from "./task-record.ts";
+import { removeUnfinishedFiles } from "./unfinished-files.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -106,6 +107,8 @@ export class TaskRecorder {
     if (!isTerminal(state.status)) return written;
     this.#forget(runId);
     await this.#mark(runId, seq);
+    // its last owner cleared up before one was killed that came to do this
+    await removeUnfinishedFiles(this.#parts.world, runPaths(this.#parts.crewRoot, runId).folder);
     return written;
   }
 

@@ -1,15 +1,13 @@
 import { codeOf, systemFailure } from "../system/errors.ts";
 import type { FileFacts, Files } from "../system/world.ts";
-import { type ColumnsHead, decodeHead, headBytesOf, PREAMBLE_BYTES, TaskColumns } from "./task-columns.ts";
+import { type ColumnsHead, TaskColumns } from "./task-columns.ts";
+import { isReadFrom, readIndex, readIndexHead, tailAt, unlessThere } from "./task-index.ts";
 import { TaskScan } from "./task-scan.ts";
 
 const DAY_MS = 86_400_000;
 const CHUNK_BYTES = 1024 * 1024;
-const TAIL_BYTES = 64;
 /** So much may be read anew at each start. */
 const UNSEALED_BYTES_MAX = 256 * 1024;
-const INDEX_BYTES_MAX = 2 ** 31;
-const HEAD_BYTES = 64 * 1024;
 /** Size and inode of a file that is not there. */
 const GONE = -1;
 const DAMAGED = "EBADMSG";
@@ -70,22 +68,46 @@ export class TaskSegment {
       const facts = this.#files.factsNow(this.path);
       if (facts !== null && facts.kind !== "file") throw systemFailure("ENOTREG", `${this.path} is a ${facts.kind}`);
       const seen = placeOf(facts);
-      if (seen.bytes === this.#seen?.bytes && seen.inode === this.#seen.inode) return;
+      if (seen.bytes === this.#seen?.bytes && seen.inode === this.#seen.inode) return await this.#tryAgain();
       if (this.#seen && (seen.inode !== this.#seen.inode || seen.bytes < this.#readBytes)) this.#forget();
       if (!this.#seen) await this.#readHead();
       this.failure = "";
-      if (seen.bytes > this.#readBytes) await this.columns().then(() => this.#readOn(seen.bytes));
+      if (seen.bytes > this.#readBytes) await this.#columns().then(() => this.#readOn(seen.bytes));
       this.#seen = seen;
       // retired meanwhile, perhaps before all of it was read
       if (placeOf(this.#files.factsNow(this.path)).inode !== seen.inode) await this.refresh();
     } catch (error) {
-      if (codeOf(error) === "") throw error;
-      this.failure = codeOf(error);
+      this.#failed(error);
+      // half of a first look would be counted twice
+      if (!this.#seen && this.rows > 0) this.#forget();
     }
   }
 
-  /** What was read so far. */
-  async columns(): Promise<TaskColumns> {
+  /** What was read so far; null when it was given back and can't be read now. */
+  async columns(): Promise<TaskColumns | null> {
+    const [bytes, known] = [this.#readBytes, this.rows];
+    try {
+      return await this.#columns();
+    } catch (error) {
+      this.#failed(error);
+      [this.#loaded, this.#readBytes, this.rows] = [null, bytes, known];
+      return null;
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (codeOf(error) === "") throw error;
+    this.failure = codeOf(error);
+  }
+
+  /** A file that could not be read may be readable by now, without having changed. */
+  async #tryAgain(): Promise<void> {
+    if (this.failure === "" || this.failure === DAMAGED) return;
+    await this.#files.readRange(this.#isKept ? this.#keptPath : this.path, 0, 1);
+    this.failure = "";
+  }
+
+  async #columns(): Promise<TaskColumns> {
     if (this.#loaded) return this.#loaded.columns;
     const [bytes, known] = [this.#readBytes, this.rows];
     const kept = await this.#readIndex();
@@ -105,7 +127,7 @@ export class TaskSegment {
     // retired between two looks
     this.#isKept = true;
     this.#loaded = null;
-    return this.columns();
+    return this.#columns();
   }
 
   /** Keeps the index when reading the file again would cost more than a little; of a closed day once, up to its end. */
@@ -120,7 +142,7 @@ export class TaskSegment {
 
   async #encode(columns: TaskColumns): Promise<Uint8Array> {
     const [bytes, { badLines }] = [this.#readBytes, this];
-    return columns.encode({ bytes, badLines, tail: await this.#tailAt(bytes) });
+    return columns.encode({ bytes, badLines, tail: await tailAt(this.#files, this.path, bytes) });
   }
 
   /** Gives the memory back; `columns` reads the index again. */
@@ -135,11 +157,11 @@ export class TaskSegment {
   async retire(): Promise<boolean> {
     await this.refresh();
     const columns = await this.columns();
-    if (this.failure !== "" || this.#files.factsNow(this.path) === null || this.#readBytes === 0) return false;
+    if (columns === null || this.failure !== "" || this.#files.factsNow(this.path) === null || this.#readBytes === 0) return false;
     if (!this.#isKept) await this.#files.writeNew(this.#keptPath, await this.#encode(columns)).catch(unlessThere);
-    const kept = await this.#decoded(this.#keptPath);
+    const kept = await readIndex(this.#files, this.#keptPath);
     // later lines than what is kept stay where they are
-    if (!kept || kept.origin.bytes !== this.#readBytes || !(await this.#isOf(kept.origin))) return false;
+    if (!kept || kept.origin.bytes !== this.#readBytes || !(await isReadFrom(this.#files, this.path, kept.origin))) return false;
     await this.#files.remove(this.path);
     await this.#files.remove(`${this.#path}.agg`);
     await this.refresh();
@@ -153,6 +175,7 @@ export class TaskSegment {
     this.#seen = null;
     this.#readBytes = 0;
     this.#sealedBytes = 0;
+    this.#skipping = false;
     this.rows = 0;
     this.badLines = 0;
   }
@@ -202,11 +225,8 @@ export class TaskSegment {
   async #readHead(): Promise<void> {
     this.#isKept = this.#files.factsNow(this.#keptPath) !== null;
     const path = this.#isKept ? this.#keptPath : `${this.#path}.agg`;
-    let bytes = await this.#files.readRange(path, 0, HEAD_BYTES);
-    const headBytes = PREAMBLE_BYTES + headBytesOf(bytes ?? new Uint8Array()) + 8;
-    if (headBytes > HEAD_BYTES) bytes = await this.#files.readRange(path, 0, headBytes);
-    const head = bytes && decodeHead(bytes);
-    const isOf = head !== null && (await this.#isOf(head));
+    const head = await readIndexHead(this.#files, path).catch((error: unknown) => this.#unlessKept(error));
+    const isOf = head !== null && (await isReadFrom(this.#files, this.path, head));
     if (this.#isKept && head === null) throw systemFailure(DAMAGED, `${path} is damaged`);
     if (head === null || (!isOf && !this.#isKept)) return;
     this.#readBytes = isOf ? head.bytes : 0;
@@ -217,34 +237,19 @@ export class TaskSegment {
   }
 
   async #readIndex() {
-    const kept = await this.#decoded(this.#isKept ? this.#keptPath : `${this.#path}.agg`);
-    const isOf = kept !== null && (await this.#isOf(kept.origin));
+    const path = this.#isKept ? this.#keptPath : `${this.#path}.agg`;
+    const kept = await readIndex(this.#files, path).catch((error: unknown) => this.#unlessKept(error));
+    const isOf = kept !== null && (await isReadFrom(this.#files, this.path, kept.origin));
     return kept && (isOf || this.#isKept) ? { ...kept, readBytes: isOf ? kept.origin.bytes : 0 } : null;
   }
 
-  async #decoded(path: string) {
-    const file = await this.#files.read(path, INDEX_BYTES_MAX).catch(() => null);
-    return file && TaskColumns.decode(file);
-  }
-
-  /** Whether it was read from the file that is there now. */
-  async #isOf({ bytes, tail }: { bytes: number; tail: string }): Promise<boolean> {
-    const facts = this.#files.factsNow(this.path);
-    return facts !== null && bytes <= facts.bytes && tail === (await this.#tailAt(bytes));
-  }
-
-  async #tailAt(bytes: number): Promise<string> {
-    const from = Math.max(0, bytes - TAIL_BYTES);
-    const tail = await this.#files.readRange(this.path, from, bytes - from);
-    return Buffer.from(tail ?? []).toString("hex");
+  /** An index that can't be read is done without, unless it is all there is. */
+  #unlessKept(error: unknown): null {
+    if (this.#isKept) throw error;
+    return null;
   }
 }
 
 function placeOf(facts: FileFacts | null): { bytes: number; inode: number } {
   return facts ?? { bytes: GONE, inode: GONE };
-}
-
-/** Another process was first. */
-function unlessThere(error: unknown): void {
-  if (codeOf(error) !== "EEXIST") throw error;
 }

@@ -33,6 +33,8 @@ export const LEVELS: Readonly<Record<HeartbeatLevel, string>> = {
 };
 
 const STATUS_COLUMNS = 9;
+/** The line with which an agent says that it is blocked: what it asks stands elsewhere. */
+const VERDICT = /^[^\w\n]*(?:verdict|result|plan)\s*:.*$/gim;
 
 /** One line a run, newest first as given. */
 export function renderRunList(runs: readonly RunPicture[], now: number, width: number): string[] {
@@ -106,7 +108,7 @@ export function lastModel(attempts: readonly AttemptRecord[]): string | null {
 }
 
 export function activityOf(task: Extract<TaskState, { status: "running" }>): string {
-  if (task.question) return `waits for your answer: ${oneLine(task.question.text)}`;
+  if (task.question) return `waits for your answer: ${oneLine(task.question.text.replaceAll(VERDICT, ""))}`;
   if (!task.activity) return "starting";
   return task.activity.tool ? `tool ${task.activity.tool}` : oneLine(task.activity.text);
 }

@@ -53,7 +53,9 @@ export class AttemptTree {
     if (!checkpoint) return null;
     const wanted = checkpoint.resumeFromSeq ?? null;
     try {
-      await this.#checkpoints.begin(new Git(this.#world.processes, runtime.worktreePath, gitMs), wanted);
+      const { GIT_CEILING_DIRECTORIES } = runtime.env;
+      const env = GIT_CEILING_DIRECTORIES === undefined ? {} : { GIT_CEILING_DIRECTORIES };
+      await this.#checkpoints.begin(new Git(this.#world.processes, runtime.worktreePath, gitMs, env), wanted);
       this.#demands = this.#world.clock.every(demandMs, () => void this.#answerDemand());
       return null;
     } catch (error) {

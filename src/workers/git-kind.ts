@@ -1,5 +1,6 @@
 import { parseGitCommand } from "../runs/git-command.ts";
 import { type CommandEnd, type CommandParts, runCommand, strangeEnd, withOutput } from "./command-process.ts";
+import { ELSEWHERE } from "./git.ts";
 import { type AttemptKind, emptyResult, type KindContext } from "./kind.ts";
 import { failed, type PiVerdict } from "./pi-outcome.ts";
 import type { StepRequest } from "./step-contract.ts";
@@ -13,9 +14,7 @@ const safeEnvironment: Readonly<Record<string, string | null>> = {
   GIT_PAGER: "cat",
   GIT_ASKPASS: null,
   SSH_ASKPASS: null,
-  GIT_DIR: null,
-  GIT_WORK_TREE: null,
-  GIT_INDEX_FILE: null,
+  ...ELSEWHERE,
 };
 const safeOptions = ["--no-pager", "-c", "color.ui=false", "-c", "core.askPass="];
 const install = "A step of kind git needs it; install git and put it on the path.";

@@ -2,8 +2,8 @@ import type { CommandResult, Processes } from "../system/world.ts";
 
 /** The git binary: arguments as they are, no shell, no hooks, nothing that asks, pages or edits. */
 
-/** The first would make git work on another repository than the folder's. */
-const ENVIRONMENT: Readonly<Record<string, string | null>> = {
+/** Would make git work on another repository than the folder's. */
+export const ELSEWHERE: Readonly<Record<string, null>> = {
   GIT_DIR: null,
   GIT_WORK_TREE: null,
   GIT_INDEX_FILE: null,
@@ -12,6 +12,10 @@ const ENVIRONMENT: Readonly<Record<string, string | null>> = {
   GIT_COMMON_DIR: null,
   GIT_NAMESPACE: null,
   GIT_PREFIX: null,
+};
+
+const ENVIRONMENT: Readonly<Record<string, string | null>> = {
+  ...ELSEWHERE,
   GIT_TERMINAL_PROMPT: "0",
   GIT_ASKPASS: "",
   SSH_ASKPASS: "",
@@ -30,6 +34,8 @@ const SETTINGS = [
   "commit.gpgSign=false",
   "gc.auto=0",
   "maintenance.auto=false",
+  "submodule.recurse=false",
+  "core.splitIndex=false",
 ].flatMap((setting) => ["-c", setting]);
 
 interface GitOptions {

@@ -76,7 +76,8 @@ export class Snapshots {
       GIT_OBJECT_DIRECTORY: objects,
       GIT_ALTERNATE_OBJECT_DIRECTORIES: [tree.objects, ...alternates].map(quoted).join(":"),
     });
-    await files.remove(index);
+    // what git killed with its worker left
+    for (const stale of [index, `${index}.lock`]) await files.remove(stale);
     // what it knows of the files spares reading them all again
     if (await files.facts(tree.index)) await files.copy(tree.index, index);
     else await own.ask(["read-tree", "HEAD"]);

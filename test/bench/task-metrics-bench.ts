@@ -75,7 +75,7 @@ async function measure(root: string, folder: string, all: boolean): Promise<void
     })) * 1000,
     "µs",
   );
-  row("  the scoreboard by model", await timed(() => metrics.scoreboard({ by: "model" })), "ms");
+  row("  the scoreboard by model", await timed(() => metrics.scoreboard({ by: ["model"] })), "ms");
   const record = today();
   row("appending a record", (await each(20_000, () => log.append(record))) * 1000, "µs");
   log.close();

@@ -10,85 +10,15 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { reportOfResult, requestOf } from "../../src/engines/attempt-report.ts";
-import { endWorktrees } from "../../src/engines/worktree-sweep.ts";
-import { Worktrees } from "../../src/engines/worktrees.ts";
-import type { AttemptOrder, AttemptReport, TaskEngine } from "../../src/runs/execute.ts";
-import type { TaskSpec } from "../../src/runs/manifest.ts";
-import { attemptId } from "../../src/runs/run-state.ts";
-import { runStep } from "../../src/workers/run-step.ts";
-import { createShellKind } from "../../src/workers/shell-kind.ts";
-import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
-import { tempFolder } from "../store/temp-store.ts";
-import { git, makeRepo } from "../support/git-repo.ts";
-import { quietWorld } from "./engine-bench.ts";
-
-const hooks = { spawned: () => undefined, progress: () => undefined };
-const never = new AbortController().signal;
-
-/** Steps of kind shell, done by the real worker within this process. */
-function shellEngine(died: (order: AttemptOrder) => boolean): TaskEngine {
-  const world = quietWorld();
-  return {
-    prepare: () => undefined,
-    dispose: async () => undefined,
-    execute: async (order, workerId) => {
-      mkdirSync(order.folder, { recursive: true });
-      const result = await runStep(world, requestOf(order, "2026-01-01T00:00:00.000Z"), {
-        workerId,
-        kinds: { shell: createShellKind(world) },
-      });
-      if (!died(order)) return reportOfResult(result);
-      // a worker that is killed at its work leaves its changes and nothing else
-      rmSync(order.folder, { recursive: true });
-      mkdirSync(order.folder);
-      return { ...reportOfResult(result), outcome: "lost", failureKind: "lost" };
-    },
-  };
-}
-
-async function bench(below = "") {
-  const root = await tempFolder();
-  const repo = makeRepo(join(root, "repo"), { [join(below, "a.txt")]: { text: "one\n" } });
-  const project = join(repo, below);
-  const crewRoot = join(project, ".crew");
-  const baseCommit = git(repo, "rev-parse", "HEAD");
-  const runId = `wt-${process.pid}-${root.slice(-6).toLowerCase()}`;
-  const specs: TaskSpec[] = [];
-  const manifest = manifestOf(specs, { runId, cwd: project, worktrees: { baseCommit } });
-  let killed = "";
-  const kill = (id: string) => {
-    killed = id;
-  };
-  const engine = new Worktrees(quietWorld(), crewRoot).around(
-    shellEngine(({ task, attempt }) => killed === `${task.taskId}${attempt}`),
-  );
-  const run = (
-    taskId: string,
-    command: string,
-    more: Partial<Omit<AttemptOrder, "task">> & { task?: Partial<TaskSpec> } = {},
-  ) => {
-    const { attempt = 1, task: fields, ...rest } = more;
-    const task = { ...taskSpec(taskId), kind: "shell" as const, agent: null, command, ...fields };
-    const order: AttemptOrder = {
-      ...{ manifest, task, attempt, prompt: "", values: {}, traceparent: "", workFolder: project },
-      ...{ commits: [], files: [], resumeFromSeq: null },
-      folder: join(crewRoot, "state/runs", runId, "tasks", taskId, attemptId(attempt)),
-      ...rest,
-    };
-    return engine.execute(order, `w-${process.pid}-${taskId}${attempt}`, hooks, never);
-  };
-  const end = (ids: string[]) =>
-    endWorktrees(quietWorld(), { ...manifest, tasks: ids.map((id) => taskSpec(id)) }, crewRoot);
-  const tree = (taskId: string) => join(crewRoot, "worktrees", runId, taskId);
-  return { repo, project, crewRoot, runId, baseCommit, run, end, tree, kill };
-}
+import type { AttemptReport } from "../../src/runs/execute.ts";
+import { git } from "../support/git-repo.ts";
+import { openBench } from "./worktree-bench.ts";
 
 const commitOf = (report: AttemptReport) => report.commit ?? "";
 
 describe("a task's worktree", { timeout: 60_000 }, () => {
   it("begins with the base, ends as a commit by a known author, and leaves the user's branch alone", async () => {
-    const { repo, run, runId, baseCommit, project } = await bench();
+    const { repo, run, runId, baseCommit, project } = await openBench();
     writeFileSync(join(project, "mine"), "not committed");
     const report = await run("one", "cat a.txt; ls mine; echo two >> a.txt; echo new > b.txt; git checkout -q -b own");
     expect(report).toMatchObject({ outcome: "completed", changes: { locAdded: 2, locRemoved: 0, filesChanged: 2 } });
@@ -107,13 +37,16 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
   });
 
   it("begins anew after a failure, and what a killed worker left is kept as a checkpoint", async () => {
-    const { run, kill, crewRoot, runId, tree } = await bench();
+    const { run, kill, crewRoot, runId, tree } = await openBench();
     kill("one1");
     await run("one", "echo half > half.txt; touch .git-no; exit 1");
     expect(existsSync(join(tree("one"), "half.txt"))).toBe(true);
+    const kept = join(crewRoot, "state/runs", runId, "tasks/one/a0001/checkpoints");
+    // of its git, which was killed with it
+    mkdirSync(kept);
+    writeFileSync(join(kept, "index.lock"), "");
     const second = await run("one", "ls; test ! -e half.txt", { attempt: 2 });
     expect(second).toMatchObject({ outcome: "completed", changes: { filesChanged: 0 }, checkpoints: [] });
-    const kept = join(crewRoot, "state/runs", runId, "tasks/one/a0001/checkpoints");
     expect(JSON.parse(readFileSync(join(kept, "0001.json"), "utf8"))).toMatchObject({ why: "backup", files: 2 });
     expect(readFileSync(join(kept, "0001.patch"), "utf8")).toContain("+half");
     const failed = await run("two", "echo half > half.txt; exit 1");
@@ -122,7 +55,7 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
   });
 
   it("goes on with what its verify command refused, and counts both together", async () => {
-    const { run, tree } = await bench();
+    const { run, tree } = await openBench();
     const task = { verify: "test -f second.txt" };
     const first = await run("one", "echo 1 > first.txt", { task });
     expect(first).toMatchObject({ outcome: "failed", error: { kind: "verify" } });
@@ -133,7 +66,7 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
   });
 
   it("lies at the project's place in a larger repository, and has the files it reads at theirs", async () => {
-    const { run, repo, runId, crewRoot } = await bench("packages/p");
+    const { run, repo, runId, crewRoot } = await openBench("packages/p");
     const path = join(crewRoot, "state/runs", runId, "artifacts/plan.md");
     mkdirSync(join(path, ".."), { recursive: true });
     writeFileSync(path, "the plan");
@@ -152,7 +85,7 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
   });
 
   it("that lost its .git is not taken for the user's tree around it, and nothing in it is lost", async () => {
-    const { run, kill, repo, tree, crewRoot, runId } = await bench();
+    const { run, kill, repo, tree, crewRoot, runId } = await openBench();
     const users = () => [
       git(repo, "symbolic-ref", "HEAD"),
       git(repo, "status", "--short", "-uno"),
@@ -179,7 +112,7 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
   });
 
   it("is refused where a link is planted", async () => {
-    const { run, crewRoot, project } = await bench();
+    const { run, crewRoot, project } = await openBench();
     const elsewhere = join(project, "../elsewhere");
     mkdirSync(elsewhere);
     mkdirSync(crewRoot);
@@ -194,12 +127,13 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
   });
 
   it("is gone after the run unless it has unsaved changes; branches stay for work that is nowhere else", async () => {
-    const { run, end, tree, repo, runId, crewRoot } = await bench();
+    const { run, end, tree, repo, runId, crewRoot } = await openBench();
     const one = await run("one", "echo 1 > 1.txt");
     await run("two", "cat 1.txt; echo 2 > 2.txt", { commits: [commitOf(one)] });
     await run("look", "cat 1.txt", { commits: [commitOf(one)] });
     await run("bad", "echo half > half.txt; exit 1");
     const branch = (id: string) => `foreman/${runId}/${id}`;
+    git(repo, "config", "status.showUntrackedFiles", "no");
     const ids = ["one", "two", "look", "bad"];
     expect(await end(ids)).toEqual({ branches: [branch("two")], folders: [tree("bad")] });
     expect(readFileSync(join(tree("bad"), "half.txt"), "utf8")).toBe("half\n");
@@ -213,7 +147,7 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
   });
 
   it("keeps a branch whose work only a commit without a name has", async () => {
-    const { run, end, repo, runId } = await bench();
+    const { run, end, repo, runId } = await openBench();
     const one = await run("one", "echo 1 > 1.txt");
     git(repo, "checkout", "-q", "--detach", commitOf(one));
     expect((await end(["one"])).branches).toEqual([`foreman/${runId}/one`]);
@@ -223,7 +157,7 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
   });
 
   it("leaves worktrees of the user's on a disk that is away, and forgets one of its own that was removed", async () => {
-    const { run, end, repo, tree, project } = await bench();
+    const { run, end, repo, tree, project } = await openBench();
     const [own, away] = [join(project, "../own"), join(project, "../away")];
     git(repo, "worktree", "add", "-q", "-b", "mine", own);
     renameSync(own, away);

@@ -12,18 +12,33 @@ function manifest(tasks = [shell("make")], hash = "h1"): RunManifest {
 }
 
 /** A project's session whose user answers so; null: there is none. */
-function session(answer: boolean | null, files = new MemoryFiles(), cwd = "/p") {
+function session(answer: boolean | null, files = new MemoryFiles(), cwd = "/p", inTerminal = false) {
   const asked: string[] = [];
+  const choices: string[][] = [];
   const confirm = async (_title: string, message: string) => {
     asked.push(message);
     return answer === true;
   };
-  const context = answer === null ? null : { hasUI: true, ui: { confirm } };
-  const place = { world: { files }, agentDir: "/agent", cwd, context: context as never, defer: () => undefined };
-  return { place, asked, files };
+  const select = async (_title: string, options: string[]) => {
+    choices.push(options);
+    return options[answer === true ? 1 : 0];
+  };
+  const context = answer === null ? null : { hasUI: true, ui: { confirm, select } };
+  const dialogs = { inTerminal, during: (dialog: () => Promise<unknown>) => dialog() } as never;
+  const parts = { world: { files }, agentDir: "/agent", cwd, context: context as never, dialogs };
+  return { place: { ...parts, defer: () => undefined }, asked, choices, files };
 }
 
 describe("a project's commands", () => {
+  it("are declined by an Enter that was meant for something else", async () => {
+    const { place, choices } = session(false, new MemoryFiles(), "/p", true);
+    await expect(agreeToCommands(place, manifest([shell("make")]), "project")).rejects.toThrow("did not agree");
+    expect(choices).toEqual([["No", "Yes, run them"]]);
+    const willing = session(true, new MemoryFiles(), "/p", true);
+    await agreeToCommands(willing.place, manifest([shell("make")]), "project");
+    await requireAgreed(willing.place, manifest([shell("make")]));
+  });
+
   it("are asked about once, with all that is to run", async () => {
     const { place, asked } = session(true);
     const agent = { kind: "pi", command: "" } as const;

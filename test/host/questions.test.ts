@@ -9,7 +9,7 @@ import { say } from "../support/say.ts";
 import { tmuxMissing } from "../support/tmux-host.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
-const QUESTION = "Two files could be meant.\n\nRESULT: blocked\nWhich of the two files shall I change?";
+const QUESTION = "RESULT: blocked\nWhich of the two files shall I change?";
 const CALL = { action: "run", team: "diamond", goal: "go" };
 
 /** Step b can't go on before somebody says `blue`. */
@@ -68,7 +68,9 @@ it("a question waits: for a message from another Pi, also after Pi was killed", 
   await second.waitFor((event) => event["method"] === "input", 30_000);
   expect(dialogs).toEqual(["confirm", "input"]);
   const runId = (await runIds(rig.agentFolder.project)).at(-1) as string;
-  expect(await say(second, `/team-status ${runId}`)).toMatch(/b +running .*waits for your answer: Two files/);
+  expect(await say(second, `/team-status ${runId}`)).toMatch(
+    /b +running .*waits for your answer: Which/,
+  );
   expect(bRequests(rig)).toHaveLength(1);
   const other = await rig.rpc({ extensions: [PACKAGE] });
   const ended = second.waitFor((event) => event.type === "message_end" && event["message"].details?.runId === runId);
@@ -77,6 +79,15 @@ it("a question waits: for a message from another Pi, also after Pi was killed", 
   const events = await eventsOf(rig.agentFolder.project, runId);
   expect(events.at(-1)?.type).toBe("crew.run.completed");
   expect(bRequests(rig)).toHaveLength(2);
+});
+
+it("a command that was typed into the dialog is no answer", async () => {
+  const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: diamondFiles });
+  const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ value: "/team-settings" }) });
+  host.write({ type: "prompt", message: "let the team do it" });
+  const said = (event: HostEvent) => event["method"] === "notify" && String(event["message"]).includes("nothing was sent");
+  await host.waitFor(said, 30_000);
+  expect(bRequests(rig)).toHaveLength(1);
 });
 
 it("a run that waits for an answer can be cancelled; where nobody can be asked its task fails with the question", async () => {

@@ -97,10 +97,11 @@ it("/team-settings asks where there are dialogs", async () => {
     asked.push(request);
     if (request["method"] === "input") return { value: "12" };
     const options = request["options"] as string[];
-    return { value: options.find((option) => option.startsWith("reliability.deadletterThreshold")) ?? "" };
+    const wanted = (option: string) => option === "reliability" || option.startsWith("reliability.deadletterThreshold");
+    return { value: options.find(wanted) ?? "" };
   });
   expect(await say(host, "/team-settings")).toContain("reliability.deadletterThreshold = 12 is written");
-  expect(asked.map(({ method }) => method)).toEqual(["select", "input"]);
+  expect(asked.map(({ method }) => method)).toEqual(["select", "select", "input"]);
   expect(JSON.parse(readFileSync(join(agentDir, "crew.json"), "utf8"))).toEqual({
     reliability: { deadletterThreshold: 12 },
   });

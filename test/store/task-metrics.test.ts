@@ -57,7 +57,7 @@ def q($p): sort | if length == 0 then 0 else ((length - 1) * $p) as $h | ($h | f
   .[$i] + ((.[$i + 1] // .[$i]) - .[$i]) * ($h - $i) | r(3) end;
 def rate: if length == 0 then 0 else ((map(select(.status == "completed")) | length) / length) | r(4) end;
 def of(s): map(select(.status == s)) | length;
-map(select((.created_at[:19] + "Z" | fromdate) * 1000 + (.created_at[20:23] | tonumber) >= $from)) |
+map(select((.created_at[:19] + "Z" | fromdate) * 1000 + (.created_at[20:23] | tonumber) | . >= $from and . <= $until)) |
 { success_rate: { completed: of("completed"), failed: of("failed"), total: length, rate: rate },
   execution_time: { p50_seconds: (map(.duration_seconds) | q(0.5)), p95_seconds: (map(.duration_seconds) | q(0.95)) },
   by_task_type: (group_by(.task_type) | map({ key: .[0].task_type,
@@ -66,9 +66,9 @@ map(select((.created_at[:19] + "Z" | fromdate) * 1000 + (.created_at[20:23] | to
     value: { count: length, avg_duration: ((map(.duration_seconds) | add) / length | r(3)) } }) | from_entries) }`;
 
 /** Said by jq, from the lines alone. */
-function judged(folder: string, from: number): unknown {
+function judged(folder: string, from: number, now = NOW): unknown {
   const paths = readdirSync(folder).filter((name) => name.endsWith(".jsonl"));
-  const args = ["-s", "--argjson", "from", String(from), JQ, ...paths.map((name) => join(folder, name))];
+  const args = ["-s", "--argjson", "from", String(from), "--argjson", "until", String(now + 60_000), JQ, ...paths.map((name) => join(folder, name))];
   return JSON.parse(execFileSync("jq", args, { encoding: "utf8", maxBuffer: 2 ** 26 }));
 }
 
@@ -91,7 +91,7 @@ describe("the metrics of tasks", () => {
     const metrics = open();
     for (let i = 0; i < 25; i++) {
       const now = clock.now();
-      expect(await metrics.aggregate({ windowMs: 2 * DAY_MS }), `step ${i}`).toEqual(judged(folder, now - 2 * DAY_MS));
+      expect(await metrics.aggregate({ windowMs: 2 * DAY_MS }), `step ${i}`).toEqual(judged(folder, now - 2 * DAY_MS, now));
       if (i === 20) clock.jump(-5 * HOUR_MS);
       else await clock.advance(Math.floor(random() * (i % 5 === 0 ? 30 : 2) * HOUR_MS));
       const late = Math.floor(clock.now() - random() * 2.1 * DAY_MS);
@@ -179,13 +179,13 @@ describe("the metrics of tasks", () => {
     keep(folder, history(2000));
     const windowMs = 20 * DAY_MS;
     const before = await open().aggregate({ windowMs });
-    const board = await open().scoreboard({ windowMs, by: "model" });
+    const board = await open().scoreboard({ windowMs, by: ["model"] });
     const metrics = open();
     expect(await metrics.retain(4)).toBe(6);
     expect(readdirSync(folder).filter((name) => name.endsWith(".jsonl"))).toHaveLength(5);
     expect(await metrics.aggregate({ windowMs })).toEqual(before);
     expect(await open().aggregate({ windowMs })).toEqual(before);
-    expect(await open().scoreboard({ windowMs, by: "model" })).toEqual(board);
+    expect(await open().scoreboard({ windowMs, by: ["model"] })).toEqual(board);
     expect(await metrics.retain(4)).toBe(0);
     const total = before.success_rate.total;
     writeFileSync(join(folder, "2026-11-20.jsonl"), linesOf([taskRecord()]));
@@ -215,7 +215,7 @@ describe("the metrics of tasks", () => {
     const metrics = open();
     expect((await metrics.aggregate()).success_rate.total).toBe(3);
     expect((await metrics.aggregate({ windowMs: WEEK_MS, project: "other" })).success_rate.total).toBe(2);
-    expect(await metrics.scoreboard({ by: "model" })).toEqual([
+    expect(await metrics.scoreboard({ by: ["model"] })).toEqual([
       {
         name: "acme/large",
         count: 2,

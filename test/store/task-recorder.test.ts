@@ -1,4 +1,4 @@
-import { appendFileSync, readdirSync, readFileSync, truncateSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { CREW_EVENT_TYPES, type CrewEvent, type NewEvent } from "../../src/events/crew-event.ts";
@@ -169,7 +169,12 @@ it("a session killed anywhere leaves each task with one line, once somebody has 
       for (const event of events.slice(killedAfter + (loss === "before the line" ? 1 : 0)))
         await run.publisher.publish(event);
       await second.dispose();
+      // of one that was killed as it came to do the same
+      const litter = join(runPaths(store.crewRoot, "run-1").folder, ".recording-9.json.1.ab.tmp");
+      writeFileSync(litter, "");
+      dead.add(2);
       await session(3).catchUp(manifest);
+      expect(existsSync(litter)).toBe(false);
       const good = tasksWithoutTorn(tasks, folder);
       expect(good.sort(), `${loss} after ${killedAfter}`).toEqual(["done", "lost", "retried"]);
     }

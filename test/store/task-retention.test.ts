@@ -43,7 +43,7 @@ async function store(perDay: number) {
     all: await open().aggregate({ windowMs }),
     some: await open().aggregate({ windowMs: 110.3 * DAY_MS }),
     project: await open().aggregate({ windowMs, project: "shop" }),
-    board: await open().scoreboard({ windowMs, by: "model" }),
+    board: await open().scoreboard({ windowMs, by: ["model"] }),
   });
   const ending = (end: string) => readdirSync(folder).filter((name) => name.endsWith(end));
   return { root, folder, open, told, ending };

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { nodeWorld } from "../../src/system/node.ts";
-import { demandCheckpoint } from "../../src/workers/attempt-tree.ts";
+import { AttemptTree, demandCheckpoint } from "../../src/workers/attempt-tree.ts";
 import { type AttemptKind, emptyResult, type KindResult } from "../../src/workers/kind.ts";
 import { runStep } from "../../src/workers/run-step.ts";
 import type { StepRequest } from "../../src/workers/step-contract.ts";
@@ -85,5 +85,33 @@ describe("an attempt's work folder", { timeout: 30_000 }, () => {
     expect(result.error).toMatchObject({ kind: "output-missing", message: expect.stringContaining("report.md") });
     expect(result.checkpoint).toMatchObject({ files: 1 });
     expect(readdirSync(attemptFolder)).not.toContain("artifacts");
+  });
+
+  it("is watched no longer than its attempt, also by one that ended before it was ready", async () => {
+    const root = await tempFolder();
+    const repo = makeRepo(join(root, "repo"));
+    let watching = 0;
+    const clock = Object.assign(Object.create(world.clock) as typeof world.clock, {
+      every: (ms: number, act: () => void) => {
+        const timer = world.clock.every(ms, act);
+        watching += 1;
+        return {
+          [Symbol.dispose]: () => {
+            timer[Symbol.dispose]();
+            watching -= 1;
+          },
+        };
+      },
+    });
+    const request = {
+      ...{ attempt: 1, checkpoint: { mode: "end" } },
+      runtime: { repoRoot: repo, worktreePath: repo, attemptFolder: join(root, "tasks/t/a0001") },
+    } as StepRequest;
+    mkdirSync(request.runtime.attemptFolder, { recursive: true });
+    const tree = new AttemptTree({ ...world, clock }, request, { event: () => undefined, stderr: () => undefined });
+    const begun = tree.begin();
+    await tree.conclude(done, true);
+    expect(await begun).toBeNull();
+    expect(watching).toBe(0);
   });
 });
