@@ -41,8 +41,9 @@ export class Worktrees {
       prepare: (count) => engine.prepare(count),
       dispose: () => engine.dispose(),
       execute: async (order, workerId, hooks, signal) => {
-        if (order.manifest.worktrees === null || signal.aborted) return engine.execute(order, workerId, hooks, signal);
-        const place = await this.#place(order).catch(refusal);
+        if (order.manifest.worktrees === null) return engine.execute(order, workerId, hooks, signal);
+        // one that is only to be ended may turn out to have completed while nobody saw it
+        const place: Partial<Place> | AttemptReport = signal.aborted ? {} : await this.#place(order).catch(refusal);
         if ("outcome" in place) return place;
         const report = await engine.execute({ ...order, ...place }, workerId, hooks, signal);
         return report.outcome === "completed" ? await this.#handOver(order, report) : report;
@@ -96,9 +97,9 @@ export class Worktrees {
         `${folder} is a ${facts.kind}, but must be a real folder. Remove it and try again.`,
       );
     if (facts) await this.#clear(git, order, folder, start);
-    // of one whose folder was removed git still knows; pruning would forget worktrees of the user's, too
     const add = ["worktree", "add", "--force", "-B", branchOf(manifest.runId, task.taskId), folder, start];
     for (let tries = 1; ; tries += 1) {
+      // of one whose folder was removed git still knows; pruning would forget worktrees of the user's, too
       await git.try([...REMOVE, folder]);
       if (tries === addTries) return void (await git.ask(add));
       if ((await git.try(add)).code === 0) return;

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { codeOf, messageOf, UserError } from "../system/errors.ts";
 import type { Clock, Log } from "../system/world.ts";
@@ -7,7 +7,7 @@ import { findRoute, type HttpReply, type Routes } from "./http-routes.ts";
 
 /** Request line and headers together. */
 const HEADER_BYTES_MAX = 8 * 1024;
-/** At a time, per address listened on; what comes on top is closed at once. */
+/** At a time, per address listened on; beyond, who has waited longest without asking anything gives way. */
 const CONNECTIONS_MAX = 64;
 /** For a client to send its request, and then for all of the answer. */
 const REQUEST_MS_MAX = 5000;
@@ -89,7 +89,8 @@ async function listen(host: string, port: number, options: HttpServerOptions): P
   const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX }, (request, response) => {
     void answer(request, response, host, options);
   });
-  server.maxConnections = CONNECTIONS_MAX;
+  // those that give way are told so, which takes a moment
+  server.maxConnections = 2 * CONNECTIONS_MAX;
   limitConnections(server, options.clock);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => reject(listenError(error, host, port)));
@@ -121,20 +122,48 @@ function listenError(error: Error, host: string, port: number): Error {
 
 /** A client that sends or reads too slowly, or never, loses its connection. */
 function limitConnections(server: Server, clock: Pick<Clock, "after">): void {
-  const limits = new WeakMap<Socket, Disposable>();
-  const allow = (socket: Socket, ms: number) => {
+  const limits = new Map<Socket, Disposable>();
+  // oldest first; without those whose request has come
+  const asking = new Set<Socket>();
+  const allow = (socket: Socket, ms: number, end: () => void) => {
     limits.get(socket)?.[Symbol.dispose]();
-    limits.set(
-      socket,
-      clock.after(ms, () => socket.destroy()),
-    );
+    limits.set(socket, clock.after(ms, end));
+  };
+  const forget = (socket: Socket) => {
+    asking.delete(socket);
+    limits.get(socket)?.[Symbol.dispose]();
+    limits.delete(socket);
+  };
+  const refuse = (socket: Socket, status: number, sentence: string) => {
+    forget(socket);
+    turnAway(socket, status, sentence);
   };
   server.on("connection", (socket) => {
     socket.unref();
-    allow(socket, REQUEST_MS_MAX);
-    socket.once("close", () => limits.get(socket)?.[Symbol.dispose]());
+    asking.add(socket);
+    allow(socket, REQUEST_MS_MAX, () => refuse(socket, 408, "The request did not come within 5 seconds."));
+    socket.once("close", () => forget(socket));
+    const [oldest] = asking;
+    if (limits.size > CONNECTIONS_MAX && oldest) refuse(oldest, 408, "Others are waiting: ask again, at once.");
   });
-  server.on("request", ({ socket }) => allow(socket, ANSWER_MS_MAX));
+  server.on("request", ({ socket }) => {
+    asking.delete(socket);
+    allow(socket, ANSWER_MS_MAX, () => socket.destroy());
+  });
+  server.on("clientError", (error, socket) => {
+    // an answer has begun, or nobody is there any more
+    if (!asking.has(socket as Socket)) socket.destroy();
+    else if (codeOf(error) === "HPE_HEADER_OVERFLOW")
+      refuse(socket as Socket, 431, `Request line and headers have at most ${HEADER_BYTES_MAX} bytes here.`);
+    else refuse(socket as Socket, 400, "That is no HTTP request.");
+  });
+}
+
+/** Says why without a request that could be answered, and ends the connection. */
+function turnAway(socket: Socket, status: number, sentence: string): void {
+  const { type, body } = textReply(status, sentence);
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}`;
+  socket.end(`${head}\r\nconnection: close\r\n\r\n${String(body)}`, () => socket.destroy());
 }
 
 function closeServer(server: Server): Promise<void> {

@@ -4,13 +4,14 @@ import { nodeWorld } from "../system/node.ts";
 import { agentFolder } from "./config.ts";
 import { loadConfig } from "./load-config.ts";
 import { projectRoutes } from "./project-routes.ts";
-import { portOf, splitWords } from "./words.ts";
+import { portOf, refuseStray, splitWords } from "./words.ts";
 
 type Print = (lines: readonly string[], stream?: 1 | 2) => void;
 
 /** Serves the project of a folder until Ctrl-C. Throws a UserError when it can't. */
 export async function serve(cwd: string, words: string, print: Print): Promise<void> {
-  const { options } = splitWords(words, ["port", "host"]);
+  const { words: stray, options } = splitWords(words, ["port", "host"]);
+  refuseStray(stray, "Use: pi-foreman serve [--port 9091] [--host localhost].");
   const agentDir = agentFolder();
   const log = (message: string, facts = {}) => print([`${message} ${JSON.stringify(facts)}`], 2);
   const world = nodeWorld({ warn: log, error: log });

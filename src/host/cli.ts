@@ -12,14 +12,13 @@ import { renderTimeline } from "../views/timeline.ts";
 import { agentFolder } from "./config.ts";
 import { packageVersion } from "./package-folder.ts";
 import { pictureOf } from "./run-report.ts";
-import { importTaskFile, openTaskMetrics, renderScoreboard, scoreboardKey, windowOf } from "./task-history.ts";
-import { splitWords } from "./words.ts";
 
 const HELP = `pi-foreman: read the runs of this project without Pi
 
   pi-foreman runs            the runs, newest first
   pi-foreman status [run]    one run: tasks, costs, timeline ("latest" when none is named)
   pi-foreman metrics         how tasks went: [--window 24h] [--by model|role|team|workflow] [--json]
+                             [--project <name>]; several keys with commas: --by model,role;
                              or [--import <file>] to add records kept elsewhere
   pi-foreman serve           runs and metrics in a browser and for Prometheus: [--port 9091] [--host localhost]
   pi-foreman version
@@ -34,34 +33,24 @@ const LISTED_RUNS_MAX = 50;
 export async function main(words: readonly string[], cwd: string): Promise<number> {
   const [verb = "help", argument = "latest"] = words;
   try {
-    if (verb === "runs") print(await runs(cwd));
+    if (words.some((word) => word === "--help" || word === "-h")) print([HELP]);
+    else if (verb === "runs") print(await runs(cwd));
     else if (verb === "status") print(await status(cwd, argument));
-    else if (verb === "metrics") print(await metrics(cwd, words.slice(1)));
+    else if (verb === "metrics")
+      await (await import("./cli-metrics.ts")).metrics(silentWorld(), cwd, quoted(words.slice(1)), print);
     else if (verb === "serve") await (await import("./cli-serve.ts")).serve(cwd, quoted(words.slice(1)), print);
     else if (["version", "--version", "-v"].includes(verb)) print([await packageVersion(nodeFiles())]);
-    else if (["help", "--help", "-h"].includes(verb)) print([HELP]);
+    else if (verb === "help") print([HELP]);
     else {
       print([`pi-foreman: there is no "${verb}".`, "", HELP], 2);
       return 2;
     }
     return 0;
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    print([messageOf(error)], 2);
+    if (!(error instanceof UserError) && codeOf(error) === "") throw error;
+    print([error instanceof UserError ? messageOf(error) : `This can't be done: ${messageOf(error)}.`], 2);
     return 1;
   }
-}
-
-/** The tasks kept of this project over all sessions; `--json` is what `/api/agent/metrics` answers. */
-async function metrics(cwd: string, words: readonly string[]): Promise<string[]> {
-  const { options, flags } = splitWords(quoted(words), ["window", "by", "import"], ["json"]);
-  const path = options.get("import");
-  if (path !== undefined) return [await importTaskFile(silentWorld(), cwd, agentFolder(), path)];
-  const windowMs = windowOf(options.get("window"));
-  const tasks = await openTaskMetrics(silentWorld(), cwd, agentFolder());
-  if (flags.has("json")) return [JSON.stringify(await tasks.aggregate({ windowMs }), null, 2)];
-  const by = scoreboardKey(options.get("by") ?? "model");
-  return renderScoreboard(await tasks.scoreboard({ windowMs, by }), by);
 }
 
 /** A shell's words as a command's text. */
@@ -78,11 +67,16 @@ async function open(cwd: string) {
   const world = silentWorld();
   const crewRoot = await findCrewRoot(world.files, cwd, agentFolder());
   const store = new RunStore(world, crewRoot ?? join(cwd, ".crew"));
-  return { store, now: world.clock.now(), width: process.stdout.columns ?? COLUMNS_DEFAULT };
+  return {
+    store,
+    processes: world.processes,
+    now: world.clock.now(),
+    width: process.stdout.columns ?? COLUMNS_DEFAULT,
+  };
 }
 
 async function runs(cwd: string): Promise<string[]> {
-  const { store, now, width } = await open(cwd);
+  const { store, processes, now, width } = await open(cwd);
   const ids = (await store.ids()).slice(0, LISTED_RUNS_MAX);
   const unreadable: string[] = [];
   const failed = (id: string) => (error: unknown) => {
@@ -91,15 +85,15 @@ async function runs(cwd: string): Promise<string[]> {
     return null;
   };
   const views = await Promise.all(ids.map((id) => store.view(id).catch(failed(id))));
-  const pictures = views.flatMap((view) => (view ? [pictureOf(view, cwd)] : []));
+  const pictures = views.flatMap((view) => (view ? [pictureOf(view, cwd, processes)] : []));
   const isListed = pictures.length > 0 || unreadable.length === 0;
   return [...(isListed ? renderRunList(pictures, now, width) : []), ...unreadable];
 }
 
 async function status(cwd: string, text: string): Promise<string[]> {
-  const { store, now, width } = await open(cwd);
+  const { store, processes, now, width } = await open(cwd);
   const view = await store.view(await store.find(text));
-  return [...renderRun(pictureOf(view, cwd), now, width), "", ...renderTimeline(view.state, now, width)];
+  return [...renderRun(pictureOf(view, cwd, processes), now, width), "", ...renderTimeline(view.state, now, width)];
 }
 
 /** The one way out: nothing that is printed can steer the terminal. */

@@ -3,23 +3,24 @@ import { UserError } from "../system/errors.ts";
 import { matchesGlob } from "../system/glob.ts";
 import { renderMetricsTable } from "../views/metrics-table.ts";
 import type { Command } from "./commands.ts";
+import { RUNS_COMPARED_MAX, regressionsIn, workflowSampleOf } from "./regressions.ts";
 import type { Session } from "./session.ts";
-import { openTaskMetrics, regressionsIn, renderScoreboard, scoreboardKey, windowOf } from "./task-history.ts";
-import { portOf, splitWords } from "./words.ts";
+import { openTaskMetrics, renderScoreboard, scoreboardKeys, windowOf } from "./task-history.ts";
+import { portOf, refuseStray, splitWords } from "./words.ts";
 
 const USAGE =
-  "Usage: /team-metrics [glob] [--json], /team-metrics --by model|role|team|workflow [--window 24h], " +
+  "Usage: /team-metrics [glob] [--json], /team-metrics --by model|role|team|workflow, or several with commas, [--window 24h], " +
   "/team-metrics --serve [--port 9091], /team-metrics --stop.";
-const RUNS_COMPARED_MAX = 200;
 
 /** `/team-metrics [glob] [--json]`: what this session counted; `--serve [--port n]`, `--stop`: the same over HTTP. */
 export const metricsCommand: Command = async ({ session, args, width }) => {
   const { words, options, flags } = splitWords(args, ["port", "by", "window"], ["json", "serve", "stop"]);
   const [glob, ...more] = words;
-  if (more.length > 0) throw new UserError("usage", USAGE);
+  refuseStray(more, USAGE);
   if (flags.has("serve")) return serve(session, options.get("port"));
   const by = options.get("by");
   if (by !== undefined) return scoreboard(session, by, options.get("window"));
+  if (options.has("window")) throw new UserError("usage", `--window goes with --by. ${USAGE}`);
   if (options.has("port")) throw new UserError("usage", `--port goes with --serve. ${USAGE}`);
   if (flags.has("stop"))
     return (await (await session.telemetry()).stopServing()) ? "Nothing is served any more." : "Nothing was served.";
@@ -49,9 +50,9 @@ async function serve(session: Session, given: string | undefined): Promise<strin
 
 /** Over the tasks kept of this project, whichever session ran them; then what has become worse. */
 async function scoreboard(session: Session, given: string, window: string | undefined): Promise<string> {
-  const by = scoreboardKey(given);
+  const by = scoreboardKeys(given);
   const tasks = await openTaskMetrics(session.world, session.cwd, session.agentDir);
   const rows = await tasks.scoreboard({ windowMs: windowOf(window), by });
   const views = (await session.hasRuns()) ? await (await session.runs()).views(RUNS_COMPARED_MAX) : [];
-  return [...renderScoreboard(rows, by), ...regressionsIn(views)].join("\n");
+  return [...renderScoreboard(rows, by), ...regressionsIn(views.map(workflowSampleOf))].join("\n");
 }

@@ -35,7 +35,7 @@ export async function followToEnd(call: CommandCall, active: ShownRun, said: str
 }
 
 async function parseRequest(session: Session, given: string) {
-  const { teams } = await session.catalog();
+  const { teams, problems } = await session.catalog();
   // before the goal, that is first or behind the team: within a goal it is the goal's
   const [, before = "", flag] = /^\s*([\w-]+\s+)??(--background(?:\s|$))/.exec(given) ?? [];
   const background = flag !== undefined;
@@ -59,6 +59,9 @@ async function parseRequest(session: Session, given: string) {
       `There is no option ${stray.slice(0, 40)} here, only --background, and --follow-up <run> instead of a team and a goal.`,
     );
   if (teams.has(first)) return { team: first, workflow: null, goal: unquote(rest), background };
+  // a team that could not be loaded is no goal's first word
+  if (problems.some(({ file }) => file.endsWith(`/${first}.team.md`)))
+    return { team: first, workflow: null, goal: unquote(rest), background };
   // one bare word and a quoted goal: the word was meant as a team
   if (/^[\w-]+$/.test(first) && /^(["'“])[^"'“”]*["'”]$/.test(rest))
     return { team: first, workflow: null, goal: unquote(rest), background };

@@ -31,7 +31,7 @@ export const settingsCommand: Command = async ({ session, ctx, args }) => {
   const levels = await readLevels(session);
   if (name === "" && !ctx.hasUI) return table(SETTINGS, levels, session);
   const setting = name === "" ? await chooseSetting(ctx, levels) : settingOf(name, levels, session);
-  if (setting === undefined) return null;
+  if (setting === undefined) return table(SETTINGS, levels, session);
   if (typeof setting === "string") return setting;
   const given = flags.has("default") ? undefined : rest.join(" ");
   if (given === "" && (name !== "" || !ctx.hasUI)) return about(setting, levels, session);

@@ -17,7 +17,7 @@ export const statusCommand: Command = async ({ session, args, width }) => {
   const now = session.world.clock.now();
   if (args === "") return (await listRuns(session, LISTED_RUNS_MAX, width)).join("\n");
   const view = await runs.view(await runs.store.find(args));
-  const lines = renderRun(pictureOf(view, session.cwd), now, width);
+  const lines = renderRun(pictureOf(view, session.cwd, session.world.processes), now, width);
   const paused = runs.active.find(({ run }) => run.manifest.runId === view.manifest.runId)?.paused;
   const pause = paused ? ["", `paused: ${paused}`] : [];
   return [...lines, ...pause, "", ...renderTimeline(view.state, now, width), ...outputsOf(view)].join("\n");
@@ -30,7 +30,7 @@ export async function listRuns(session: Session, max: number, width: number): Pr
     // one that is just being made has no manifest yet
     if (codeOf(error) !== "unknown-run") unreadable.push(`${runId}  unreadable: ${messageOf(error)}`);
   });
-  const pictures = views.map((view) => pictureOf(view, session.cwd));
+  const pictures = views.map((view) => pictureOf(view, session.cwd, session.world.processes));
   const isListed = pictures.length > 0 || unreadable.length === 0;
   return [...(isListed ? renderRunList(pictures, session.world.clock.now(), width) : []), ...unreadable];
 }

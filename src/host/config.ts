@@ -56,6 +56,8 @@ export function teamDepth(env: NodeJS.ProcessEnv = ENV): number {
 }
 
 /** As a child process is given it. */
-export function definedEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
-  return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+export function definedEnvironment(env: Readonly<Record<string, string | null | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
 }

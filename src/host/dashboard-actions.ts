@@ -40,8 +40,12 @@ async function cancelTask(session: Session, runId: string, taskId: string): Prom
 }
 
 /** Runs a failed task, or what is left of an ended run, again; null where nothing is to be run again. */
-export function askToRunAgain({ state }: DashboardRun, task: TaskState | null): Question | null {
+export function askToRunAgain({ state, unattended }: DashboardRun, task: TaskState | null): Question | null {
   const { runId, status } = state;
+  if (unattended) {
+    const takeUp: Work = async (session) => show(session, await resumeRun(session, runId));
+    return { text: `Go on with run ${runId} here?`, answers: [{ key: "y", says: "resume", work: takeUp }] };
+  }
   if (task?.status === "failed" && isTerminal(status)) return askToRedrive({ run: runId, taskId: task.taskId });
   if (status !== "failed" && status !== "cancelled") return null;
   const work: Work = async (session) => show(session, await resumeRun(session, runId));

@@ -64,7 +64,9 @@ export class DashboardData {
     // what ends between two looks is shown as it was last known here
     this.#kept = [...fresh.reverse(), ...this.#kept].map((run) => {
       const shown = live.get(run.manifest.runId);
-      return shown ? { ...run, state: shown.run.state, paused: shown.paused } : { ...run, paused: null };
+      return shown
+        ? { ...run, state: shown.run.state, unattended: false, paused: shown.paused }
+        : { ...run, paused: null };
     });
     return this.#kept;
   }
@@ -127,8 +129,9 @@ export class DashboardData {
   }
 
   async #load(): Promise<void> {
+    const { cwd, world } = this.#session;
     const views = await this.#service.views(RUNS_MAX);
-    this.#kept = views.map((view) => ({ ...pictureOf(view, this.#session.cwd), paused: null }));
+    this.#kept = views.map((view) => ({ ...pictureOf(view, cwd, world.processes), paused: null }));
     this.letters = (await this.#service.deadLetters.list({ limit: LETTERS_MAX, openOnly: true })).letters;
     this.#loadedAt = this.#session.world.clock.monotonicMs();
   }
@@ -138,6 +141,7 @@ export class DashboardData {
   }
 
   #pictured({ run: { manifest, state, folder }, paused }: ShownRun): DashboardRun {
-    return { manifest, state, degraded: false, folder: displayPath(folder, this.#session.cwd), paused };
+    const folderShown = displayPath(folder, this.#session.cwd);
+    return { manifest, state, degraded: false, unattended: false, folder: folderShown, paused };
   }
 }

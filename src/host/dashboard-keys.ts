@@ -30,7 +30,7 @@ export function keysOf(view: Chosen): [key: string, what: string][] {
   });
   const sideways: [string, string][] = runs.length > 1 ? [["←→", "run"]] : [];
   const whole: [string, string][] = runs.length > 0 ? [["e", "export"]] : [];
-  return [["1-6", "pane"], ...sideways, ...paneKeys(view), ...asking, ...whole, ["q", "close"]];
+  return [["1-6", "pane"], ["q", "close"], ...sideways, ...paneKeys(view), ...asking, ...whole];
 }
 
 function paneKeys(view: Chosen): [string, string][] {

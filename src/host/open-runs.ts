@@ -7,6 +7,7 @@ import { prepareCrewRoot } from "../store/layout.ts";
 import { RunStore } from "../store/run-store.ts";
 import { Disposer } from "../system/disposer.ts";
 import { messageOf } from "../system/errors.ts";
+import { ELSEWHERE } from "../workers/git.ts";
 import { afterFailureUnder } from "./after-failure.ts";
 import { requireAgreed } from "./agreed-commands.ts";
 import { DEPTH_VARIABLE, definedEnvironment, ENV, teamDepth } from "./config.ts";
@@ -59,7 +60,8 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
         hostEntry: sdkEntry,
         agentDir,
         cwd,
-        env: { ...definedEnvironment(ENV), [DEPTH_VARIABLE]: String(teamDepth() + 1) },
+        // an agent's git works on the repository of its folder, whatever Pi was started with
+        env: { ...definedEnvironment({ ...ENV, ...ELSEWHERE }), [DEPTH_VARIABLE]: String(teamDepth() + 1) },
         warmIdleMs: WARM_IDLE_MS,
         idleMax: IDLE_WORKERS_MAX,
         processesMax: maxParallelAttempts,

@@ -1,10 +1,10 @@
-import { basename, join } from "node:path";
+import { basename, join, sep } from "node:path";
 import type { HttpHandler, HttpRequest, Routes } from "../export/http-routes.ts";
 import { metricsRoute } from "../export/metrics-route.ts";
 import { pageRoute } from "../export/page-route.ts";
 import type { MetricsSnapshot } from "../metrics/snapshot.ts";
 import { findCrewRoot } from "../store/layout.ts";
-import { UserError } from "../system/errors.ts";
+import { codeOf, UserError } from "../system/errors.ts";
 import { openRedactor } from "../system/redaction-sources.ts";
 import type { World } from "../system/world.ts";
 import { ENV } from "./config.ts";
@@ -12,7 +12,7 @@ import { historyMetrics } from "./history-metrics.ts";
 import { packageVersion } from "./package-folder.ts";
 import { RunAnswers } from "./run-answers.ts";
 import { said } from "./run-json.ts";
-import { scoreboardKey, windowOf } from "./task-history.ts";
+import { scoreboardKeys, windowOf } from "./task-history.ts";
 
 const NOT_FOUND = new Set(["unknown-run"]);
 /** Nothing the asker could ask otherwise. */
@@ -40,26 +40,45 @@ export async function projectRoutes({ world, cwd, agentDir, session, startedAt, 
     if (known?.crewRoot !== crewRoot) known = { crewRoot, answers: new RunAnswers(world, crewRoot, redact) };
     return known.answers;
   };
+  // whoever asks need not know where on this machine all that lies
+  const shown = (text: string) =>
+    redact(text)
+      .replaceAll(cwd + sep, "")
+      .replaceAll(agentDir + sep, "");
   const json = (answer: (kept: RunAnswers, request: HttpRequest) => Promise<unknown>) =>
-    jsonRoute(async (request) => answer(await answers(), request), redact);
-  const window = ({ query }: HttpRequest) => windowOf(query.get("window"));
+    jsonRoute(async (request) => {
+      refuseTwice(request.query);
+      return answer(await answers(), request);
+    }, shown);
+  const asked = ({ query }: HttpRequest) => {
+    return { windowMs: windowOf(query.get("window")), project: query.get("project") };
+  };
   return {
     "/": pageRoute(world.files),
     "/metrics": metricsRoute(snapshot ?? historyMetrics(answers)),
-    "/api/agent/metrics": json((kept, request) =>
-      kept.tasks.aggregate({ windowMs: window(request), project: request.query.get("project") }),
-    ),
-    "/api/agent/scoreboard": json((kept, request) =>
-      kept.tasks.scoreboard({ windowMs: window(request), by: scoreboardKey(request.query.get("by") ?? "model") }),
-    ),
+    "/api/agent/metrics": json((kept, request) => kept.tasks.aggregate(asked(request))),
+    "/api/agent/scoreboard": json(async (kept, request) => {
+      const by = scoreboardKeys(request.query.get("by") ?? "model");
+      return {
+        rows: await kept.tasks.scoreboard({ ...asked(request), by }),
+        regressions: await kept.regressions(),
+      };
+    }),
     "/api/runs": json((kept, { query }) => kept.list(query)),
     "/api/runs/:id": json((kept, { params }) => kept.one(params["id"] ?? "")),
     "/api/deadletters": json((kept, { query }) => kept.deadLetters(query)),
     "/healthz": json(async (kept) => {
       const upSeconds = Math.round((world.clock.now() - startedAt) / 1000);
-      return { status: "ok", version, project: basename(cwd), session, upSeconds, tasks: await kept.tasks.health() };
+      const [tasks, runs] = [await kept.tasks.health(), { unreadable: await kept.unreadable() }];
+      return { status: "ok", version, project: basename(cwd), session, upSeconds, tasks, runs };
     }),
   };
+}
+
+function refuseTwice(query: URLSearchParams): void {
+  for (const name of query.keys())
+    if (query.getAll(name).length > 1)
+      throw new UserError("twice", `${JSON.stringify(name.slice(0, 40))} is given more than once: give it once.`);
 }
 
 /** What can't be answered is `{"error": "…"}`, a sentence. */
@@ -71,9 +90,17 @@ function jsonRoute(answer: (request: HttpRequest) => Promise<unknown>, redact: (
     try {
       return reply(200, await answer(request));
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      const status = NOT_FOUND.has(error.code) ? 404 : DAMAGED.has(error.code) ? 500 : 400;
-      return reply(status, { error: said(error.message, redact) });
+      const { status, sentence } = failureOf(error);
+      return reply(status, { error: said(sentence, redact) });
     }
   };
+}
+
+/** Throws what is nothing the asker or the system did. */
+function failureOf(error: unknown): { status: number; sentence: string } {
+  const code = codeOf(error);
+  if (error instanceof UserError)
+    return { status: NOT_FOUND.has(code) ? 404 : DAMAGED.has(code) ? 500 : 400, sentence: error.message };
+  if (code === "") throw error;
+  return { status: 500, sentence: `This can't be read (${code}); /healthz tells what can't.` };
 }

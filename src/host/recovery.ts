@@ -195,9 +195,15 @@ export class Recovery {
       case "close": {
         const taken = await this.#runs.takeOver(runId, { cancelReason: step.reason, confirmed: true });
         await taken?.done;
-        if (taken)
+        // what could not be committed did not complete; its own error says where it is
+        const unkept = taken?.run.state.tasks.flatMap((task) =>
+          task.status === "cancelled" && task.error?.kind === "worktree"
+            ? [` ${task.taskId} is not kept: ${task.error.message}`]
+            : [],
+        );
+        if (unkept)
           this.#session.show(
-            `Run ${runId} was interrupted and is closed; nothing it did is lost. /team-resume ${runId} continues it.`,
+            `Run ${runId} was interrupted and is closed; what its tasks completed is kept.${unkept.join("")} /team-resume ${runId} continues it.`,
             "warning",
           );
         return;

@@ -6,6 +6,7 @@ import { messageOf, UserError } from "../system/errors.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
 import { type ContinuedRun, continuedAs, endedRun, newRun, saidBefore, saidOf } from "./resume-run.ts";
 import type { RunService } from "./run-service.ts";
+import { startKeeping, withCommitsThere } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
 
 /** What is to run again. */
@@ -30,14 +31,14 @@ export async function redriveTask(
   const letter = "deadLetterId" in target ? await openLetter(runs, target.deadLetterId) : null;
   const runId = letter ? letter.runId : await runs.store.find("run" in target ? target.run : "");
   const taskId = letter ? letter.taskId : "taskId" in target ? target.taskId : "";
-  const old = await endedRun(runs, runId);
+  const old = await withCommitsThere(session, await endedRun(runs, runId));
   checkTask(old, taskId, changes);
   const again = redrivenTasks(old, taskId);
   const manifest = withChangedTask(continuedManifest(old, again, newRun(session)), taskId, changes);
   const before = await continuedAs(runs, runId);
   await agreeToCommands(session, manifest, "project");
   await mark(runs, letter ? [letter] : await openLetters(runs, runId, taskId), manifest.runId);
-  const active = await runs.start(manifest).catch((error: unknown) => {
+  const active = await startKeeping(session, runs, manifest).catch((error: unknown) => {
     throw new UserError(
       "not-redriven",
       `The dead letter is marked as redriven, but its run could not be started: ${messageOf(error)} ` +
@@ -48,7 +49,7 @@ export async function redriveTask(
   await active.run.publisher
     .publish({ type: "crew.task.redriven", taskId, newRunId: manifest.runId })
     .catch((error: unknown) => session.world.log.warn("a redrive was not told", { error: messageOf(error) }));
-  return { active, said: `${saidOf(manifest)}${saidBefore(runId, before)}` };
+  return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}` };
 }
 
 async function openLetter(runs: RunService, id: string): Promise<DeadLetter> {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { RunManifest } from "../runs/manifest.ts";
-import { continuedManifest, type EndedRun, type NewRun, unfinishedTasks } from "../runs/resume.ts";
+import { continuedManifest, type EndedRun, lostTasks, type NewRun, unfinishedTasks } from "../runs/resume.ts";
 import { isTerminal } from "../runs/run-state.ts";
 import type { RunView } from "../store/run-store.ts";
 import { codeOf, UserError } from "../system/errors.ts";
@@ -8,6 +8,7 @@ import { parseObject } from "../system/json.ts";
 import type { World } from "../system/world.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
 import type { RunService } from "./run-service.ts";
+import { startKeeping, withCommitsThere } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
 import { newRunId } from "./start-run.ts";
@@ -35,7 +36,7 @@ export async function resumeRun(session: Session, text: string): Promise<Continu
   const runId = await runs.store.find(text);
   const taken = await (await session.recovery()).takeUp(runId);
   if (taken) return { active: taken, said: `Run ${runId} goes on where it was left. /team-status ${runId} shows it.` };
-  const old = await endedRun(runs, runId);
+  const old = await withCommitsThere(session, await endedRun(runs, runId));
   const { status } = old.state;
   if (status === "completed")
     throw new UserError("run-completed", `Run ${runId} completed: nothing of it is left to do.`);
@@ -44,8 +45,8 @@ export async function resumeRun(session: Session, text: string): Promise<Continu
   await agreeToCommands(session, manifest, "project");
   const mark = await markResumed(session.world, runs, old, manifest.runId);
   try {
-    const active = await runs.start(manifest);
-    return { active, said: `${saidOf(manifest)}${saidBefore(runId, before)}` };
+    const active = await startKeeping(session, runs, manifest);
+    return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}` };
   } catch (error) {
     await session.world.files.remove(mark);
     throw error;
@@ -102,11 +103,13 @@ export async function continuedAs(runs: RunService, runId: string): Promise<stri
   return null;
 }
 
-export function saidOf({ runId, resumedFrom, tasks, kept }: RunManifest): string {
+export function saidOf({ runId, resumedFrom, tasks, kept }: RunManifest, old: EndedRun): string {
   const again = tasks.map(({ taskId }) => taskId).filter((taskId) => !Object.hasOwn(kept, taskId));
   const results = Object.keys(kept);
   const keeping = results.length === 0 ? "" : ` The results of ${results.join(", ")} are kept.`;
-  return `Run ${runId} goes on with ${resumedFrom}: ${again.join(", ")} to do.${keeping} /team-status ${runId} shows it.`;
+  const lost = lostTasks(old).filter((taskId) => again.includes(taskId));
+  const losing = lost.length === 0 ? "" : ` The work of ${lost.join(", ")} is in no commit any more.`;
+  return `Run ${runId} goes on with ${resumedFrom}: ${again.join(", ")} to do.${losing}${keeping} /team-status ${runId} shows it.`;
 }
 
 export function saidBefore(runId: string, before: string | null): string {

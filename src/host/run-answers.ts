@@ -1,10 +1,12 @@
+import { dirname } from "node:path";
 import type { RunOwner } from "../events/crew-event.ts";
 import { DeadLetters } from "../store/dead-letters.ts";
-import { runPaths } from "../store/layout.ts";
+import { displayPath, runPaths, runsFolder } from "../store/layout.ts";
 import { RunStore } from "../store/run-store.ts";
-import { TaskMetrics } from "../store/task-metrics.ts";
-import { messageOf, UserError } from "../system/errors.ts";
+import { TaskMetrics, type Unreadable } from "../store/task-metrics.ts";
+import { codeOf, messageOf, UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
+import { RUNS_COMPARED_MAX, regressionsIn, type WorkflowSample, workflowSampleOf } from "./regressions.ts";
 import { errorJson, lasted, type Redact, type RunRow, runRow, said, taskJson } from "./run-json.ts";
 
 /** Newest first; what lies further back is not looked at for one answer. */
@@ -16,6 +18,7 @@ const STATUSES: readonly string[] = ["queued", "running", "completed", "failed",
 interface KeptRow {
   row: RunRow;
   owner: RunOwner | null;
+  sample: WorkflowSample;
   /** Of the log the row was made from. */
   bytes: number;
   modifiedMs: number;
@@ -44,9 +47,11 @@ export class RunAnswers {
     const status = query.get("status");
     if (status !== null && !STATUSES.includes(status))
       throw new UserError("bad-status", `No run is ${cited(status)}: use one of ${STATUSES.join(", ")}.`);
-    const ids = await this.#store.ids();
+    const { ids, failure } = await this.#ids();
     const runs: ReturnType<RunAnswers["withNow"]>[] = [];
-    const unreadable: { id: string; error: string }[] = [];
+    const unreadable = failure.map(({ path, code }) => {
+      return { id: "all runs", error: `${displayPath(path, dirname(this.#store.crewRoot))} can't be read (${code}).` };
+    });
     let looked = 0;
     for (const id of ids.slice(0, LOOKED_AT_MAX)) {
       if (runs.length + unreadable.length >= limit) break;
@@ -56,6 +61,21 @@ export class RunAnswers {
       else if (status === null || kept.row.status === status) runs.push(this.withNow(kept));
     }
     return { runs, more: looked < ids.length, unreadable };
+  }
+
+  /** The folder of the runs, when it can't be read. */
+  async unreadable(): Promise<Unreadable[]> {
+    return (await this.#ids()).failure;
+  }
+
+  /** A sentence for each workflow whose newest runs are worse than those before. */
+  async regressions(): Promise<string[]> {
+    const samples: WorkflowSample[] = [];
+    for (const id of (await this.#ids()).ids.slice(0, RUNS_COMPARED_MAX)) {
+      const kept = await this.#rowOf(id).catch(() => null);
+      if (kept) samples.push(kept.sample);
+    }
+    return regressionsIn(samples).map((sentence) => said(sentence, this.#redact));
   }
 
   /** With its tasks, their attempts and its dead letters. Throws a UserError when there is none, or it is damaged. */
@@ -73,7 +93,9 @@ export class RunAnswers {
 
   /** Newest first, those dealt with too. `?limit=` as for runs. */
   async deadLetters(query: URLSearchParams) {
-    const { letters, bad, more } = await this.#letters.list({ limit: limitOf(query.get("limit")) });
+    const limit = limitOf(query.get("limit"));
+    if ((await this.unreadable()).length > 0) return { deadLetters: [], more: false, badLines: 0 };
+    const { letters, bad, more } = await this.#letters.list({ limit });
     return { deadLetters: letters.map((letter) => this.#letter(letter)), more, badLines: bad };
   }
 
@@ -84,6 +106,16 @@ export class RunAnswers {
     return { ...row, durationMs: lasted(row.startedAt, row.endedAt, clock.now()), owner: driver };
   }
 
+  /** Newest first. */
+  async #ids(): Promise<{ ids: string[]; failure: Unreadable[] }> {
+    try {
+      return { ids: await this.#store.ids(), failure: [] };
+    } catch (error) {
+      if (codeOf(error) === "") throw error;
+      return { ids: [], failure: [{ path: runsFolder(this.#store.crewRoot), code: codeOf(error) }] };
+    }
+  }
+
   async #rowOf(id: string): Promise<KeptRow> {
     const { events } = runPaths(this.#store.crewRoot, id);
     // before it is read: what is written meanwhile is read the next time
@@ -91,7 +123,8 @@ export class RunAnswers {
     const known = this.#kept.get(id);
     if (known && bytes > 0 && known.bytes === bytes && known.modifiedMs === modifiedMs) return known;
     const view = await this.#store.view(id);
-    const kept = { row: runRow(view, this.#redact), owner: view.state.owner, bytes, modifiedMs };
+    const [row, sample] = [runRow(view, this.#redact), workflowSampleOf(view)];
+    const kept = { row, sample, owner: view.state.owner, bytes, modifiedMs };
     if (this.#kept.size >= 2 * LOOKED_AT_MAX) this.#kept.clear();
     this.#kept.set(id, kept);
     return kept;

@@ -1,18 +1,21 @@
-import { closingWords } from "../runs/run-state.ts";
+import { closingWords, isTerminal } from "../runs/run-state.ts";
 import { displayPath } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
 import { messageOf } from "../system/errors.ts";
 import { keepEnds, safeText } from "../system/safe-text.ts";
+import type { Processes } from "../system/world.ts";
 import { type RunPicture, renderRun } from "../views/run-summary.ts";
 import { followUpLines } from "./follow-ups.ts";
+import { RUNS_COMPARED_MAX, regressionsIn, workflowSampleOf } from "./regressions.ts";
 import type { Session } from "./session.ts";
 import type { DriveEnd, ShownRun } from "./shown-run.ts";
 
 const OUTPUT_CHARS_MAX = 6000;
 
-export function pictureOf(view: RunView, cwd: string): RunPicture {
+export function pictureOf(view: RunView, cwd: string, processes: Processes): RunPicture {
   const { manifest, state, degraded, folder } = view;
-  return { manifest, state, degraded, folder: displayPath(folder, cwd) };
+  const unattended = !isTerminal(state.status) && (state.owner === null || processes.alive(state.owner) === "dead");
+  return { manifest, state, degraded, unattended, folder: displayPath(folder, cwd) };
 }
 
 /**
@@ -52,6 +55,14 @@ export function endNote(end: DriveEnd): string[] {
 /** All there is to say when a run this session drove has ended. */
 export async function reportEnd(session: Session, active: ShownRun, end: DriveEnd, width: number): Promise<string> {
   const view = await (await session.runs()).view(active.run.manifest.runId);
-  const lines = renderRun(pictureOf(view, session.cwd), session.world.clock.now(), width);
-  return [...lines, ...endNote(end), ...outputsOf(view)].join("\n");
+  const lines = renderRun(pictureOf(view, session.cwd, session.world.processes), session.world.clock.now(), width);
+  return [...lines, ...endNote(end), ...(await becameWorse(session, view)), ...outputsOf(view)].join("\n");
+}
+
+/** A sentence when the newest runs of this one's workflow, itself among them, are worse than those before. */
+async function becameWorse(session: Session, view: RunView): Promise<string[]> {
+  const { workflow, sample } = workflowSampleOf(view);
+  if (sample === null) return [];
+  const views = await (await session.runs()).views(RUNS_COMPARED_MAX).catch(() => []);
+  return regressionsIn(views.map(workflowSampleOf).filter((run) => run.workflow === workflow));
 }

@@ -3,7 +3,9 @@ import { endWorktrees } from "../engines/worktree-sweep.ts";
 import type { CrewEvent, CrewEventType } from "../events/crew-event.ts";
 import type { EventBus } from "../events/publisher.ts";
 import type { RunManifest } from "../runs/manifest.ts";
+import type { EndedRun } from "../runs/resume.ts";
 import { isTerminal } from "../runs/run-state.ts";
+import { branchOf } from "../runs/work-trees.ts";
 import { isSafeSegment } from "../store/layout.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
@@ -12,6 +14,7 @@ import { findWorkTree, OURS } from "../workers/snapshot.ts";
 import type { Notify } from "./record-dead-letter.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
+import type { ActiveRun } from "./shown-run.ts";
 
 const gitMs = 30_000;
 const ENDS: readonly CrewEventType[] = ["crew.run.completed", "crew.run.failed", "crew.run.cancelled"];
@@ -28,6 +31,12 @@ export async function withBaseCommit(session: Session, manifest: RunManifest): P
       `Team ${manifest.team} wants a git worktree for each task: ${messageOf(error)} ${remedy}`,
     );
   });
+  if ((await git.try(["show-ref", "--verify", "--quiet", "refs/heads/foreman"])).code === 0)
+    throw new UserError(
+      "branch-name",
+      `Team ${manifest.team} wants a git worktree for each task, on branches foreman/<run>/<task>: git allows none ` +
+        "beside your branch foreman. Rename it (git branch -m foreman <name>), or remove worktree from the team.",
+    );
   const changed = await git.paths(["status", "-z", "--porcelain", "--no-renames", "--untracked-files=all"]);
   const count = changed.filter((line) => !OURS.test(line.slice(3))).length;
   if (count > 0) {
@@ -35,6 +44,34 @@ export async function withBaseCommit(session: Session, manifest: RunManifest): P
     session.show(`${fact} Cancel the run and commit first if its tasks need them.`, "warning");
   }
   return { ...manifest, worktrees: { baseCommit: head } };
+}
+
+/** The run with only those commits that are there still: branches may have been removed since, and what they had. */
+export async function withCommitsThere<T extends EndedRun>({ world }: Session, old: T): Promise<T> {
+  if (old.manifest.worktrees === null) return old;
+  const git = new Git(world.processes, old.manifest.cwd, gitMs);
+  const tasks = old.state.tasks.map(async (task) => {
+    if (task.status !== "completed" || task.commit === null) return task;
+    const { code } = await git.try(["cat-file", "-e", `${task.commit}^{commit}`]);
+    // null: git itself could not be asked
+    return code === 0 || code === null ? task : { ...task, commit: null };
+  });
+  return { ...old, state: { ...old.state, tasks: await Promise.all(tasks) } };
+}
+
+/** Starts a run that goes on with another one. The commits it keeps are on branches of its own before it begins. */
+export async function startKeeping({ world }: Session, runs: RunService, manifest: RunManifest): Promise<ActiveRun> {
+  const git = new Git(world.processes, manifest.cwd, gitMs);
+  const commits = Object.entries(manifest.kept).flatMap(([taskId, { commit }]) =>
+    commit === null ? [] : [{ ref: `refs/heads/${branchOf(manifest.runId, taskId)}`, commit }],
+  );
+  try {
+    for (const { ref, commit } of commits) await git.ask(["update-ref", ref, commit]);
+    return await runs.start(manifest);
+  } catch (error) {
+    for (const { ref, commit } of commits) await git.try(["update-ref", "-d", ref, commit]);
+    throw error;
+  }
 }
 
 /**

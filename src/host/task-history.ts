@@ -1,14 +1,12 @@
 import { join, resolve } from "node:path";
-import { findRegressions } from "../metrics/regression.ts";
 import type { ScoreboardKey, ScoreboardRow } from "../metrics/scoreboard.ts";
+import type { TaskAggregate } from "../metrics/task-window.ts";
 import { findCrewRoot, prepareCrewRoot } from "../store/layout.ts";
-import type { RunView } from "../store/run-store.ts";
 import { importTasks } from "../store/task-import.ts";
 import { RAW_DAYS, TaskMetrics, WEEK_MS } from "../store/task-metrics.ts";
-import { runSampleOf } from "../store/task-run-sample.ts";
 import { UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
-import { pad, padBefore } from "../views/text-width.ts";
+import { columns, pad, padBefore } from "../views/text-width.ts";
 import { formatCount, formatDuration, formatUsd } from "../views/units.ts";
 
 const UNITS_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -26,12 +24,13 @@ export function windowOf(text: string | null | undefined): number {
   );
 }
 
-export function scoreboardKey(text: string): ScoreboardKey {
-  const key = KEYS.find((it) => it === text);
-  if (key) return key;
+/** One key or several with commas between, each once, in the order given. Throws a UserError for anything else. */
+export function scoreboardKeys(text: string): ScoreboardKey[] {
+  const keys = text.split(",").map((name) => KEYS.find((it) => it === name.trim()));
+  if (!keys.includes(undefined)) return [...new Set(keys as ScoreboardKey[])];
   throw new UserError(
     "bad-key",
-    `There is nothing by ${JSON.stringify(text.slice(0, 40))}; there is ${KEYS.join(", ")}.`,
+    `There is nothing by ${JSON.stringify(text.slice(0, 40))}; there is ${KEYS.join(", ")}, or several with commas.`,
   );
 }
 
@@ -45,44 +44,64 @@ export async function openTaskMetrics(world: World, cwd: string, agentDir: strin
  * written. */
 export async function importTaskFile(world: World, cwd: string, agentDir: string, path: string): Promise<string> {
   const from = await world.files.realPath(resolve(cwd, path));
-  if ((await world.files.facts(from))?.kind !== "file")
-    throw new UserError("import", `There is no file ${from}: name one with a record of a task in each line.`);
+  const kind = (await world.files.facts(from))?.kind;
+  const found = kind === "directory" ? `${from} is a folder` : `There is no file ${from}`;
+  if (kind !== "file") throw new UserError("import", `${found}: name a file with a record of a task in each line.`);
   const crewRoot = await prepareCrewRoot(world.files, cwd, agentDir);
-  const { imported, duplicates, badLines, tooOld } = await importTasks(world, crewRoot, from);
+  const { imported, duplicates, badLines, tooOld, future } = await importTasks(world, crewRoot, from);
   return (
     `Imported ${imported} records of tasks into ${join(crewRoot, "metrics")}; ${duplicates} were there already, ` +
-    `${tooOld} ended more than ${RAW_DAYS} days ago, ${badLines} lines hold no record.`
+    `${tooOld} ended more than ${RAW_DAYS} days ago, ${future} in the future, ${badLines} lines hold no record.`
   );
 }
 
+const NOTHING = "No task has ended in that time.";
 const HEADS = ["tasks", "success", "p50", "p95", "tokens", "per success", "wasted"] as const;
 
 /** How models, roles, teams or workflows did, as lines. */
-export function renderScoreboard(rows: readonly ScoreboardRow[], by: ScoreboardKey): string[] {
-  if (rows.length === 0) return ["No task has ended in that time."];
+export function renderScoreboard(rows: readonly ScoreboardRow[], by: readonly ScoreboardKey[]): string[] {
+  if (rows.length === 0) return [NOTHING];
   const cells = rows.map((row) => [
     row.name,
     formatCount(row.count),
-    `${Math.round(row.success_rate * 1000) / 10} %`,
+    percent(row.success_rate),
     formatDuration(row.p50_seconds * 1000),
     formatDuration(row.p95_seconds * 1000),
     formatCount(row.tokens),
     row.cost_per_success === null ? "–" : formatUsd(row.cost_per_success),
     formatUsd(row.wasted_cost_usd),
   ]);
-  const table = [[by, ...HEADS], ...cells];
-  const widths = table[0]?.map((_, at) => Math.max(...table.map((line) => line[at]?.length ?? 0))) ?? [];
+  return tableOf([[by.join(" · "), ...HEADS], ...cells]);
+}
+
+/** How the tasks of a window of time went, as lines: together, by the type of task, by the model. */
+export function renderAggregate({ success_rate, execution_time, by_task_type, by_model }: TaskAggregate): string[] {
+  const { completed, failed, total, rate } = success_rate;
+  if (total === 0) return [NOTHING];
+  const { p50_seconds, p95_seconds } = execution_time;
+  const took = `p50 ${formatDuration(p50_seconds * 1000)}, p95 ${formatDuration(p95_seconds * 1000)}`;
+  const types = Object.entries(by_task_type).map(([name, of]) => {
+    return [name || "none", ...[of.count, of.completed, of.failed].map(formatCount), percent(of.success_rate)];
+  });
+  const models = Object.entries(by_model).map(([name, { count, avg_duration }]) => {
+    return [name || "none", formatCount(count), formatDuration(avg_duration * 1000)];
+  });
+  return [
+    `success ${percent(rate)}: ${completed} completed, ${failed} failed, ${total} in all; ${took}`,
+    "",
+    ...tableOf([["task type", "tasks", "completed", "failed", "success"], ...types]),
+    "",
+    ...tableOf([["model", "tasks", "average"], ...models]),
+  ];
+}
+
+function percent(rate: number): string {
+  return `${Math.round(rate * 1000) / 10} %`;
+}
+
+function tableOf(table: readonly (readonly string[])[]): string[] {
+  const widths = table[0]?.map((_, at) => Math.max(...table.map((line) => columns(line[at] ?? "")))) ?? [];
   return table.map((line) =>
     line.map((cell, at) => (at === 0 ? pad(cell, widths[at] ?? 0) : padBefore(cell, widths[at] ?? 0))).join("  "),
   );
-}
-
-/** A sentence for each workflow whose newest runs are worse than those before. */
-export function regressionsIn(views: readonly RunView[]): string[] {
-  const workflows = new Set(views.map(({ manifest }) => manifest.workflow));
-  return [...workflows].flatMap((workflow) => {
-    const runs = views.filter(({ manifest }) => manifest.workflow === workflow);
-    const samples = runs.flatMap(({ manifest, state }) => runSampleOf(manifest, state) ?? []);
-    return findRegressions(workflow, samples).map(({ sentence }) => sentence);
-  });
 }

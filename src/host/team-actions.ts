@@ -121,6 +121,7 @@ async function waitFor(
       manifest: active.run.manifest,
       state: active.run.state,
       degraded: false,
+      unattended: false,
       folder: displayPath(active.run.folder, session.cwd),
     };
     update(renderRun(view, session.world.clock.now(), TEXT_COLUMNS).join("\n"));
@@ -159,7 +160,7 @@ function withUsage(result: Result, { tasks, costUsd, tokens }: RunState): Result
 
 async function status(session: Session, runId: string, notes: string[] = []): Promise<Result> {
   const view = await (await session.runs()).view(runId);
-  const picture = pictureOf(view, session.cwd);
+  const picture = pictureOf(view, session.cwd, session.world.processes);
   const lines = [...renderRun(picture, session.world.clock.now(), TEXT_COLUMNS), ...notes, ...outputsOf(view)];
   const { status, tokens, costUsd } = view.state;
   return { content: [{ type: "text", text: lines.join("\n") }], details: { runId, status, tokens, costUsd } };

@@ -35,6 +35,12 @@ export function splitWords(text: string, optionNames: readonly string[], flagNam
   return { words, options, flags };
 }
 
+/** Throws a UserError that names the first of words nobody asked for. */
+export function refuseStray([first]: readonly string[], remedy: string): void {
+  if (first === undefined) return;
+  throw new UserError("stray-word", `${JSON.stringify(first.slice(0, 40))} means nothing here. ${remedy}`);
+}
+
 /** The value of `--port`; undefined when it was not given. Throws a UserError for what is no number. */
 export function portOf(given: string | undefined): number | undefined {
   if (given === undefined) return undefined;

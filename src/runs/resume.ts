@@ -1,5 +1,6 @@
 import type { KeptResult, RunManifest, TaskSpec } from "./manifest.ts";
-import type { RunState } from "./run-state.ts";
+import { type RunState, taskOf } from "./run-state.ts";
+import { inheritedCommits, worksApart } from "./work-trees.ts";
 
 /** Going on with an ended run as a new one: what is done again and what is kept. Pure. */
 
@@ -11,19 +12,32 @@ export interface EndedRun {
 /** What is the new run's own. */
 export type NewRun = Pick<RunManifest, "runId" | "createdAt" | "sessionId" | "cwd">;
 
+/** Tasks that completed in worktrees of their own, without a commit that has their work: nothing can go on with it. */
+export function lostTasks({ manifest, state }: EndedRun): string[] {
+  const lost = manifest.tasks.filter((spec) => {
+    const task = taskOf(state, spec.taskId);
+    if (task?.status !== "completed" || task.commit !== null) return false;
+    return worksApart(manifest, spec, inheritedCommits(manifest, spec, state));
+  });
+  return lost.map(({ taskId }) => taskId);
+}
+
 /**
- * What a resume does again: all that did not complete. A completed task stays, also one that had gone on without an
- * optional task which is now tried again.
+ * What a resume does again: all that did not complete, and what is lost with all that depends on it. Any other completed
+ * task stays, also one that had gone on without an optional task which is now tried again.
  */
-export function unfinishedTasks({ manifest, state }: EndedRun): ReadonlySet<string> {
-  return new Set(manifest.tasks.map(({ taskId }) => taskId).filter((taskId) => !isCompleted(state, taskId)));
+export function unfinishedTasks(old: EndedRun): ReadonlySet<string> {
+  const kept = keptTasks(old);
+  return new Set(old.manifest.tasks.map(({ taskId }) => taskId).filter((taskId) => !kept.has(taskId)));
 }
 
 /**
  * What a redrive of one task does again: the task and all that depends on it, completed or not; then what these need
- * and what did not complete either, with all that depends on that.
+ * and what did not complete or is lost, with all that depends on that.
  */
-export function redrivenTasks({ manifest, state }: EndedRun, taskId: string): ReadonlySet<string> {
+export function redrivenTasks(old: EndedRun, taskId: string): ReadonlySet<string> {
+  const { manifest } = old;
+  const kept = keptTasks(old);
   const again = new Set<string>();
   const due = [taskId];
   for (let id = due.pop(); id !== undefined; id = due.pop()) {
@@ -31,7 +45,7 @@ export function redrivenTasks({ manifest, state }: EndedRun, taskId: string): Re
     again.add(id);
     const needs = manifest.tasks.find((task) => task.taskId === id)?.dependsOn ?? [];
     const dependants = manifest.tasks.filter((task) => task.dependsOn.includes(id));
-    due.push(...needs.filter((need) => !isCompleted(state, need)), ...dependants.map((task) => task.taskId));
+    due.push(...needs.filter((need) => !kept.has(need)), ...dependants.map((task) => task.taskId));
   }
   return again;
 }
@@ -41,8 +55,9 @@ export function redrivenTasks({ manifest, state }: EndedRun, taskId: string): Re
  * completed nor is done again is left out, as nothing in the new run needs it.
  */
 export function continuedManifest(old: EndedRun, again: ReadonlySet<string>, run: NewRun): RunManifest {
-  const { manifest, state } = old;
-  const tasks = manifest.tasks.filter(({ taskId }) => again.has(taskId) || isCompleted(state, taskId));
+  const { manifest } = old;
+  const keepable = keptTasks(old);
+  const tasks = manifest.tasks.filter(({ taskId }) => again.has(taskId) || keepable.has(taskId));
   const there = new Set(tasks.map(({ taskId }) => taskId));
   const kept = tasks.filter(({ taskId }) => !again.has(taskId)).map(({ taskId }) => [taskId, resultOf(old, taskId)]);
   return {
@@ -72,18 +87,28 @@ export function withChangedTask(
 /** A result that was kept before still names the run that did the work. */
 function resultOf({ manifest, state }: EndedRun, taskId: string): KeptResult {
   const before = Object.hasOwn(manifest.kept, taskId) ? manifest.kept[taskId] : undefined;
-  if (before) return before;
-  const task = state.tasks.find((candidate) => candidate.taskId === taskId);
+  const task = taskOf(state, taskId);
+  const commit = task?.status === "completed" ? task.commit : null;
+  if (before) return { ...before, commit };
   const last = task?.attempts.at(-1);
   return {
     summary: task?.status === "completed" ? task.summary : "",
     artifacts: task?.status === "completed" ? task.artifacts : [],
-    commit: task?.status === "completed" ? task.commit : null,
+    commit,
     model: last?.status === "ended" ? last.model : null,
     fromRunId: manifest.runId,
   };
 }
 
-function isCompleted(state: RunState, taskId: string): boolean {
-  return state.tasks.find((task) => task.taskId === taskId)?.status === "completed";
+/** The completed ones, but for what is lost and all that depends on that. */
+function keptTasks(old: EndedRun): ReadonlySet<string> {
+  const { manifest, state } = old;
+  const kept = new Set(state.tasks.filter(({ status }) => status === "completed").map(({ taskId }) => taskId));
+  const due = lostTasks(old);
+  for (let id = due.pop(); id !== undefined; id = due.pop()) {
+    const needed = id;
+    if (kept.delete(needed))
+      due.push(...manifest.tasks.filter((task) => task.dependsOn.includes(needed)).map((task) => task.taskId));
+  }
+  return kept;
 }

@@ -2,6 +2,7 @@ import type { Clock, Files } from "../system/world.ts";
 import { keysSince, linesOf } from "./task-keys.ts";
 import { TaskLog } from "./task-log.ts";
 import { CLOCK_SKEW_MS, RAW_DAYS } from "./task-metrics.ts";
+import type { TaskRecord } from "./task-record.ts";
 import { recordsIn } from "./task-scan.ts";
 
 const DAY_MS = 86_400_000;
@@ -33,25 +34,31 @@ export async function importTasks(
   const now = world.clock.now();
   const oldest = new Date(now - RAW_DAYS * DAY_MS).toISOString();
   const newest = new Date(now + CLOCK_SKEW_MS).toISOString();
+  const fateOf = (record: TaskRecord): keyof ImportedTasks => {
+    if (record.run_id === "" || record.task_id === "") return "badLines";
+    if (known.has(keyOf(record))) return "duplicates";
+    if (record.created_at < oldest) return "tooOld";
+    return record.created_at > newest ? "future" : "imported";
+  };
   try {
     for await (const line of linesOf(world.files, path)) {
       const { records, bad } = recordsIn(line);
       counts.badLines += bad;
       for (const record of records) {
-        const key = `${record.run_id}\n${record.task_id}`;
-        if (record.run_id === "" || record.task_id === "") counts.badLines++;
-        else if (known.has(key)) counts.duplicates++;
-        else if (record.created_at < oldest) counts.tooOld++;
-        else if (record.created_at > newest) counts.future++;
-        else {
+        const fate = fateOf(record);
+        if (fate === "imported") {
           log.append(record);
-          known.add(key);
-          counts.imported++;
+          known.add(keyOf(record));
         }
+        counts[fate]++;
       }
     }
     return counts;
   } finally {
     log.close();
   }
+}
+
+function keyOf({ run_id, task_id }: TaskRecord): string {
+  return `${run_id}\n${task_id}`;
 }

@@ -1,5 +1,5 @@
 import { codeOf } from "../system/errors.ts";
-import type { Files } from "../system/world.ts";
+import type { FileFacts, Files } from "../system/world.ts";
 import {
   type ColumnsHead,
   type ColumnsOrigin,
@@ -12,6 +12,8 @@ import {
 const TAIL_BYTES = 64;
 const INDEX_BYTES_MAX = 2 ** 31;
 const HEAD_BYTES = 64 * 1024;
+/** Size and inode of a file that is not there. */
+const GONE = -1;
 
 /** What stands before the columns; null without such a file, or when it is damaged. Rejects when it can't be read. */
 export async function readIndexHead(files: Files, path: string): Promise<ColumnsHead | null> {
@@ -43,4 +45,8 @@ export async function isReadFrom(files: Files, path: string, { bytes, tail }: Co
 /** Another process was first. */
 export function unlessThere(error: unknown): void {
   if (codeOf(error) !== "EEXIST") throw error;
+}
+
+export function placeOf(facts: FileFacts | null): { bytes: number; inode: number } {
+  return facts ?? { bytes: GONE, inode: GONE };
 }

@@ -3,6 +3,7 @@ import { Scoreboard, type ScoreboardKey, type ScoreboardRow } from "../metrics/s
 import type { TaskAggregate } from "../metrics/task-window.ts";
 import { codeOf } from "../system/errors.ts";
 import type { Clock, Files } from "../system/world.ts";
+import type { TaskColumns } from "./task-columns.ts";
 import { LiveWindow } from "./task-live-window.ts";
 import { dayStartOf } from "./task-scan.ts";
 import { TaskSegment } from "./task-segment.ts";
@@ -62,7 +63,12 @@ export class TaskMetrics {
     });
   }
 
-  scoreboard({ windowMs = WEEK_MS, by }: { windowMs?: number; by: readonly ScoreboardKey[] }): Promise<ScoreboardRow[]> {
+  scoreboard(asked: {
+    windowMs?: number;
+    project?: string | null;
+    by: readonly ScoreboardKey[];
+  }): Promise<ScoreboardRow[]> {
+    const { windowMs = WEEK_MS, project = null, by } = asked;
     return this.#inTurn(async () => {
       const now = this.#world.clock.now();
       const start = now - windowMs;
@@ -70,15 +76,7 @@ export class TaskMetrics {
       const board = new Scoreboard(by);
       for (const segment of this.#since(start)) {
         const columns = await segment.columns();
-        if (columns === null) continue;
-        for (let row = 0; row < segment.rows; row++) {
-          const traits = columns.traits[columns.trait[row] as number];
-          const at = columns.at[row] as number;
-          if (!traits || at < start || at > now + CLOCK_SKEW_MS) continue;
-          const [tokens, costUsd] = [columns.tokens[row] as number, columns.costUsd[row] as number];
-          const [seconds, wastedUsd] = [columns.seconds[row] as number, columns.wastedUsd[row] as number];
-          board.add(traits, { seconds, tokens, costUsd, wastedUsd });
-        }
+        if (columns !== null) addRows(board, columns, { start, until: now + CLOCK_SKEW_MS, project });
         this.#release(start);
       }
       return board.rows();
@@ -89,17 +87,21 @@ export class TaskMetrics {
     return this.#inTurn(async () => {
       await this.#refresh(Number.NEGATIVE_INFINITY);
       const segments = [...this.#segments.values()];
-      const failed = segments.filter(({ failure }) => failure !== "");
-      const unreadable = failed.map(({ path, failure }) => ({ path, code: failure }));
-      if (this.#unlisted) unreadable.push(this.#unlisted);
       this.#release(Number.POSITIVE_INFINITY);
       return {
         records: segments.reduce((sum, { rows }) => sum + rows, 0),
         badLines: segments.reduce((sum, { badLines }) => sum + badLines, 0),
         files: segments.filter(({ rows, badLines }) => rows + badLines > 0).length,
-        unreadable,
+        unreadable: this.unreadable(),
       };
     });
+  }
+
+  /** What the questions so far could not read. */
+  unreadable(): Unreadable[] {
+    const failed = [...this.#segments.values()].filter(({ failure }) => failure !== "");
+    const files = failed.map(({ path, failure }) => ({ path, code: failure }));
+    return this.#unlisted ? [...files, this.#unlisted] : files;
   }
 
   /**
@@ -190,5 +192,20 @@ export class TaskMetrics {
     const [oldest] = this.#windows.keys();
     if (this.#windows.size > WINDOWS_MAX && oldest !== undefined) this.#windows.delete(oldest);
     return window;
+  }
+}
+
+function addRows(
+  board: Scoreboard,
+  columns: TaskColumns,
+  { start, until, project }: { start: number; until: number; project: string | null },
+): void {
+  for (let row = 0; row < columns.rows; row++) {
+    const traits = columns.traits[columns.trait[row] as number];
+    const at = columns.at[row] as number;
+    if (!traits || at < start || at > until || (project !== null && traits.project !== project)) continue;
+    const [tokens, costUsd] = [columns.tokens[row] as number, columns.costUsd[row] as number];
+    const [seconds, wastedUsd] = [columns.seconds[row] as number, columns.wastedUsd[row] as number];
+    board.add(traits, { seconds, tokens, costUsd, wastedUsd });
   }
 }

@@ -1,15 +1,13 @@
 import { codeOf, systemFailure } from "../system/errors.ts";
-import type { FileFacts, Files } from "../system/world.ts";
+import type { Files } from "../system/world.ts";
 import { type ColumnsHead, TaskColumns } from "./task-columns.ts";
-import { isReadFrom, readIndex, readIndexHead, tailAt, unlessThere } from "./task-index.ts";
+import { isReadFrom, placeOf, readIndex, readIndexHead, tailAt, unlessThere } from "./task-index.ts";
 import { TaskScan } from "./task-scan.ts";
 
 const DAY_MS = 86_400_000;
 const CHUNK_BYTES = 1024 * 1024;
 /** So much may be read anew at each start. */
 const UNSEALED_BYTES_MAX = 256 * 1024;
-/** Size and inode of a file that is not there. */
-const GONE = -1;
 const DAMAGED = "EBADMSG";
 
 interface Loaded {
@@ -132,10 +130,9 @@ export class TaskSegment {
 
   /** Keeps the index when reading the file again would cost more than a little; of a closed day once, up to its end. */
   async seal(closed: boolean): Promise<void> {
-    const unsealed = this.#readBytes - this.#sealedBytes;
+    const [bytes, unsealed] = [this.#readBytes, this.#readBytes - this.#sealedBytes];
     const least = closed && this.#readBytes >= UNSEALED_BYTES_MAX ? 1 : UNSEALED_BYTES_MAX;
     if (!this.#loaded || this.#isKept || unsealed < least) return;
-    const bytes = this.#readBytes;
     await this.#files.replace(`${this.#path}.agg`, await this.#encode(this.#loaded.columns));
     this.#sealedBytes = bytes;
   }
@@ -157,11 +154,13 @@ export class TaskSegment {
   async retire(): Promise<boolean> {
     await this.refresh();
     const columns = await this.columns();
-    if (columns === null || this.failure !== "" || this.#files.factsNow(this.path) === null || this.#readBytes === 0) return false;
+    if (columns === null || this.failure !== "" || this.#files.factsNow(this.path) === null || this.#readBytes === 0)
+      return false;
     if (!this.#isKept) await this.#files.writeNew(this.#keptPath, await this.#encode(columns)).catch(unlessThere);
     const kept = await readIndex(this.#files, this.#keptPath);
     // later lines than what is kept stay where they are
-    if (!kept || kept.origin.bytes !== this.#readBytes || !(await isReadFrom(this.#files, this.path, kept.origin))) return false;
+    if (!kept || kept.origin.bytes !== this.#readBytes || !(await isReadFrom(this.#files, this.path, kept.origin)))
+      return false;
     await this.#files.remove(this.path);
     await this.#files.remove(`${this.#path}.agg`);
     await this.refresh();
@@ -248,8 +247,4 @@ export class TaskSegment {
     if (this.#isKept) throw error;
     return null;
   }
-}
-
-function placeOf(facts: FileFacts | null): { bytes: number; inode: number } {
-  return facts ?? { bytes: GONE, inode: GONE };
 }

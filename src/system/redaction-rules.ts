@@ -7,6 +7,8 @@
 export type TellMasked = (kind: string) => void;
 
 const NAME_CHARS_MAX = 200;
+/** Where a shell stands and stood, by names that sound like a password's. */
+const FOLDERS: ReadonlySet<string> = new Set(["PWD", "OLDPWD"]);
 const SECRET_WORD =
   /(?:password|passwd|passphrase|passcode|pwd|secrets?|token|credentials?|apikey|secretkey|privatekey|accesskey|authorization|cookie|jwt|sshpass)$/;
 /** Most names are ruled out before they are split into words. */
@@ -45,7 +47,7 @@ const QUESTIONS = wordSet("has is needs requires missing");
  * Pi's, and no credential.
  */
 export function isSecretName(name: string): boolean {
-  if (!MAY_BE_SECRET.test(name)) return false;
+  if (!MAY_BE_SECRET.test(name) || FOLDERS.has(name)) return false;
   const words = wordsOf(name.slice(-NAME_CHARS_MAX));
   while (words.length > 1 && QUALIFIERS.has(words.at(-1) ?? "")) words.pop();
   const last = words.at(-1) ?? "";

@@ -50,16 +50,12 @@ export function createRedactor(options: { secretValues: readonly string[] | (() 
   };
 }
 
-/** Where a shell stands and stood, by names that sound like a password's. */
-const FOLDERS = new Set(["PWD", "OLDPWD"]);
-
 /**
  * The values of environment variables whose name says that they are secret; of others the password of an address, and
  * what looks random in a list of headers. A single word (`PGPASSWORD=postgres`) is none: texts would lose it everywhere.
  */
 export function collectSecretValues(env: Readonly<Record<string, string | undefined>>): string[] {
   const values = Object.entries(env).flatMap(([name, value = ""]) => {
-    if (FOLDERS.has(name)) return [];
     if (isSecretName(name)) return isCredentialsFile(name, value) ? [] : [value];
     const inAddresses = [...value.matchAll(ADDRESS_PASSWORD)].map((match) => match[1] ?? "");
     const inHeaders = /headers$/i.test(name) ? value.split(/[,="]|%20| /).filter(looksRandom) : [];

@@ -71,8 +71,10 @@ function headLine({ pane, paint }: DashboardView, width: number): string {
 function runLines({ runs, run: chosen, now, height, paint }: DashboardView, width: number): string[] {
   const rows = Math.max(1, Math.min(runs.length, RUN_LINES_MAX, Math.floor(height / RUN_LINES_SHARE)));
   const first = firstShown(runs.length, chosen, rows);
-  const table = runs.slice(first, first + rows).map(({ state, paused, degraded }, at): Row => {
-    const note = [paused === null ? "" : "paused", degraded ? "degraded" : ""].filter(Boolean).join(", ");
+  const table = runs.slice(first, first + rows).map(({ state, paused, degraded, unattended }, at): Row => {
+    const note = [paused === null ? "" : "paused", unattended ? "unattended" : "", degraded ? "degraded" : ""]
+      .filter(Boolean)
+      .join(", ");
     const sign = state.status === "queued" ? "○" : SIGNS[state.status];
     return {
       chosen: first + at === chosen,

@@ -1,6 +1,6 @@
 import type { HeartbeatLevel } from "../events/crew-event.ts";
 import type { RunManifest } from "../runs/manifest.ts";
-import type { AttemptRecord, RunState, TaskState } from "../runs/run-state.ts";
+import { type AttemptRecord, attemptUnderWay, type RunState, type TaskState } from "../runs/run-state.ts";
 import { safeText } from "../system/safe-text.ts";
 import { clip, columns, pad, padBefore } from "./text-width.ts";
 import { formatDuration, formatTokens, formatUsd } from "./units.ts";
@@ -10,6 +10,8 @@ export interface RunPicture {
   manifest: RunManifest;
   state: RunState;
   degraded: boolean;
+  /** It has not ended, and nobody drives it. */
+  unattended: boolean;
   /** As the user would write it. */
   folder: string;
 }
@@ -33,6 +35,7 @@ export const LEVELS: Readonly<Record<HeartbeatLevel, string>> = {
 };
 
 const STATUS_COLUMNS = 9;
+const RUN_STATUS_COLUMNS = "unattended".length;
 /** The line with which an agent says that it is blocked: what it asks stands elsewhere. */
 const VERDICT = /^[^\w\n]*(?:verdict|result|plan)\s*:.*$/gim;
 
@@ -41,9 +44,9 @@ export function renderRunList(runs: readonly RunPicture[], now: number, width: n
   if (runs.length === 0) return ['No runs yet. Start one with /team-run <team> "<goal>".'];
   const counts = runs.map(({ state }) => taskCount(state));
   const countWidth = Math.max(...counts.map(columns));
-  return runs.map(({ state, degraded }, at) => {
+  return runs.map(({ state, degraded, unattended }, at) => {
     const count = pad(counts[at] ?? "", countWidth);
-    const facts = `${pad(state.status, STATUS_COLUMNS)} ${count}  ${padBefore(runTime(state, now), 7)}  ${padBefore(formatUsd(state.costUsd), 8)}`;
+    const facts = `${pad(unattended ? "unattended" : state.status, RUN_STATUS_COLUMNS)} ${count}  ${padBefore(runTime(state, now), 7)}  ${padBefore(formatUsd(state.costUsd), 8)}`;
     const text = safeText(`${state.runId}  ${facts}  ${state.team}: ${state.goal}`, { multiline: false });
     const mark = degraded ? "  (degraded)" : "";
     return clip(`${clip(text, Math.max(1, width - columns(mark)))}${mark}`, width);
@@ -56,9 +59,10 @@ export function taskCount(state: RunState): string {
 
 /** The whole of a run: head, a line for each task, why it failed, the sums, where it lies. */
 export function renderRun(picture: RunPicture, now: number, width: number): string[] {
-  const { manifest, state, degraded, folder } = picture;
+  const { manifest, state, degraded, unattended, folder } = picture;
   const title = `${state.team}${state.workflow === state.team ? "" : ` / ${state.workflow}`}`;
-  const lines = [`${title} · ${state.runId} · ${state.status} · ${runTime(state, now)}`];
+  const lines = [`${title} · ${state.runId} · ${unattended ? "unattended" : state.status} · ${runTime(state, now)}`];
+  if (unattended) lines.push(`nobody drives this run now: /team-resume ${state.runId} goes on with it`);
   if (state.reason) lines.push(`reason: ${state.reason}`);
   if (degraded) lines.push("degraded: part of this run's log is unreadable; what is shown is what could be read");
   lines.push(`goal: ${state.goal}`, "");
@@ -109,7 +113,7 @@ export function lastModel(attempts: readonly AttemptRecord[]): string | null {
 
 export function activityOf(task: Extract<TaskState, { status: "running" }>): string {
   if (task.question) return `waits for your answer: ${oneLine(task.question.text.replaceAll(VERDICT, ""))}`;
-  if (!task.activity) return "starting";
+  if (!task.activity) return attemptUnderWay(task)?.pid == null ? "starting" : "waits for its first reply";
   return task.activity.tool ? `tool ${task.activity.tool}` : oneLine(task.activity.text);
 }
 

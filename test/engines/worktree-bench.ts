@@ -38,7 +38,7 @@ function shellEngine(died: (order: AttemptOrder) => boolean): TaskEngine {
 }
 
 /** A project in a real repository, and tasks of a run with worktrees, each a command. */
-export async function openBench(below = "") {
+export async function openBench(below = "", world = quietWorld()) {
   const root = await tempFolder();
   const repo = makeRepo(join(root, "repo"), { [join(below, "a.txt")]: { text: "one\n" } });
   const project = join(repo, below);
@@ -51,7 +51,7 @@ export async function openBench(below = "") {
   const kill = (id: string) => {
     killed = id;
   };
-  const engine = new Worktrees(quietWorld(), crewRoot).around(
+  const engine = new Worktrees(world, crewRoot).around(
     shellEngine(({ task, attempt }) => killed === `${task.taskId}${attempt}`),
   );
   const run = (

@@ -112,7 +112,7 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
   });
 
   it("is refused where a link is planted", async () => {
-    const { run, crewRoot, project } = await openBench();
+    const { run, runId, crewRoot, project } = await openBench();
     const elsewhere = join(project, "../elsewhere");
     mkdirSync(elsewhere);
     mkdirSync(crewRoot);
@@ -120,7 +120,7 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
     expect(await run("one", "true")).toMatchObject({ outcome: "blocked", error: { kind: "planted" } });
     rmSync(join(crewRoot, "worktrees"));
     await run("two", "true");
-    const own = join(crewRoot, "worktrees", readdirSync(join(crewRoot, "worktrees"))[0] ?? "", "one");
+    const own = join(crewRoot, "worktrees", runId, "one");
     symlinkSync(elsewhere, own);
     expect(await run("one", "true")).toMatchObject({ outcome: "blocked", error: { kind: "planted" } });
     expect(readdirSync(elsewhere)).toEqual([]);
@@ -142,7 +142,7 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
     expect(await end(ids)).toEqual({ branches: [], folders: [] });
     expect(await end(ids)).toEqual({ branches: [], folders: [] });
     expect(git(repo, "branch", "--format=%(refname:short)")).toBe("main");
-    expect(readdirSync(join(crewRoot, "worktrees"))).toEqual([]);
+    expect(readdirSync(join(crewRoot, "worktrees"))).toEqual([".gitignore"]);
     expect(git(repo, "worktree", "list").split("\n")).toHaveLength(1);
   });
 

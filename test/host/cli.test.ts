@@ -22,6 +22,11 @@ describe("pi-foreman on the command line", () => {
     expect((await cli(["runs"], home)).stdout).toContain("No runs yet");
     expect(await readdir(home)).not.toContain(".crew");
     expect((await cli(["--version"], home)).stdout).toMatch(/^\d+\.\d+\.\d+/);
+    expect((await cli(["metrics", "--help"], home)).stdout).toContain("pi-foreman metrics ");
+    await expect(cli(["serve", "--port", "0", "extra"], home)).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('"extra" means nothing here'),
+    });
     await expect(cli(["fly"], home)).rejects.toMatchObject({ code: 2 });
     await expect(cli(["status", "nothing"], project)).rejects.toMatchObject({ code: 1 });
   });

@@ -244,7 +244,11 @@ function inPane(text: string, pane: (typeof PANES)[number], columns: number): bo
     metrics: "COUNTERS, the",
   };
   const rules = text.split("\n").filter((line) => line === "─".repeat(columns));
-  return rules.length === 2 && text.includes(signs[pane]) && text.trimEnd().endsWith("q close");
+  return (
+    rules.length === 2 &&
+    text.includes(signs[pane]) &&
+    text.trimEnd().split("\n").at(-1)?.startsWith("1-6 pane  q close") === true
+  );
 }
 
 describe("/team-dashboard without a terminal", () => {
@@ -261,7 +265,7 @@ describe("/team-dashboard without a terminal", () => {
     const events = () => eventsOf(rig.agentFolder.project, runId);
     await waitUntil(async () => ofType(await events(), "crew.task.completed").length === 2, 30_000);
     const said = await say(host, "/team-dashboard");
-    expect(said).toContain(`${runId}  running   2/4`);
+    expect(said).toContain(`${runId}  running    2/4`);
     expect(said).toMatch(/^● b {2}running/m);
     expect(said).toContain("No dead letters");
     expect(said).toMatch(/^crew\.task\.count\{status=completed,team=diamond,role=hand\} +2$/m);
@@ -271,7 +275,7 @@ describe("/team-dashboard without a terminal", () => {
     await waitUntil(async () => ofType(await events(), "crew.run.completed").length === 1, 30_000);
     await host.close();
     const printed = await rig.print("/team-dashboard", { extensions: [PACKAGE] });
-    expect(printed.stdout).toContain(`${runId}  completed 4/4`);
+    expect(printed.stdout).toContain(`${runId}  completed  4/4`);
     expect(printed.stdout).toContain("COUNTERS");
     expect(printed.code).toBe(0);
   }, 90_000);

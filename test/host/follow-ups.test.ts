@@ -30,3 +30,12 @@ it("what a run leaves open is shown at its end, and a command has it done", asyn
   expect(asked[1]?.firstUserText).toContain("tidy up");
   expect(await runIds(rig.agentFolder.project)).toHaveLength(2);
 });
+
+it("a team that can't be used is named, not taken for the first word of a goal", async () => {
+  const broken = "---\nname: big\ndescription: x\ndefaultWorkflow: diamond\nroles:\n  hand: nobody\n---\n";
+  const files = { ...diamondFiles, ".crew/teams/big.team.md": broken };
+  const host = await (await makeRig(() => ({ text: "never asked" }), { files })).rpc({ extensions: [PACKAGE] });
+  const said = await say(host, "/team-run big first");
+  expect(said).toContain('no team called "big"');
+  expect(said).toMatch(/big\.team\.md:\d+: .*nobody/);
+});

@@ -177,7 +177,10 @@ describe("the runs of a project", () => {
       return [(await get("/api/runs")).value.runs.length, value.success_rate.total];
     };
     expect(await counts()).toEqual([1, 2]);
-    expect((await get("/api/agent/scoreboard?by=team")).value).toMatchObject([{ name: "implementation", count: 2 }]);
+    expect((await get("/api/agent/scoreboard?by=team")).value).toMatchObject({
+      rows: [{ name: "implementation", count: 2 }],
+      regressions: [],
+    });
     renameSync(crewRoot, `${crewRoot}-away`);
     expect(await counts()).toEqual([0, 0]);
     expect((await get("/api/runs/run-1")).status).toBe(404);

@@ -2,14 +2,15 @@ import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { CrewEventType } from "../../src/events/crew-event.ts";
 import { tagVariable } from "../support/agent-folder.ts";
 import { stepOf } from "../support/diamond-team.ts";
 import { git } from "../support/git-repo.ts";
-import { killAll, processesWithEnvironment, waitUntil } from "../support/processes.ts";
+import { expectGone, killAll, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import type { RpcHost } from "../support/rpc-host.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
-import { say, sayToEnd } from "../support/say.ts";
+import { sayToEnd } from "../support/say.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
@@ -67,11 +68,24 @@ async function apartRig(config: object = {}) {
   return { rig, finish: (step: string) => gates[step]?.finish(), join: join_ };
 }
 
-/** `with what is at work`: both tasks wait for their model's last word. */
+/** Its two tasks wait for their model's last word. */
 async function begun(rig: Rig, host: RpcHost, how = ""): Promise<string> {
   await host.command(`/team-run apart ${how} "x"`);
-  await waitUntil(() => ["one", "two"].every((step) => lastTurns(rig, step) === 1), 30_000);
+  await waitUntil(() => ["one", "two"].every((step) => lastTurns(rig, step) > 0), 30_000);
   return (await runIds(rig.agentFolder.project)).at(-1) ?? "";
+}
+
+/** Its two tasks completed, and the third failed. */
+async function failed(rig: Rig, host: RpcHost, finish: (step: string) => void, joined: { refused: boolean }) {
+  joined.refused = true;
+  for (const step of ["one", "two"]) finish(step);
+  const runId = await begun(rig, host);
+  await ended(rig, runId, "crew.run.failed");
+  return runId;
+}
+
+async function ended(rig: Rig, runId: string, how: CrewEventType): Promise<void> {
+  await waitUntil(async () => (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type === how, 30_000);
 }
 
 function lastTurns(rig: Rig, step: string): number {
@@ -88,7 +102,10 @@ function filesOf(rig: Rig, runId: string, taskId: string): string {
   return git(rig.agentFolder.project, "ls-tree", "--name-only", `foreman/${runId}/${taskId}`).replace(/\.crew\n/, "");
 }
 
-const branches = (rig: Rig) => git(rig.agentFolder.project, "for-each-ref", "--format=%(refname:short)", "refs/heads/foreman").split("\n").filter(Boolean);
+const branches = (rig: Rig) =>
+  git(rig.agentFolder.project, "for-each-ref", "--format=%(refname:short)", "refs/heads/foreman")
+    .split("\n")
+    .filter(Boolean);
 
 /** As if nobody had ever had that work. */
 function forget(rig: Rig, names: readonly string[]): void {
@@ -97,8 +114,6 @@ function forget(rig: Rig, names: readonly string[]): void {
   git(project, "reflog", "expire", "--expire=now", "--all");
   git(project, "gc", "-q", "--prune=now");
 }
-
-const ALL = "join.txt";
 
 describe("a run with worktrees whose Pi was killed", { timeout: 90_000 }, () => {
   it("is resumed with what its workers finished unseen", async () => {
@@ -172,28 +187,27 @@ describe("a run with worktrees whose Pi was killed", { timeout: 90_000 }, () => 
     await endedUnseen(rig, runId, "one");
     const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) });
     const adopted = async () =>
-      ofType(await eventsOf(rig.agentFolder.project, runId), "crew.subagent.adopted").some(({ taskId }) => taskId === "two");
+      ofType(await eventsOf(rig.agentFolder.project, runId), "crew.subagent.adopted").some(
+        ({ taskId }) => taskId === "two",
+      );
     await waitUntil(adopted, 20_000);
     // its session is replaced in the middle
     await host.send({ type: "new_session" });
     finish("two");
-    await waitUntil(
-      async () => (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type === "crew.run.completed",
-      30_000,
-    );
+    await ended(rig, runId, "crew.run.completed");
     expect(filesOf(rig, runId, "join")).toBe("one.txt\nshared.txt\ntwo.txt");
   });
 
-  it("in the background, goes on likewise without its supervisor", async () => {
+  it("in the background, is resumed likewise when its supervisor was killed", async () => {
     const { rig, finish } = await apartRig();
     const host = await rig.rpc({ extensions: [PACKAGE] });
     const runId = await begun(rig, host, "--background");
-    const owner = ofType(await eventsOf(rig.agentFolder.project, runId), "crew.run.claimed").at(-1)?.owner;
-    process.kill(owner?.pid ?? 0, "SIGKILL");
-    for (const step of ["one", "two"]) {
-      finish(step);
-      await endedUnseen(rig, runId, step);
-    }
+    const supervisors = () =>
+      processesWithEnvironment(tagVariable, rig.agentFolder.tag).filter((it) => /supervisor\.mjs/.test(it.command));
+    expect(killAll(supervisors())).toBe(1);
+    await expectGone(supervisors);
+    for (const step of ["one", "two"]) finish(step);
+    await host.waitFor((event) => String(event["message"]).includes("was interrupted"));
     const resumed = await sayToEnd(host, `/team-resume ${runId}`);
     expect(filesOf(rig, resumed.runId, "join")).toBe("one.txt\nshared.txt\ntwo.txt");
   });
@@ -201,33 +215,34 @@ describe("a run with worktrees whose Pi was killed", { timeout: 90_000 }, () => 
 
 describe("the work that a resumed run keeps", { timeout: 90_000 }, () => {
   it("has branches of its own, over generations, whatever becomes of the first run", async () => {
-    const { rig, finish, join: joined } = await apartRig();
+    const { rig, finish } = await apartRig();
+    const { project } = rig.agentFolder;
     const host = await rig.rpc({ extensions: [PACKAGE] });
-    joined.refused = true;
     finish("one");
+    const runId = await begun(rig, host);
+    await waitUntil(async () => ofType(await eventsOf(project, runId), "crew.task.completed").length === 1, 20_000);
+    await host.command("/team-cancel");
+    await ended(rig, runId, "crew.run.cancelled");
+    await host.command(`/team-resume ${runId}`);
+    const [, second = ""] = await runIds(project);
+    expect(branches(rig)).toContain(`foreman/${second}/one`);
+    await waitUntil(() => lastTurns(rig, "two") === 2, 30_000);
+    await host.command("/team-cancel");
+    await ended(rig, second, "crew.run.cancelled");
+    await rm(runFolder(project, runId), { recursive: true });
+    git(project, "worktree", "remove", "--force", join(".crew/worktrees", runId, "two"));
+    forget(rig, [`foreman/${runId}/one`, `foreman/${runId}/two`]);
     finish("two");
-    await sayToEnd(host, '/team-run apart "x"').catch(() => undefined);
-    const [runId = ""] = await runIds(rig.agentFolder.project);
-    const second = await sayToEnd(host, `/team-redrive ${runId} join`);
-    expect(second.ended).toContain("no join yet");
-    expect(branches(rig)).toContain(`foreman/${second.runId}/one`);
-    await rm(runFolder(rig.agentFolder.project, runId), { recursive: true });
-    forget(rig, branches(rig).filter((name) => name.includes(runId)));
-    joined.refused = false;
-    const third = await sayToEnd(host, `/team-resume ${second.runId}`);
-    expect(third.said).toContain("join to do. The results of one, two are kept.");
+    const third = await sayToEnd(host, `/team-resume ${second}`);
+    expect(third.said).toContain("two, join to do. The results of one are kept.");
     expect(filesOf(rig, third.runId, "join")).toBe("one.txt\nshared.txt\ntwo.txt");
   });
 
   it("is done again where no commit has it any more, and the user is told", async () => {
     const { rig, finish, join: joined } = await apartRig();
     const host = await rig.rpc({ extensions: [PACKAGE] });
-    joined.refused = true;
-    finish("one");
-    finish("two");
-    await sayToEnd(host, '/team-run apart "x"').catch(() => undefined);
-    const [runId = ""] = await runIds(rig.agentFolder.project);
-    await waitUntil(() => !existsSync(join(rig.agentFolder.project, ".crew/worktrees", runId)), 10_000);
+    const runId = await failed(rig, host, finish, joined);
+    await waitUntil(() => branches(rig).join() === `foreman/${runId}/join`, 10_000);
     forget(rig, branches(rig));
     joined.refused = false;
     const redriven = await sayToEnd(host, `/team-redrive ${runId} join`);

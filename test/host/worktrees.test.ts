@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { git } from "../support/git-repo.ts";
+import { git, repoState } from "../support/git-repo.ts";
 import type { ModelRequest, Reply } from "../support/model-reply.ts";
 import { makeRig } from "../support/rig.ts";
 import type { RpcHost } from "../support/rpc-host.ts";
@@ -120,7 +120,7 @@ describe("a team with worktrees", { timeout: 60_000 }, () => {
     expect(git(project, "merge-base", "--is-ancestor", before, "HEAD")).toBe("");
     // all is merged: neither branch nor worktree is left
     await expect.poll(() => git(project, "for-each-ref", "refs/heads/foreman"), { timeout: 10_000 }).toBe("");
-    await expect.poll(() => readdir(join(project, ".crew/worktrees")), { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => readdir(join(project, ".crew/worktrees")), { timeout: 10_000 }).toEqual([".gitignore"]);
     expect(git(project, "worktree", "list").split("\n")).toHaveLength(1);
     // the reader saw the joined work, the joiner nothing of ours
     const looked = rig.server.requests.map(({ request }) => request.lastToolText ?? "");
@@ -138,6 +138,52 @@ describe("a team with worktrees", { timeout: 60_000 }, () => {
       files_changed: 2,
       artifact_hash: artifact?.artifact_hash,
     });
+  });
+
+  it("leaves the user's repository alone when an agent takes its worktree's .git away and goes on", async () => {
+    const reply = replying({
+      left: "rm .git; mkdir notes; touch notes/left.txt; git add -A; git commit -m mine; git stash; git rev-parse --show-toplevel",
+      right: "find . -mindepth 1 -delete; git commit -am mine",
+    });
+    const rig = await makeRig(reply, { files: filesWith(WORKFLOW), git: true });
+    const { project } = rig.agentFolder;
+    for (const name of ["staged.txt", "untracked.txt", "shared.txt"]) writeFileSync(join(project, name), "mine\n");
+    git(project, "add", "staged.txt");
+    const users = () => {
+      const { refs = "", ...state } = repoState(project);
+      const status = git(project, "status", "--porcelain=v2", "--branch");
+      return { ...state, status, refs: refs.replaceAll(/.*\srefs\/heads\/foreman\/.*\n?/g, "") };
+    };
+    const before = users();
+    const env = { GIT_DIR: join(project, ".git"), GIT_WORK_TREE: project };
+    const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }), env });
+    await host.prompt("let the team do it");
+    const id = (await runIds(project)).at(-1) ?? "";
+    const finished = ofType(await eventsOf(project, id), "crew.task.attempt_finished");
+    expect(finished.map(({ taskId, outcome, error }) => [taskId, outcome, error?.kind]).sort()).toEqual([
+      ["left", "failed", "worktree"],
+      ["right", "failed", "worktree"],
+    ]);
+    const tree = join(project, ".crew/worktrees", id, "left");
+    expect(finished.find(({ taskId }) => taskId === "left")?.error?.message).toContain(
+      `The worktree of task left is no git worktree any more: its .git was removed or replaced. What is left of its files is in ${tree}`,
+    );
+    // right's is empty, and goes
+    const told = `Changes that no commit has are in ${tree}.`;
+    await expect.poll(() => noticesOf(host).join("\n"), { timeout: 10_000 }).toContain(told);
+    expect(await readdir(join(tree, "notes"))).toEqual(["left.txt"]);
+    expect(users()).toEqual(before);
+  });
+
+  it("is refused beside a branch that takes the name of its own", async () => {
+    const rig = await makeRig(replying({}), { files: filesWith(WORKFLOW), git: true });
+    const { project } = rig.agentFolder;
+    git(project, "branch", "foreman");
+    const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) });
+    await host.prompt("let the team do it");
+    const said = rig.server.requests.map(({ request }) => request.lastToolText ?? "").join("\n");
+    expect(said).toContain("git allows none beside your branch foreman. Rename it");
+    expect(await runIds(project)).toEqual([]);
   });
 
   it("names the files of a conflict, and the branches on which the work is", async () => {

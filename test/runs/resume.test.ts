@@ -5,6 +5,7 @@ import { nextSteps } from "../../src/runs/next-steps.ts";
 import {
   continuedManifest,
   type EndedRun,
+  lostTasks,
   redrivenTasks,
   unfinishedTasks,
   withChangedTask,
@@ -114,6 +115,23 @@ describe("a resumed run", () => {
     expect(state.tasks[2]).toMatchObject({ attempts: [], tokens: 0, costUsd: 0, summary: "c of run-1" });
     const d = manifest.tasks[3];
     expect(d && renderTaskPrompt(manifest, d, state)).toContain("c of run-1");
+  });
+
+  it("does again what completed in a worktree without a commit, and all that depends on it", () => {
+    const manifest = { ...DIAMOND, worktrees: { baseCommit: "0" } };
+    const whole = ended(manifest, { d: "failed" });
+    const tasks = whole.tasks.map((task) =>
+      task.status === "completed" && task.taskId !== "c" ? { ...task, commit: `of ${task.taskId}` } : task,
+    );
+    const old = { manifest, state: { ...whole, tasks } };
+    expect(lostTasks(old)).toEqual(["c"]);
+    expect([...unfinishedTasks(old)]).toEqual(["c", "d"]);
+    expect([...redrivenTasks(old, "d")].sort()).toEqual(["c", "d"]);
+    expect(Object.keys(continuedManifest(old, unfinishedTasks(old), NEW).kept)).toEqual(["a", "b"]);
+    const without = { ...old, state: { ...whole, tasks: whole.tasks.map((task) => ({ ...task })) } };
+    expect(lostTasks(without)).toEqual(["a", "b", "c"]);
+    expect([...unfinishedTasks(without)]).toEqual(["a", "b", "c", "d"]);
+    expect(lostTasks({ ...old, manifest: DIAMOND })).toEqual([]);
   });
 
   it("names the run that did the work, also when it is resumed again", () => {

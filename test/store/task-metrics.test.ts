@@ -68,7 +68,17 @@ map(select((.created_at[:19] + "Z" | fromdate) * 1000 + (.created_at[20:23] | to
 /** Said by jq, from the lines alone. */
 function judged(folder: string, from: number, now = NOW): unknown {
   const paths = readdirSync(folder).filter((name) => name.endsWith(".jsonl"));
-  const args = ["-s", "--argjson", "from", String(from), "--argjson", "until", String(now + 60_000), JQ, ...paths.map((name) => join(folder, name))];
+  const args = [
+    "-s",
+    "--argjson",
+    "from",
+    String(from),
+    "--argjson",
+    "until",
+    String(now + 60_000),
+    JQ,
+    ...paths.map((name) => join(folder, name)),
+  ];
   return JSON.parse(execFileSync("jq", args, { encoding: "utf8", maxBuffer: 2 ** 26 }));
 }
 
@@ -91,7 +101,9 @@ describe("the metrics of tasks", () => {
     const metrics = open();
     for (let i = 0; i < 25; i++) {
       const now = clock.now();
-      expect(await metrics.aggregate({ windowMs: 2 * DAY_MS }), `step ${i}`).toEqual(judged(folder, now - 2 * DAY_MS, now));
+      expect(await metrics.aggregate({ windowMs: 2 * DAY_MS }), `step ${i}`).toEqual(
+        judged(folder, now - 2 * DAY_MS, now),
+      );
       if (i === 20) clock.jump(-5 * HOUR_MS);
       else await clock.advance(Math.floor(random() * (i % 5 === 0 ? 30 : 2) * HOUR_MS));
       const late = Math.floor(clock.now() - random() * 2.1 * DAY_MS);

@@ -72,7 +72,15 @@ export function runOf(manifest: RunManifest, steps: readonly Step[]): DashboardR
     ({ after, event }, at) => ({ ...envelope, seq: at + 1, ts: BEGAN + after, ...event }) as CrewEvent,
   );
   const state = events.reduce(applyEvent, initialRunState(manifest));
-  return { manifest, state, events, degraded: false, folder: `.crew/state/runs/${runId}`, paused: null };
+  return {
+    manifest,
+    state,
+    events,
+    degraded: false,
+    unattended: false,
+    folder: `.crew/state/runs/${runId}`,
+    paused: null,
+  };
 }
 
 const SPECS: readonly TaskSpec[] = [

@@ -10,8 +10,23 @@ const NOW = Date.UTC(2024, 0, 1, 0, 1);
 
 function picture(changes: Partial<RunState>, tasks = ["plan", "build"]): RunPicture {
   const manifest = manifestOf(tasks.map((task) => taskSpec(task)));
-  return { manifest, state: { ...initialRunState(manifest), ...changes }, degraded: false, folder: ".crew/x" };
+  return {
+    manifest,
+    state: { ...initialRunState(manifest), ...changes },
+    degraded: false,
+    unattended: false,
+    folder: ".crew/x",
+  };
 }
+
+test("a run that nobody drives is not shown as running, and says how it goes on", () => {
+  const left = { ...picture({ status: "running" }), unattended: true };
+  expect(renderRunList([left], NOW, 120)[0]).toMatch(/^run-1 {2}unattended /);
+  const lines = renderRun(left, NOW, 120);
+  expect(lines[0]).toContain("unattended");
+  expect(lines[1]).toBe("nobody drives this run now: /team-resume run-1 goes on with it");
+  expect(renderRun(picture({ status: "running" }), NOW, 120).join("\n")).not.toContain("nobody");
+});
 
 test("the columns of a list stand below each other, whatever the goals and counts", () => {
   const many = Array.from({ length: 12 }, (_, at) => `step-${at}`);
