@@ -68,9 +68,7 @@ it("a question waits: for a message from another Pi, also after Pi was killed", 
   await second.waitFor((event) => event["method"] === "input", 30_000);
   expect(dialogs).toEqual(["confirm", "input"]);
   const runId = (await runIds(rig.agentFolder.project)).at(-1) as string;
-  expect(await say(second, `/team-status ${runId}`)).toMatch(
-    /b +running .*waits for your answer: Which/,
-  );
+  expect(await say(second, `/team-status ${runId}`)).toMatch(/b +running .*waits for your answer: Which/);
   expect(bRequests(rig)).toHaveLength(1);
   const other = await rig.rpc({ extensions: [PACKAGE] });
   const ended = second.waitFor((event) => event.type === "message_end" && event["message"].details?.runId === runId);
@@ -85,7 +83,8 @@ it("a command that was typed into the dialog is no answer", async () => {
   const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: diamondFiles });
   const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ value: "/team-settings" }) });
   host.write({ type: "prompt", message: "let the team do it" });
-  const said = (event: HostEvent) => event["method"] === "notify" && String(event["message"]).includes("nothing was sent");
+  const said = (event: HostEvent) =>
+    event["method"] === "notify" && String(event["message"]).includes("nothing was sent");
   await host.waitFor(said, 30_000);
   expect(bRequests(rig)).toHaveLength(1);
 });
