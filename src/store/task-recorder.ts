@@ -12,8 +12,9 @@ import { keysSince } from "./task-keys.ts";
 import { TaskLog } from "./task-log.ts";
 import { RAW_DAYS } from "./task-metrics.ts";
 import { type TaskEndEvent, type TaskRecord, taskRecordOf } from "./task-record.ts";
-import { removeUnfinishedFiles } from "./unfinished-files.ts";
 
+/** On its way to `recording-<n>.json` or `recorded.json`. */
+const UNFINISHED_MARK = /^\.record(?:ing-\d+|ed)\.json\..+\.tmp$/;
 const DAY_MS = 86_400_000;
 
 interface TaskRecorderParts {
@@ -107,9 +108,14 @@ export class TaskRecorder {
     if (!isTerminal(state.status)) return written;
     this.#forget(runId);
     await this.#mark(runId, seq);
-    // its last owner cleared up before one was killed that came to do this
-    await removeUnfinishedFiles(this.#parts.world, runPaths(this.#parts.crewRoot, runId).folder);
+    await this.#clearUp(runPaths(this.#parts.crewRoot, runId).folder);
     return written;
+  }
+
+  /** What others that came to do this had begun to write as they were killed; of what is not ours they may be alive. */
+  async #clearUp(folder: string): Promise<void> {
+    const { files } = this.#parts.world;
+    for (const name of await files.list(folder)) if (UNFINISHED_MARK.test(name)) await files.remove(join(folder, name));
   }
 
   async #writeMissing(runId: string, records: readonly TaskRecord[]): Promise<number> {
@@ -176,6 +182,8 @@ export class TaskRecorder {
           await files.writeNew(path, `${JSON.stringify(self)}\n`);
           return true;
         } catch (error) {
+          // who has the right has cleared up what we began
+          if (codeOf(error) === "ENOENT") return false;
           if (codeOf(error) !== "EEXIST") throw error;
           number--;
           continue;

@@ -133,7 +133,7 @@ describe.skipIf(!processesVisible)("two sessions of one project", () => {
     for (const step of STEPS) expect(asked(rig, step), step).toBe(2);
     for (const host of hosts) {
       const list = (await host.command("/team-status")).notices.join("\n");
-      expect(list.match(/completed 4\/4/g)).toHaveLength(2);
+      expect(list.match(/completed +4\/4/g)).toHaveLength(2);
       const counts = (await host.command("/team-metrics crew.run.count")).notices.join("\n");
       expect(counts).toMatch(/crew\.run\.count\{status=completed[^}]*\}\s+1\b/);
     }

@@ -163,22 +163,23 @@ it("a record comes back from its line as it went in; one glued to a torn line to
   }
 });
 
-it("an import skips what is there already, what is no record and what is too old", async () => {
+it("an import skips what is there already, what is no record, too old or of a time to come", async () => {
   const crewRoot = await tempFolder();
   const clock = new FakeClock(NOW);
   const random = dice(3);
   const records = Array.from({ length: 500 }, (_, i) => variedRecord(i, NOW - i * 3_600_000, random));
   const old = taskRecord({ created_at: "2020-01-01T00:00:00.000Z", task_id: "old" });
+  const ahead = taskRecord({ created_at: new Date(NOW + 3_600_000).toISOString(), task_id: "ahead" });
   const foreign =
     '{"task_id":"t","task_type":"x","model":null,"duration_seconds":3,"status":"failed","created_at":"2026-11-20T09:00:00+02:00","run_id":"r"}';
   const from = join(crewRoot, "elsewhere.jsonl");
   writeFileSync(
     from,
-    `${linesOf([...records, ...records.slice(0, 20), old])}${foreign}\n\nnonsense\n{"status":"completed"`,
+    `${linesOf([...records, ...records.slice(0, 20), old, ahead])}${foreign}\n\nnonsense\n{"status":"completed"`,
   );
-  const first = { imported: 501, duplicates: 20, badLines: 2, tooOld: 1 };
+  const first = { imported: 501, duplicates: 20, badLines: 2, tooOld: 1, future: 1 };
   expect(await importTasks({ files, clock }, crewRoot, from)).toEqual(first);
-  const again = { imported: 0, duplicates: 521, badLines: 2, tooOld: 1 };
+  const again = { imported: 0, duplicates: 521, badLines: 2, tooOld: 1, future: 1 };
   expect(await importTasks({ files, clock }, crewRoot, from)).toEqual(again);
   const metrics = new TaskMetrics({ files, clock }, crewRoot);
   expect((await metrics.aggregate({ windowMs: 90 * 86_400_000 })).success_rate.total).toBe(501);
