@@ -178,20 +178,25 @@ export class TaskRecorder {
       const path = join(runPaths(this.#parts.crewRoot, runId).folder, `recording-${number}.json`);
       const text = await files.readText(path);
       if (text === null) {
-        try {
-          await files.writeNew(path, `${JSON.stringify(self)}\n`);
-          return true;
-        } catch (error) {
-          // who has the right has cleared up what we began
-          if (codeOf(error) === "ENOENT") return false;
-          if (codeOf(error) !== "EEXIST") throw error;
-          number--;
-          continue;
-        }
+        const wrote = await this.#tryToWrite(path, `${JSON.stringify(self)}\n`);
+        if (wrote !== "EEXIST") return wrote === "";
+        number--;
+        continue;
       }
       const holder = JSON.parse(text) as ProcessIdentity;
       if (isSameProcess(holder, self)) return true;
       if (processes.alive(holder) !== "dead") return false;
+    }
+  }
+
+  /** The system's code where it did not come to that: `EEXIST`, or `ENOENT` when who has the right has cleared up. */
+  async #tryToWrite(path: string, text: string): Promise<string> {
+    try {
+      await this.#parts.world.files.writeNew(path, text);
+      return "";
+    } catch (error) {
+      if (["EEXIST", "ENOENT"].includes(codeOf(error))) return codeOf(error);
+      throw error;
     }
   }
 
