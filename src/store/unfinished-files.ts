@@ -5,6 +5,9 @@ import type { World } from "../system/world.ts";
 /** A file on its way to its name: see `Files.writeAtomic`. */
 export const UNFINISHED = /^\..+\.tmp$/;
 
+/** Begun by whoever goes on with the run, as soon as it has ended: by a living process, maybe at this moment. */
+const RESUMING = /^\.resumed-/;
+
 /** Removes what killed writers had begun to write below a run's folder; for one that has ended. Never rejects. */
 export async function removeUnfinishedFiles(
   { files, log }: Pick<World, "files" | "log">,
@@ -17,7 +20,10 @@ export async function removeUnfinishedFiles(
     const tasks = await below(join(folder, "tasks"));
     const attempts = (await Promise.all(tasks.map(below))).flat();
     for (const place of [folder, join(folder, "inbox"), ...attempts])
-      for (const path of await below(place)) if (UNFINISHED.test(basename(path))) await files.remove(path);
+      for (const path of await below(place)) {
+        const name = basename(path);
+        if (UNFINISHED.test(name) && !RESUMING.test(name)) await files.remove(path);
+      }
   } catch (error) {
     log.warn("unfinished files of an ended run were not removed", { folder, error: messageOf(error) });
   }

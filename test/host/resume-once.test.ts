@@ -34,6 +34,9 @@ it("an ended run that two sessions resume at once is gone on with by one, the ot
   const ended = async (id: string) =>
     /crew\.run\.(failed|completed)/.test((await eventsOf(project, id)).at(-1)?.type ?? "");
   await waitUntil(() => ended(old), 30_000);
+  // each has to have read it, too
+  for (const host of hosts)
+    await waitUntil(async () => /· failed ·/.test(await say(host, `/team-status ${old}`)), 30_000);
   broken = false;
   const said = await Promise.all(hosts.map((host) => say(host, `/team-resume ${old}`)));
   const [, next = "", ...more] = await runIds(project);
