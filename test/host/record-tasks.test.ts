@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -7,7 +8,7 @@ import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import { eventsOf, runIds } from "../support/run-files.ts";
 import { say } from "../support/say.ts";
-import { missing } from "../support/system-faults.ts";
+import { isTraced, missing } from "../support/system-faults.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 const noStrace = missing("strace");
@@ -37,7 +38,7 @@ async function killAtSecondTry(pid: number, path: string): Promise<void> {
     strace.kill("SIGINT");
     await ended;
   });
-  await waitUntil(async () => !/TracerPid:\s*0\b/.test(await readFile(`/proc/${pid}/status`, "utf8")));
+  await waitUntil(() => isTraced(pid));
 }
 
 describe("a record that was not written", () => {
@@ -62,8 +63,13 @@ describe("a record that was not written", () => {
       const today = `${new Date().toISOString().slice(0, 10)}.jsonl`;
       await killAtSecondTry(host.pid, join(tasksOf(rig), today));
       open();
-      await host.exit;
       const [runId = ""] = await runIds(project);
+      await waitUntil(
+        () => host.exited !== null,
+        30_000,
+        () =>
+          `Pi was not killed; its run's log:\n${readFileSync(join(project, ".crew/state/runs", runId, "events.jsonl"))}`,
+      );
       const types = (await eventsOf(project, runId)).map(({ type }) => type);
       expect(types).toContain("crew.run.completed");
       expect(await linesOf(tasksOf(rig))).toEqual([]);

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { closeSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
@@ -74,7 +74,8 @@ export async function breakCalls(pid: number, call: string, error: string): Prom
   return { mend };
 }
 
-function isTraced(pid: number): boolean {
-  const status = execFileSync("cat", [`/proc/${pid}/status`], { encoding: "utf8" });
-  return !/TracerPid:\s*0\b/.test(status);
+/** In all its threads: one of the pool that is not yet attached would write unharmed. */
+export function isTraced(pid: number): boolean {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return threads.every((id) => !/TracerPid:\s*0\b/.test(readFileSync(`/proc/${pid}/task/${id}/status`, "utf8")));
 }
