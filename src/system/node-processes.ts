@@ -104,25 +104,28 @@ function signalQuietly(pid: number, target: number, signal: "SIGTERM" | "SIGKILL
   }
 }
 
-function withEnvironment(name: string, value: string): number[] {
+/** In one pass, however many variables: each process's environment is read under a lock of its memory. */
+function withEnvironment(variables: Readonly<Record<string, string>>): number[] {
+  const pairs = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
   if (process.platform === "darwin")
-    return pidsInListing(outputOf("ps", ["-axEww", "-o", "pid=,command="]), name, value).filter(
-      (pid) => pid !== process.pid,
-    );
+    return pidsInListing(outputOf("ps", ["-axEww", "-o", "pid=,command="]), pairs).filter((pid) => pid !== process.pid);
   if (process.platform !== "linux") return [];
-  const wanted = Buffer.from(`\0${name}=${value}\0`).toString("latin1");
+  const wanted = pairs.map((pair) => Buffer.from(`\0${pair}\0`).toString("latin1"));
+  const carries = (pid: number) => {
+    const environment = `\0${readOrEmpty(`/proc/${pid}/environ`)}`;
+    return wanted.some((pair) => environment.includes(pair));
+  };
   return namesOrNone("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number)
-    .filter((pid) => pid !== process.pid && `\0${readOrEmpty(`/proc/${pid}/environ`)}`.includes(wanted));
+    .filter((pid) => pid !== process.pid && carries(pid));
 }
 
-/** Of lines `pid command environment`, where only blanks end a word. */
-export function pidsInListing(listing: string, name: string, value: string): number[] {
-  const wanted = ` ${name}=${value} `;
+/** Of lines `pid command environment`, where only blanks end a word, those with one of the pairs `name=value`. */
+export function pidsInListing(listing: string, pairs: readonly string[]): number[] {
   return listing.split("\n").flatMap((line) => {
     const pid = /^\s*(\d+) /.exec(line)?.[1];
-    return pid && `${line} `.includes(wanted) ? [Number(pid)] : [];
+    return pid && pairs.some((pair) => `${line} `.includes(` ${pair} `)) ? [Number(pid)] : [];
   });
 }
 

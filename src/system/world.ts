@@ -172,8 +172,8 @@ export interface Processes {
   }): ChildProcess;
   /** Signals the process group led by `pid`; false when there is none. */
   killGroup(pid: number, signal: "SIGTERM" | "SIGKILL"): boolean;
-  /** Pids whose environment holds `name=value`; empty where the system can't tell. */
-  withEnvironment(name: string, value: string): number[];
+  /** Pids whose environment holds one of these, name and value; empty where the system can't tell. */
+  withEnvironment(variables: Readonly<Record<string, string>>): number[];
   kill(pid: number, signal: "SIGTERM" | "SIGKILL"): boolean;
   /** Starts a program and hands its outputs over as they come. Throws when the order itself can't be used. */
   start(order: CommandOrder): Command;

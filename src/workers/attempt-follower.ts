@@ -67,7 +67,8 @@ export class AttemptFollower {
 
   /** Something has changed: look now. */
   poke(): void {
-    this.#wake.abort();
+    // a reason of its own: the default one is an error with a stack, made at each call
+    this.#wake.abort("poked");
   }
 
   /** The process given the attempt is gone: nothing more will come unless the attempt is another's. */
@@ -144,7 +145,8 @@ export class AttemptFollower {
   }
 
   async #readState(): Promise<void> {
-    const facts = await this.#world.files.facts(attemptPaths(this.#folder).state);
+    // at once: a worker that writes wakes us many times, and each hop to the thread pool costs ten times the look
+    const facts = this.#world.files.factsNow(attemptPaths(this.#folder).state);
     const version = facts ? `${facts.inode}:${facts.bytes}:${facts.modifiedMs}` : "";
     if (version === this.#stateVersion) return;
     this.#state = await readAttemptState(this.#world.files, this.#folder);

@@ -14,8 +14,7 @@ export async function endTagged(
   const until = clock.monotonicMs() + timeMaxMs;
   const ended = new Set<number>();
   for (;;) {
-    const found = new Set(Object.entries(tags).flatMap(([name, value]) => processes.withEnvironment(name, value)));
-    const left = [...found].filter((pid) => processes.kill(pid, "SIGKILL"));
+    const left = processes.withEnvironment(tags).filter((pid) => processes.kill(pid, "SIGKILL"));
     for (const pid of left) ended.add(pid);
     if (left.length === 0 || clock.monotonicMs() > until) return ended.size;
     await clock.sleep(sweepPauseMs);

@@ -52,10 +52,10 @@ describe.skipIf(!processesVisible)("processes", () => {
       { FOREMAN_PROBE: value },
     );
     await new Promise((resolve) => child.onMessage(resolve));
-    const found = processes.withEnvironment("FOREMAN_PROBE", value);
+    const found = processes.withEnvironment({ FOREMAN_OTHER: "x", FOREMAN_PROBE: value });
     expect(found).toContain(child.pid);
     expect(found).toHaveLength(2);
-    expect(processes.withEnvironment("FOREMAN_PROBE", value.slice(0, -1))).toEqual([]);
+    expect(processes.withEnvironment({ FOREMAN_PROBE: value.slice(0, -1) })).toEqual([]);
     expect(processes.killGroup(child.pid, "SIGKILL")).toBe(true);
     expect(await child.exited).toEqual({ code: null, signal: "SIGKILL" });
     await expectGone(() => processesInGroup(child.pid));

@@ -13,7 +13,7 @@ describe("processes by their environment in a listing", () => {
       "",
       "garbage FOREMAN_ATTEMPT=r/t/a0001",
     ].join("\n");
-    expect(pidsInListing(listing, "FOREMAN_ATTEMPT", "r/t/a0001")).toEqual([7, 4000]);
+    expect(pidsInListing(listing, ["FOREMAN_OTHER=x", "FOREMAN_ATTEMPT=r/t/a0001"])).toEqual([7, 4000]);
   });
 
   it.skipIf(process.platform === "win32")("are found in what a real ps prints", async () => {
@@ -23,7 +23,7 @@ describe("processes by their environment in a listing", () => {
     const options =
       process.platform === "darwin" ? ["-axEww", "-o", "pid=,command="] : ["axeww", "-o", "pid=,command="];
     const listing = execFileSync("ps", options, { encoding: "utf8", maxBuffer: 64 * 1024 * 1024 });
-    expect(pidsInListing(listing, "FOREMAN_LISTED", value)).toEqual([child.pid]);
+    expect(pidsInListing(listing, [`FOREMAN_LISTED=${value}`])).toEqual([child.pid]);
     child.kill("SIGKILL");
   });
 });
