@@ -73,7 +73,7 @@ const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "team-prune",
-    description: "Remove old ended runs, after a preview: /team-prune [--days 30] [--keep 20]",
+    description: "Remove old ended runs and exports, after a preview: /team-prune [--days 30] [--keep 20]",
     run: ({ pruneCommand }) => pruneCommand,
   },
   {
