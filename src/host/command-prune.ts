@@ -1,3 +1,4 @@
+import { applyExports, type ExportPlan, planExports } from "../store/old-exports.ts";
 import { applyPrune, type PrunePlan, planPrune, readRunFacts } from "../store/retention.ts";
 import { UserError } from "../system/errors.ts";
 import type { Command } from "./commands.ts";
@@ -8,8 +9,8 @@ const KEPT_DEFAULT = 20;
 const LISTED_MAX = 20;
 
 /**
- * `/team-prune [--days N] [--keep N] [--yes]`: shows which ended runs would go, and removes them when the user agrees.
- * Nothing is ever removed by itself.
+ * `/team-prune [--days N] [--keep N] [--yes]`: shows which ended runs and which exports would go, and removes them when
+ * the user agrees. Nothing is ever removed by itself.
  */
 export const pruneCommand: Command = async ({ session, ctx, args }) => {
   const { options } = splitWords(args.replace(/(^|\s)--yes(\s|$)/, " "), ["days", "keep"]);
@@ -20,29 +21,49 @@ export const pruneCommand: Command = async ({ session, ctx, args }) => {
   const { store } = await session.runs();
   const { files, clock } = session.world;
   const plan = planPrune(await readRunFacts(files, store), policy, clock.now());
+  const exported = await planExports(files, store.crewRoot, policy.olderThanDays, clock.now());
   const which = `ended more than ${policy.olderThanDays} days ago, the newest ${policy.keepNewest} kept`;
-  if (plan.remove.length === 0) return `No run would go (${which}).`;
-  const agreed =
-    /(^|\s)--yes(\s|$)/.test(args) || (ctx.hasUI && (await ctx.ui.confirm("Remove these runs?", preview(plan))));
-  if (!agreed) return `${preview(plan)}\nNothing was removed. /team-prune --yes removes them without asking.`;
-  const { removed, bytes, skipped } = await applyPrune(files, store, plan);
-  const kept = skipped.map(({ runId, why }) => `${runId} stays: ${why}`);
-  return [`Removed ${removed.length} ${removed.length === 1 ? "run" : "runs"}, ${megabytes(bytes)}.`, ...kept].join(
-    "\n",
-  );
+  if (plan.remove.length + exported.remove.length === 0)
+    return `No run would go (${which}), and no export of that age.`;
+  const shown = preview(plan, exported, which);
+  const agreed = /(^|\s)--yes(\s|$)/.test(args) || (ctx.hasUI && (await ctx.ui.confirm("Remove all of this?", shown)));
+  if (!agreed) return `${shown}\nNothing was removed. /team-prune --yes removes them without asking.`;
+  const runs = await applyPrune(files, store, plan);
+  const gone = await applyExports(files, store.crewRoot, exported);
+  const kept = [
+    ...runs.skipped.map(({ runId, why }) => `${runId} stays: ${why}`),
+    ...gone.skipped.map(({ name, why }) => `${name} stays: ${why}`),
+  ];
+  const removed = [counted(runs.removed.length, "run"), counted(gone.removed.length, "exported file")];
+  const what = removed.filter((words) => !words.startsWith("0 ")).join(" and ") || "nothing";
+  return [`Removed ${what}, ${sizeOf(runs.bytes + gone.bytes)}.`, ...kept].join("\n");
 };
 
-function preview({ remove, bytes }: PrunePlan): string {
-  const lines = remove.slice(0, LISTED_MAX).map((run) => `${run.runId}  ${run.status}  ${megabytes(run.bytes)}`);
-  if (remove.length > LISTED_MAX) lines.push(`and ${remove.length - LISTED_MAX} more`);
-  return [
-    `${remove.length} ${remove.length === 1 ? "run" : "runs"}, ${megabytes(bytes)}, with their logs and dead letters:`,
-    ...lines,
-  ].join("\n");
+function preview(plan: PrunePlan, exported: ExportPlan, which: string): string {
+  const lines: string[] = [];
+  if (plan.remove.length > 0) {
+    const runs = plan.remove.map((run) => `${run.runId}  ${run.status}  ${sizeOf(run.bytes)}`);
+    lines.push(`${counted(runs.length, "run")}, ${sizeOf(plan.bytes)}, with their logs and dead letters:`);
+    lines.push(...listed(runs));
+  } else lines.push(`No run would go (${which}).`);
+  if (exported.remove.length > 0) {
+    const names = exported.remove.map(({ name, bytes }) => `exports/${name}  ${sizeOf(bytes)}`);
+    lines.push(`${counted(names.length, "exported file")} of that age, ${sizeOf(exported.bytes)}:`, ...listed(names));
+  }
+  return lines.join("\n");
 }
 
-function megabytes(bytes: number): string {
-  return `${(bytes / 1_000_000).toFixed(1)} MB`;
+function listed(lines: readonly string[]): string[] {
+  const more = lines.length - LISTED_MAX;
+  return more > 0 ? [...lines.slice(0, LISTED_MAX), `and ${more} more`] : [...lines];
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+function sizeOf(bytes: number): string {
+  return bytes < 100_000 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
 function wholeNumber(text: string | undefined, fallback: number, name: string): number {

@@ -1,6 +1,6 @@
 import type { ExtensionAPI, ExtensionCommandContext } from "@mariozechner/pi-coding-agent";
-import { isTerminal } from "../runs/run-state.ts";
 import { messageOf, UserError } from "../system/errors.ts";
+import type { Completes, KnownRuns } from "./completions.ts";
 import { outputWidth, say } from "./output.ts";
 import type { Late, Session } from "./session.ts";
 
@@ -20,7 +20,7 @@ interface CommandEntry {
   description: string;
   /** Its code comes with all that is loaded at the first use. */
   run: (late: Late) => Command;
-  completes?: (session: Session, prefix: string) => Promise<string[]>;
+  completes?: (late: Late) => Completes;
 }
 
 const COMMANDS: readonly CommandEntry[] = [
@@ -28,14 +28,13 @@ const COMMANDS: readonly CommandEntry[] = [
     name: "team-run",
     description: 'Run a team on a goal: /team-run fast-fix "make the tests pass"',
     run: ({ runCommand }) => runCommand,
-    completes: async (session, prefix) =>
-      prefix.includes(" ") ? [] : [...(await session.catalog()).teams.keys()].map((team) => `${team} `),
+    completes: ({ completions }) => completions.teamThenGoal,
   },
   {
     name: "team-status",
     description: "Show the runs of this project, or one of them: /team-status [run|latest]",
     run: ({ statusCommand }) => statusCommand,
-    completes: runIds,
+    completes: ({ completions }) => completions.runs,
   },
   {
     name: "team-dashboard",
@@ -46,42 +45,35 @@ const COMMANDS: readonly CommandEntry[] = [
     name: "team-cancel",
     description: "Cancel a run and end its workers: /team-cancel [run|latest]",
     run: ({ cancelCommand }) => cancelCommand,
-    completes: runIds,
+    completes: ({ completions }) => completions.runs,
   },
   {
     name: "team-message",
     description: 'Tell a worker something while it works: /team-message <run> <task> "use pnpm"',
     run: ({ messageCommand }) => messageCommand,
-    completes: async (session, prefix) => {
-      const [run = "", ...rest] = prefix.split(" ");
-      if (rest.length === 0) return (await runIds(session)).map((id) => `${id} `);
-      return rest.length === 1 ? (await taskIds(session, run)).map((id) => `${run} ${id} `) : [];
-    },
+    completes: ({ completions }) => completions.message,
   },
   {
     name: "team-resume",
     description: "Go on with a run that failed or was cancelled, as a new run: /team-resume [run|latest]",
     run: ({ resumeCommand }) => resumeCommand,
-    completes: runIds,
+    completes: ({ completions }) => completions.runs,
   },
   {
     name: "team-deadletters",
     description: "List tasks that were given up: /team-deadletters [id | discard <id> | add <run> <task>]",
     run: ({ deadLettersCommand }) => deadLettersCommand,
-    completes: async (session, prefix) =>
-      prefix.startsWith("add ")
-        ? (await runIds(session)).map((id) => `add ${id} `)
-        : ["add ", "discard ", ...(await deadLetterIds(session)).flatMap((id) => [id, `discard ${id}`])],
+    completes: ({ completions }) => completions.deadLetters,
   },
   {
     name: "team-redrive",
     description: 'Run a given-up task again: /team-redrive <id | run task> [--model provider/id] [--prompt "…"]',
     run: ({ redriveCommand }) => redriveCommand,
-    completes: async (session) => [...(await deadLetterIds(session)), ...(await runIds(session)).map((id) => `${id} `)],
+    completes: ({ completions }) => completions.redrive,
   },
   {
     name: "team-prune",
-    description: "Remove old ended runs, after a preview: /team-prune [--days 30] [--keep 20]",
+    description: "Remove old ended runs and exports, after a preview: /team-prune [--days 30] [--keep 20]",
     run: ({ pruneCommand }) => pruneCommand,
   },
   {
@@ -89,36 +81,25 @@ const COMMANDS: readonly CommandEntry[] = [
     description:
       "Show this session's metrics, or serve them: /team-metrics [crew.task.*] [--json] [--serve --port 9091]",
     run: ({ metricsCommand }) => metricsCommand,
-    completes: async (session) => [
-      "--json",
-      "--serve",
-      "--stop",
-      ...(await session.telemetry()).registry.snapshot().map(({ name }) => name),
-    ],
+    completes: ({ completions }) => completions.metrics,
   },
   {
     name: "team-export",
     description: "Write all about a run into two files, without secrets, to be handed on: /team-export [run|latest]",
     run: ({ exportCommand }) => exportCommand,
-    completes: runIds,
+    completes: ({ completions }) => completions.runs,
   },
   {
     name: "team-init",
     description: "Copy a team with its workflow and agents into the project, to be changed there: /team-init fast-fix",
     run: ({ initCommand }) => initCommand,
-    completes: async (session) => [...(await session.catalog()).teams.keys()],
+    completes: ({ completions }) => completions.teams,
   },
   {
     name: "team-settings",
     description: "Show or change settings: /team-settings [setting] [value | --default] [--project]",
     run: ({ settingsCommand }) => settingsCommand,
-    completes: async (session, prefix) => {
-      const [name = "", ...rest] = prefix.split(" ");
-      const { SETTINGS } = await session.late();
-      if (rest.length === 0) return SETTINGS.map(({ path }) => `${path} `);
-      const choices = SETTINGS.find(({ path }) => path === name)?.choices ?? [];
-      return [...choices, "--default"].map((choice) => `${name} ${choice}`);
-    },
+    completes: ({ completions }) => completions.settings,
   },
   {
     name: "team-doctor",
@@ -128,11 +109,12 @@ const COMMANDS: readonly CommandEntry[] = [
 ];
 
 export function registerCommands(pi: ExtensionAPI, session: () => Session | null): void {
+  const known: KnownRuns = new Map();
   for (const entry of COMMANDS) {
     pi.registerCommand(entry.name, {
       description: entry.description,
       handler: (args, ctx) => handle(pi, ctx, session(), entry, args),
-      getArgumentCompletions: async (prefix) => complete(session(), entry, prefix),
+      getArgumentCompletions: async (prefix) => complete(session(), entry, prefix, known),
     });
   }
 }
@@ -158,28 +140,18 @@ async function handle(
   }
 }
 
-async function complete(session: Session | null, entry: CommandEntry, prefix: string) {
+async function complete(session: Session | null, entry: CommandEntry, prefix: string, known: KnownRuns) {
   if (!session || !entry.completes) return null;
-  const values = await entry.completes(session, prefix).catch(() => []);
+  const completes = entry.completes(await session.late());
+  const found = await completes({ session, prefix, known }).catch(() => []);
   // a completion that adds nothing would only swallow the Enter that sends the command
-  const fitting = values.filter((value) => value.startsWith(prefix) && value !== prefix);
-  return fitting.length === 0 ? null : fitting.map((value) => ({ value, label: value.trim() }));
-}
-
-async function runIds(session: Session): Promise<string[]> {
-  return ["latest", ...(await (await session.runs()).store.ids()).slice(0, 20)];
-}
-
-/** Of a run's tasks that are not over. */
-async function taskIds(session: Session, run: string): Promise<string[]> {
-  const runs = await session.runs();
-  const { state } = await runs.view(await runs.store.find(run));
-  return state.tasks.filter(({ status }) => !isTerminal(status)).map(({ taskId }) => taskId);
-}
-
-async function deadLetterIds(session: Session): Promise<string[]> {
-  const { letters } = await (await session.runs()).deadLetters.list({ limit: 20, openOnly: true });
-  return letters.map(({ id }) => id);
+  const fitting = found.filter(({ value }) => value.startsWith(prefix) && value !== prefix);
+  if (fitting.length === 0) return null;
+  // of a line of several words the last is what is chosen
+  return fitting.map(({ value, description }) => {
+    const label = value.slice(prefix.lastIndexOf(" ") + 1).trim();
+    return { value, label, ...(description === "" ? {} : { description }) };
+  });
 }
 
 export type { Command, CommandCall };

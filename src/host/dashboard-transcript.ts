@@ -1,52 +1,91 @@
 import { attemptFolder } from "../store/layout.ts";
 import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
-import { readTranscript, type TranscriptLine } from "../views/transcript.ts";
-import { attemptPaths } from "../workers/attempt-folder.ts";
+import { liveLines, readTranscript, type TranscriptLine } from "../views/transcript.ts";
+import { type AttemptPaths, attemptPaths } from "../workers/attempt-folder.ts";
+import { LIVE_BYTES_MAX, parseLiveReply } from "../workers/live-reply.ts";
 
 /** Of a log's end: a tool's result is one line of up to 50 kB. */
 const TAIL_BYTES = 256 * 1024;
 const LINES_MAX = 500;
+/** Between two looks at an attempt under way. */
+const LOOK_MS = 250;
 
-/** The end of one attempt's log, read anew when it has grown. */
+export interface FollowedAttempt {
+  runId: string;
+  taskId: string;
+  attempt: number;
+  underWay: boolean;
+}
+
+/** The end of one attempt's log and what its worker has begun since, read anew when either has changed. */
 export class DashboardTranscript {
-  lines: readonly TranscriptLine[] = [];
-  readonly #world: Pick<World, "files" | "log">;
-  #path = "";
-  #bytes = 0;
+  readonly #world: Pick<World, "files" | "log" | "clock">;
+  #finished: readonly TranscriptLine[] = [];
+  #live: readonly TranscriptLine[] = [];
+  #paths: AttemptPaths | null = null;
+  #seen = "";
   #reading = false;
+  #looking: Disposable | null = null;
+  #changed: () => void = () => undefined;
 
-  constructor(world: Pick<World, "files" | "log">) {
+  constructor(world: Pick<World, "files" | "log" | "clock">) {
     this.#world = world;
   }
 
-  /** Follows the attempt, or nothing; `read` when there is something new. */
-  follow(crewRoot: string, place: { runId: string; taskId: string; attempt: number } | null, read: () => void): void {
-    const path = place ? attemptPaths(attemptFolder(crewRoot, place.runId, place.taskId, place.attempt)).stdout : "";
-    if (path !== this.#path) {
-      this.lines = [];
-      this.#bytes = 0;
+  get lines(): readonly TranscriptLine[] {
+    return this.#live.length === 0 ? this.#finished : [...this.#finished, ...this.#live];
+  }
+
+  /** Follows the attempt, or nothing; `changed` when there is something new. */
+  follow(crewRoot: string, place: FollowedAttempt | null, changed: () => void): void {
+    this.#changed = changed;
+    const paths = place && attemptPaths(attemptFolder(crewRoot, place.runId, place.taskId, place.attempt));
+    if (paths?.stdout !== this.#paths?.stdout) {
+      this.#finished = [];
+      this.#live = [];
+      this.#seen = "";
     }
-    this.#path = path;
-    const bytes = path === "" ? 0 : (this.#world.files.factsNow(path)?.bytes ?? 0);
-    if (bytes === this.#bytes || this.#reading) return;
+    this.#paths = paths;
+    if (place?.underWay) this.#looking ??= this.#world.clock.every(LOOK_MS, () => this.#look());
+    else this[Symbol.dispose]();
+    this.#look();
+  }
+
+  [Symbol.dispose](): void {
+    this.#looking?.[Symbol.dispose]();
+    this.#looking = null;
+  }
+
+  #look(): void {
+    const paths = this.#paths;
+    if (paths === null || this.#reading) return;
+    const { files, log } = this.#world;
+    const said = files.factsNow(paths.stdout);
+    const live = files.factsNow(paths.live);
+    const seen = `${said?.bytes ?? 0} ${live ? `${live.inode} ${live.modifiedMs} ${live.bytes}` : ""}`;
+    if (seen === this.#seen) return;
     this.#reading = true;
-    this.#read(path, bytes)
-      .catch((error: unknown) => this.#world.log.warn("a transcript was not read", { path, error: messageOf(error) }))
+    this.#read(paths, seen, said?.bytes ?? 0)
+      .catch((error: unknown) => log.warn("a transcript was not read", { ...paths, error: messageOf(error) }))
       .finally(() => {
         this.#reading = false;
-        read();
+        this.#changed();
       });
   }
 
-  async #read(path: string, size: number): Promise<void> {
+  async #read(paths: AttemptPaths, seen: string, size: number): Promise<void> {
+    const { files } = this.#world;
     const from = Math.max(0, size - TAIL_BYTES);
-    const bytes = await this.#world.files.readRange(path, from, size - from);
-    if (path !== this.#path) return;
-    this.#bytes = size;
+    const bytes = await files.readRange(paths.stdout, from, size - from);
+    const begun = await files.readText(paths.live, LIVE_BYTES_MAX).catch(() => null);
+    if (paths.stdout !== this.#paths?.stdout) return;
+    this.#seen = seen;
     const text = Buffer.from(bytes ?? []).toString();
     // a first line that is not whole says nothing, and neither does one that is being written
     const whole = text.slice(from > 0 ? text.indexOf("\n") + 1 : 0, text.lastIndexOf("\n") + 1);
-    this.lines = readTranscript(whole, LINES_MAX);
+    this.#finished = readTranscript(whole, LINES_MAX);
+    const reply = begun === null ? null : parseLiveReply(begun);
+    this.#live = reply && size <= reply.logBytes ? liveLines(reply.parts) : [];
   }
 }

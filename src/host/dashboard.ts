@@ -1,6 +1,6 @@
 import type { ExtensionCommandContext } from "@mariozechner/pi-coding-agent";
 import { parseKey, type TUI } from "@mariozechner/pi-tui";
-import type { TaskState } from "../runs/run-state.ts";
+import { attemptUnderWay, type TaskState } from "../runs/run-state.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { renderDashboard } from "../views/dashboard.ts";
 import { chosenRun, chosenTask, type DashboardRun, type DashboardView } from "../views/dashboard-view.ts";
@@ -9,9 +9,9 @@ import { exportRun } from "./command-export.ts";
 import { tellTask, whyNotTold } from "./dashboard-actions.ts";
 import { Choice } from "./dashboard-choice.ts";
 import type { DashboardData } from "./dashboard-data.ts";
-import { keysOf, questionOf } from "./dashboard-keys.ts";
+import { keysOf, questionOf, questionTo } from "./dashboard-keys.ts";
 import { DashboardPrompt } from "./dashboard-prompt.ts";
-import type { DashboardTranscript } from "./dashboard-transcript.ts";
+import type { DashboardTranscript, FollowedAttempt } from "./dashboard-transcript.ts";
 import type { Session } from "./session.ts";
 import { paintOf } from "./widget.ts";
 
@@ -85,6 +85,7 @@ class Dashboard {
     this.#closed = true;
     this.#parts.session.feed().covered = false;
     this.#hearing[Symbol.dispose]();
+    this.#parts.transcript[Symbol.dispose]();
     this.#seconds?.[Symbol.dispose]();
     this.#seconds = null;
   }
@@ -130,11 +131,7 @@ class Dashboard {
     const { data, transcript, session } = this.#parts;
     data.look(() => this.#refresh());
     const view = this.#view(0, 0);
-    const attempt = chosenTask(view)?.attempts.at(-1)?.attempt;
-    const { runId } = chosenRun(view)?.state ?? {};
-    const taskId = chosenTask(view)?.taskId;
-    const place = this.#chosen.pane === "output" && runId && taskId && attempt ? { runId, taskId, attempt } : null;
-    transcript.follow(data.crewRoot, place, () => this.#refresh());
+    transcript.follow(data.crewRoot, this.#chosen.pane === "output" ? attemptShown(view) : null, () => this.#refresh());
     const moves = data.moving || this.#chosen.pane === "metrics";
     if (moves) this.#seconds ??= session.world.clock.every(SECOND_MS, () => this.#refresh());
     else {
@@ -187,7 +184,8 @@ class Dashboard {
     if (why !== null) this.#prompt.say(why, "warning");
     if (why !== null || task === null) return;
     const { taskId } = task;
-    const title = `To task ${taskId}, which reads it before its next reply   Enter sends   Esc leaves it`;
+    const how = questionTo(task) ? "Answer to" : "To";
+    const title = `${how} task ${taskId}, which reads it before its next reply   Enter sends   Esc leaves it`;
     this.#prompt.type(title, "", (text) => {
       if (text.trim() !== "") this.#do(tellTask(run.state.runId, taskId, text));
     });
@@ -218,4 +216,14 @@ class Dashboard {
       this.#parts.session.world.log.error(`the dashboard could not be ${what}`, { error: messageOf(error) });
     }
   }
+}
+
+/** The last one of the chosen task. */
+function attemptShown(view: DashboardView): FollowedAttempt | null {
+  const run = chosenRun(view);
+  const task = chosenTask(view);
+  const last = task?.attempts.at(-1);
+  if (!run || !task || !last) return null;
+  const { runId } = run.state;
+  return { runId, taskId: task.taskId, attempt: last.attempt, underWay: attemptUnderWay(task) !== null };
 }

@@ -13,10 +13,10 @@ import { redriveCommand, resumeCommand } from "./command-resume.ts";
 import { runCommand } from "./command-run.ts";
 import { settingsCommand } from "./command-settings.ts";
 import { cancelCommand, statusCommand } from "./command-status.ts";
+import { completions } from "./completions.ts";
 import { loadConfig } from "./load-config.ts";
 import { openRuns } from "./open-runs.ts";
 import { Recovery } from "./recovery.ts";
-import { SETTINGS } from "./settings.ts";
 import { actOnTeam } from "./team-actions.ts";
 import { startTelemetry } from "./telemetry.ts";
 
@@ -28,6 +28,7 @@ export const LATE = {
   actOnTeam,
   BackgroundRuns,
   cancelCommand,
+  completions,
   dashboardCommand,
   deadLettersCommand,
   doctorCommand,
@@ -44,7 +45,6 @@ export const LATE = {
   redriveCommand,
   resumeCommand,
   runCommand,
-  SETTINGS,
   settingsCommand,
   startTelemetry,
   statusCommand,

@@ -1,5 +1,7 @@
 import type { CrewEvent, CrewEventType, EventOf, TokenCounts } from "../events/crew-event.ts";
-import { type AttemptRecord, isTerminal, type RunState, type TaskState } from "./run-state.ts";
+import { type AttemptRecord, isTerminal, type RunState, type TaskState, type ToolCall } from "./run-state.ts";
+
+const TOOL_CALLS_KEPT = 24;
 
 type RunStep<T extends CrewEventType> = (state: RunState, event: EventOf<T>) => RunState;
 type TaskStep<T extends CrewEventType> = (task: TaskState, event: EventOf<T>) => TaskState;
@@ -85,16 +87,19 @@ function endRun(
   return { ...state, status: event.status, endedAt: event.ts, reason: event.reason ?? null, owner: null };
 }
 
-/** What a task's worker is told; to a task that waits for its user's answer it is that, and an attempt is due. */
+/** What a task's worker asks, and what it is told; to a task that waits for its user's answer it is that, and an attempt is due. */
 function keepMail(state: RunState, event: EventOf<"crew.mailbox.message">): RunState {
   const { messageId, from, to, text, direction, ts } = event;
-  if (direction === "from-worker") return { ...state, tasks: state.tasks.map((task) => asking(task, event)) };
-  if (state.mail.some((message) => message.messageId === messageId)) return state;
+  const known = state.mail.some((message) => message.messageId === messageId);
+  const taskId = direction === "to-worker" ? to : from;
+  const mail = known ? state.mail : [...state.mail, { messageId, taskId, direction, at: ts, from, text }];
+  if (direction === "from-worker") return { ...state, mail, tasks: state.tasks.map((task) => asking(task, event)) };
+  if (known) return state;
   const tasks = state.tasks.map((task): TaskState => {
     if (task.taskId !== to || task.status !== "running" || task.question === null) return task;
     return { ...task, question: null, retry: { nextAttempt: task.attempts.length + 1, toldAt: ts, delayMs: 0 } };
   });
-  return { ...state, tasks, mail: [...state.mail, { messageId, taskId: to, from, text }] };
+  return { ...state, tasks, mail };
 }
 
 function asking(task: TaskState, { taskId, attempt = 0, text, ts }: EventOf<"crew.mailbox.message">): TaskState {
@@ -103,14 +108,14 @@ function asking(task: TaskState, { taskId, attempt = 0, text, ts }: EventOf<"cre
   return last.attempt === attempt ? { ...task, question: { attempt, text, askedAt: ts } } : task;
 }
 
+/** What holds whatever a task's status is. */
+function commonOf({ taskId, attempts, tokens, costUsd, toolCalls, deadLetters }: TaskState) {
+  return { taskId, attempts, tokens, costUsd, toolCalls, deadLetters };
+}
+
 function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskState {
-  const { taskId, attempts, tokens, costUsd, deadLetters } = task;
   return {
-    taskId,
-    attempts,
-    tokens,
-    costUsd,
-    deadLetters,
+    ...commonOf(task),
     status: "running",
     startedAt: event.ts,
     activity: null,
@@ -186,11 +191,7 @@ function ending(
   event: EventOf<"crew.task.completed" | "crew.task.failed" | "crew.task.cancelled" | "crew.task.skipped">,
 ) {
   return {
-    taskId: task.taskId,
-    attempts: task.attempts,
-    tokens: task.tokens,
-    costUsd: task.costUsd,
-    deadLetters: task.deadLetters,
+    ...commonOf(task),
     startedAt: task.status === "running" ? task.startedAt : null,
     endedAt: event.ts,
     durationMs: event.durationMs,
@@ -202,7 +203,19 @@ function showActivity(task: TaskState, event: EventOf<"crew.task.progress">): Ta
   if (task.status !== "running") return task;
   const before = task.activity ?? { text: "", tool: "", at: 0 };
   const tool = event.tool === undefined ? before.tool : event.toolStatus === "running" ? event.tool : "";
-  return { ...task, activity: { text: event.text ?? before.text, tool, at: event.ts } };
+  const activity = { text: event.text ?? before.text, tool, at: event.ts };
+  return { ...task, activity, toolCalls: withCall(task, event) };
+}
+
+/** Of more than are kept the shortest goes: where the time went can still be seen. */
+function withCall({ toolCalls, attempts }: TaskState, event: EventOf<"crew.task.progress">): readonly ToolCall[] {
+  const { tool, toolStatus, toolDurationMs, ts, attempt = attempts.length } = event;
+  if (tool === undefined || toolDurationMs === undefined || toolStatus === "running") return toolCalls;
+  const all = [...toolCalls, { tool, attempt, from: ts - toolDurationMs, to: ts, ok: toolStatus !== "error" }];
+  if (all.length <= TOOL_CALLS_KEPT) return all;
+  const lengths = all.map(({ from, to }) => to - from);
+  const shortest = lengths.indexOf(Math.min(...lengths));
+  return all.filter((_, at) => at !== shortest);
 }
 
 function withPid(task: TaskState, attempt: number | undefined, pid: number): TaskState {

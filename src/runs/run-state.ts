@@ -51,11 +51,22 @@ interface TaskCommon {
   /** All attempts together. */
   tokens: number;
   costUsd: number;
+  /** In the order of their ends: the longest, as many as are kept. */
+  toolCalls: readonly ToolCall[];
   /** Why it became a dead letter so far: at most once for each reason. */
   deadLetters: readonly DeadLetterReason[];
 }
 
 export type DeadLetterReason = CrewEventFields["crew.task.deadletter"]["reason"];
+
+/** A tool's use by a task's worker; wall clock, milliseconds. */
+export interface ToolCall {
+  tool: string;
+  attempt: number;
+  from: number;
+  to: number;
+  ok: boolean;
+}
 
 /** What a running task's worker was last seen doing; not kept across processes' deaths. */
 export interface TaskActivity {
@@ -100,10 +111,13 @@ export type TaskState =
     })
   | (TaskEnded & { status: "failed" | "cancelled" | "skipped" });
 
-/** Told to whichever worker does the task; `from` is the sender's session. */
+/** Told to whichever worker does the task, or asked by it; `from` is the sender's session, or the task. */
 export interface TaskMessage {
   messageId: string;
   taskId: string;
+  direction: "to-worker" | "from-worker";
+  /** Wall clock, milliseconds. */
+  at: number;
   from: string;
   text: string;
 }
@@ -131,7 +145,7 @@ export interface RunState {
   releasedBy: RunOwner | null;
   /** In the manifest's order. */
   tasks: readonly TaskState[];
-  /** What tasks' workers were told, in order. */
+  /** What tasks' workers were told and asked, in order. */
   mail: readonly TaskMessage[];
   tokens: number;
   costUsd: number;
@@ -168,7 +182,7 @@ export function initialRunState(manifest: RunManifest): RunState {
 
 /** A kept task is completed before the run begins: without attempts, and for nothing. */
 function initialTask({ kept, createdAt }: RunManifest, { taskId }: TaskSpec): TaskState {
-  const common = { taskId, attempts: [], tokens: 0, costUsd: 0, deadLetters: [] };
+  const common = { taskId, attempts: [], tokens: 0, costUsd: 0, toolCalls: [], deadLetters: [] };
   const result = Object.hasOwn(kept, taskId) ? kept[taskId] : undefined;
   if (!result) return { ...common, status: "waiting" };
   const { summary, artifacts, commit } = result;

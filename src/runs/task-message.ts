@@ -26,7 +26,7 @@ export function whyUnread({ manifest, state }: Pick<DrivenRun, "manifest" | "sta
 
 /** What every attempt of the task is given. */
 export function mailOf(state: RunState, taskId: string): TaskMessage[] {
-  return state.mail.filter((message) => message.taskId === taskId);
+  return state.mail.filter((message) => message.taskId === taskId && message.direction === "to-worker");
 }
 
 /**
@@ -35,7 +35,7 @@ export function mailOf(state: RunState, taskId: string): TaskMessage[] {
  */
 export async function tellTask(
   parts: Pick<RunLoopParts, "run" | "attemptFolder" | "putMail" | "redact">,
-  { messageId, taskId, from, text }: TaskMessage,
+  { messageId, taskId, from, text }: Omit<TaskMessage, "at" | "direction">,
 ): Promise<void> {
   const { run } = parts;
   if (!run.state.mail.some((message) => message.messageId === messageId))

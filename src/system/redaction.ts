@@ -15,6 +15,8 @@ export interface Redactor {
    * border cuts is missed. Masking twice changes nothing.
    */
   text(text: string): string;
+  /** How much of a text that still grows may be masked and shown: what follows may be the begin of a secret. */
+  settled(text: string): number;
   /**
    * A copy of plain data: strings under a secret key become `***`, other strings go through `text`. Numbers,
    * booleans and null stay, wherever they are. A cycle becomes `[circular]`, what lies below 64 levels `[too deep]`,
@@ -44,6 +46,7 @@ export function createRedactor(options: { secretValues: readonly string[] | (() 
   const text = (given: string) => maskAssignments(maskShapes(maskKnown(given, currentNeedles(), tell), tell), tell);
   return {
     text,
+    settled: (growing) => beforeBegun(growing, currentNeedles()),
     // The one place where types can't follow: a copy has the shape of what was copied.
     value: <T>(value: T): T => copyMasked(value, { text, tell, done: new Map(), doneSecret: new Map() }, false, 0) as T,
     count: () => Object.fromEntries(counts),
@@ -122,6 +125,20 @@ function maskKnown(text: string, needles: readonly string[], tell: TellMasked): 
     });
   }
   return masked;
+}
+
+/** Keys and tokens are written without blanks, in ASCII: other scripts have none between their words. */
+function beforeBegun(text: string, needles: readonly string[]): number {
+  let end = text.length;
+  while (end > 0 && /[\u0021-\u007e]/.test(text.charAt(end - 1))) end--;
+  const whole = text.slice(0, end);
+  for (const needle of needles)
+    for (let length = Math.min(needle.length - 1, whole.length); length > 0; length--)
+      if (whole.endsWith(needle.slice(0, length))) {
+        end = Math.min(end, whole.length - length);
+        break;
+      }
+  return end;
 }
 
 interface Walk {

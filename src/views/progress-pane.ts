@@ -1,11 +1,12 @@
 import { isTerminal } from "../runs/run-state.ts";
-import { criticalPath } from "./critical-path.ts";
-import { chosenRun, type DashboardRun, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
-import { drawLine, drawTable, firstShown, type Row } from "./paint.ts";
+import { type CriticalPath, criticalPath } from "./critical-path.ts";
+import { chosenRun, chosenTask, type DashboardRun, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
+import { drawLine, drawTable, firstShown, fold, type Row } from "./paint.ts";
 import { SIGNS } from "./run-summary.ts";
 import { columns } from "./text-width.ts";
-import { taskBar } from "./timeline.ts";
+import { drawAxis, MARKS, scaleOf, type TimeScale, taskBar } from "./timeline.ts";
 import { formatDuration } from "./units.ts";
+import { waterfallOf } from "./waterfall.ts";
 
 const NAME_COLUMNS_MAX = 32;
 const AFTER_COLUMNS_MAX = 18;
@@ -15,57 +16,109 @@ const DEPTH_MAX = 8;
 /** The marks, blanks between the columns, and a bar's own time behind it. */
 const AROUND_BAR = 18;
 const BAR_CELLS_MIN = 8;
+/** One line in so many is for what the chosen task did. */
+const DETAIL_LINES_SHARE = 3;
+/** From so many lines on there is one for what the marks say. */
+const TALL = 16;
+const PATH_LINES_MAX = 3;
 
-/** The task graph, deeper tasks further in, beside a bar for the time each took; `◆` is on the critical path. */
+/**
+ * The task graph, deeper tasks further in, beside a bar for the time each took; `◆` is on the critical path. Below the
+ * chosen task its attempts and its tool calls on the same axis.
+ */
 export function renderProgress(view: DashboardView, width: number): string[] {
   const { paint, now, height } = view;
   const run = chosenRun(view);
-  if (!run) return [];
-  const { state, manifest } = run;
-  const path = criticalPath(manifest, state, now);
-  const critical = new Set(path.taskIds);
-  const depths = depthsOf(run);
-  const rows = Math.max(1, height - 2);
+  const task = chosenTask(view);
+  if (!run || !task) return [];
+  const { state } = run;
+  const path = criticalPath(run.manifest, state, now);
+  const foot = [...pathLines(view, run, path, width), ...legend(view, width)];
+  const room = Math.max(1, height - foot.length - 1);
+  const detail = waterfallOf(task, now).slice(0, Math.floor(room / DETAIL_LINES_SHARE));
+  const rows = Math.max(1, room - detail.length);
   const first = firstShown(state.tasks.length, view.task, rows);
-  const shown = state.tasks.slice(first, first + rows);
-  const names = shown.map((task, at) => {
+  const names = treeNames(run, first, rows);
+  const lines = detail.map(({ name }) => name);
+  const nameColumns = Math.min(NAME_COLUMNS_MAX, Math.max(0, ...[...names, ...lines].map(columns)));
+  const wide = width >= WIDE;
+  const cells = Math.max(BAR_CELLS_MIN, width - nameColumns - (wide ? AFTER_COLUMNS_MAX + 2 : 0) - AROUND_BAR);
+  const scale = scaleOf(state, now, cells);
+  const tasks = names.map((name, at) => taskRow(view, run, first + at, name, path, scale, wide));
+  const parts = detail.map(({ name, draw, tone }): Row => {
+    const cell = { text: draw(scale), tone };
+    return { cells: [{ text: name, tone: "muted" }, ...(wide ? [""] : []), " ", cell] };
+  });
+  const below = view.task - first + 1;
+  const axis: Row = { cells: [" ", ...(wide ? [""] : []), " ", { text: drawAxis(scale), tone: "dim" }] };
+  const all = [axis, ...tasks.slice(0, below), ...parts, ...tasks.slice(below)];
+  // all rows in one table, so that all bars stand on one axis
+  const limits = wide ? [nameColumns, AFTER_COLUMNS_MAX] : [nameColumns];
+  return [...drawTable(padded(all, nameColumns, wide), width, paint, { limits }), ...foot];
+}
+
+/** A table's column is as wide as what is in it; the bars' begin must not move with that. */
+function padded(rows: readonly Row[], nameColumns: number, wide: boolean): Row[] {
+  const [axis, ...rest] = rows;
+  const blank = ["".padEnd(nameColumns), ...(wide ? ["".padEnd(AFTER_COLUMNS_MAX)] : [])];
+  return axis ? [{ ...axis, cells: [...blank, ...axis.cells.slice(blank.length)] }, ...rest] : [];
+}
+
+function treeNames(run: DashboardRun, first: number, rows: number): string[] {
+  const depths = depthsOf(run);
+  return run.state.tasks.slice(first, first + rows).map((task, at) => {
     const depth = Math.min(DEPTH_MAX, depths[first + at] ?? 0);
     return `${SIGNS[task.status]} ${"  ".repeat(Math.max(0, depth - 1))}${depth > 0 ? "└ " : ""}${task.taskId}`;
   });
-  const nameColumns = Math.min(NAME_COLUMNS_MAX, Math.max(0, ...names.map(columns)));
-  const cells = Math.max(BAR_CELLS_MIN, width - nameColumns - (width >= WIDE ? AFTER_COLUMNS_MAX + 2 : 0) - AROUND_BAR);
-  const table = shown.map((task, at): Row => {
-    const index = first + at;
-    const after = manifest.tasks[index]?.dependsOn.join(", ") ?? "";
-    const onPath = critical.has(task.taskId);
-    return {
-      chosen: index === view.task,
-      cells: [
-        { text: names[at] ?? "", tone: task.status === "waiting" ? "muted" : "text" },
-        ...(width >= WIDE ? [{ text: after === "" ? "" : `← ${after}`, tone: "dim" as const }] : []),
-        { text: onPath ? "◆" : " ", tone: "warning" },
-        { text: taskBar(task, state, now, cells), tone: STATUS_TONES[task.status] ?? "muted", bold: onPath },
-      ],
-    };
-  });
-  const limits = width >= WIDE ? [NAME_COLUMNS_MAX, AFTER_COLUMNS_MAX] : [NAME_COLUMNS_MAX];
-  return [...drawTable(table, width, paint, { limits }), ...pathLines(view, run, path, width)];
 }
 
-function pathLines(
-  { now, paint }: DashboardView,
-  { state }: DashboardRun,
-  path: ReturnType<typeof criticalPath>,
-  width: number,
-): string[] {
+function taskRow(
+  view: DashboardView,
+  { state, manifest }: DashboardRun,
+  index: number,
+  name: string,
+  path: CriticalPath,
+  scale: TimeScale,
+  wide: boolean,
+): Row {
+  const task = state.tasks[index];
+  if (!task) return { cells: [] };
+  const after = manifest.tasks[index]?.dependsOn.join(", ") ?? "";
+  const onPath = path.taskIds.includes(task.taskId);
+  return {
+    chosen: index === view.task,
+    cells: [
+      { text: name, tone: task.status === "waiting" ? "muted" : "text" },
+      ...(wide ? [{ text: after === "" ? "" : `← ${after}`, tone: "dim" as const }] : []),
+      { text: onPath ? "◆" : " ", tone: "warning" },
+      { text: taskBar(task, scale), tone: STATUS_TONES[task.status] ?? "muted", bold: onPath },
+    ],
+  };
+}
+
+function pathLines({ now, paint, height }: DashboardView, { state }: DashboardRun, path: CriticalPath, width: number) {
   if (state.startedAt === null || path.taskIds.length === 0)
     return ["", drawLine([{ text: "no task has begun", tone: "muted" }], width, paint)];
   const whole = Math.max(0, (isTerminal(state.status) ? (state.endedAt ?? now) : now) - state.startedAt);
+  const head = "◆ critical path  ";
   const text = `${formatDuration(path.busyMs)} of ${formatDuration(whole)}: ${path.taskIds.join(" → ")}`;
+  const room = Math.max(1, width - columns(head));
+  const most = height >= TALL ? PATH_LINES_MAX : 1;
+  const folded = fold(text, room);
+  const lines = folded.length > most ? [...folded.slice(0, most - 1), folded.slice(most - 1).join(" ")] : folded;
   return [
     "",
-    drawLine([{ text: "◆ ", tone: "warning" }, { text: "critical path  ", tone: "muted" }, text], width, paint),
+    ...lines.map((line, at) =>
+      drawLine([{ text: at === 0 ? head : " ".repeat(columns(head)), tone: "warning" }, line], width, paint),
+    ),
   ];
+}
+
+function legend({ height, paint }: DashboardView, width: number): string[] {
+  if (height < TALL) return [];
+  const { completed, running, failed, other, waiting } = MARKS;
+  const words = `${completed} completed   ${running} running   ${failed} failed   ${other} cancelled   ${waiting} waits to go on`;
+  return [drawLine([{ text: words, tone: "dim" }], width, paint)];
 }
 
 /** How many tasks are before each at most, along its dependencies; those a manifest names out of order count as none. */

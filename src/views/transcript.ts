@@ -1,5 +1,5 @@
 import { isObject, parseObject } from "../system/json.ts";
-import { safeText } from "../system/safe-text.ts";
+import { cutText, safeText } from "../system/safe-text.ts";
 import type { Tone } from "./paint.ts";
 
 /** One line of what a worker did; long ones are folded where they are drawn. */
@@ -11,6 +11,8 @@ export interface TranscriptLine {
 const RESULT_LINES_MAX = 8;
 const PROMPT_LINES_MAX = 12;
 const ARGUMENT_CHARS_MAX = 300;
+/** Of what is thought, and of what a tool that runs has printed. */
+const LIVE_LINES_MAX = 6;
 
 /** Of the host's and of codex' events, those that say nothing to a reader. */
 const SILENT =
@@ -28,6 +30,25 @@ export function readTranscript(log: string, linesMax: number): TranscriptLine[] 
       return (event && eventLines(event)) ?? textLines(line, "text");
     })
     .slice(-linesMax);
+}
+
+/** What a worker says and does and has not finished. */
+interface BegunPart {
+  kind: "thinking" | "text" | "call" | "output";
+  tool: string;
+  text: string;
+}
+
+/** What stands below the finished lines, with a sign that it goes on. */
+export function liveLines(parts: readonly BegunPart[]): TranscriptLine[] {
+  const lines = parts.flatMap((part): TranscriptLine[] => {
+    const { kind, tool, text } = part;
+    if (kind === "text") return textLines(text.trim(), "text");
+    if (kind === "call") return [toolLine(tool, text)];
+    const end = textLines(text.trim(), kind === "thinking" ? "muted" : "dim").slice(-LIVE_LINES_MAX);
+    return marked(kind === "thinking" ? "∴ " : `${tool}: `, end, kind === "thinking" ? "muted" : "dim");
+  });
+  return lines.length === 0 ? [] : [...lines, { tone: "dim", text: "▌ not finished" }];
 }
 
 /** Null for what is no event, but what a program printed. */
@@ -72,8 +93,11 @@ function callLine(part: Value): TranscriptLine {
   const given = isObject(part["arguments"]) ? part["arguments"] : {};
   const [only, ...more] = Object.values(given);
   const told = typeof only === "string" && more.length === 0 ? only : JSON.stringify(given);
-  const text = safeText(told.slice(0, ARGUMENT_CHARS_MAX), { multiline: false });
-  return { tone: "accent", text: `→ ${wordOf(part["name"])} ${text}` };
+  return toolLine(wordOf(part["name"]), told);
+}
+
+function toolLine(name: string, told: string): TranscriptLine {
+  return { tone: "accent", text: `→ ${name} ${safeText(cutText(told, ARGUMENT_CHARS_MAX), { multiline: false })}` };
 }
 
 function partsOf(content: unknown): Value[] {

@@ -15,6 +15,7 @@ export interface AttemptPaths {
   stderr: string;
   heartbeat: string;
   mail: string;
+  live: string;
 }
 
 /** `heartbeat.json`. `lastSeenAt` is ISO 8601, UTC; `counter` grows with every beat. */
@@ -36,6 +37,7 @@ export function attemptPaths(folder: string): AttemptPaths {
     stderr: join(folder, "stderr.log"),
     heartbeat: join(folder, "heartbeat.json"),
     mail: join(folder, "mail.jsonl"),
+    live: join(folder, "live.json"),
   };
 }
 
@@ -52,6 +54,11 @@ export function attemptTags(
     FOREMAN_WORKER: workerId,
     FOREMAN_ATTEMPT: `${request.runId}/${request.taskId}/${attemptId(request.attempt)}`,
   };
+}
+
+/** What the attempt's processes get beside the wrapper's own environment. */
+export function attemptEnvironment(attempt: { request: StepRequest; workerId: string }): Record<string, string> {
+  return { ...attempt.request.runtime.env, ...attemptTags(attempt.request, attempt.workerId) };
 }
 
 /** What was asked; written once, as whoever comes second has the same words. The folder must be there. */

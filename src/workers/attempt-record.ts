@@ -5,6 +5,7 @@ import { attemptPaths, eventId, readAttemptState, type WorkerHeartbeat, writeMet
 import { AttemptLogs } from "./attempt-logs.ts";
 import type { KindResult } from "./kind.ts";
 import { type LeftBehind, nothingLeft } from "./left-behind.ts";
+import { LiveFile } from "./live-file.ts";
 import { MaskedBytes, maskLine } from "./masked-output.ts";
 import type {
   AttemptState,
@@ -27,6 +28,7 @@ export class AttemptRecord {
   readonly #logs: AttemptLogs;
   readonly #onGone: () => void;
   readonly #redactor: Redactor;
+  readonly live: LiveFile;
   readonly #bytes: Readonly<Record<"stdout" | "stderr", MaskedBytes>>;
   #heartbeat: Disposable | null = null;
   #beats = 0;
@@ -43,6 +45,8 @@ export class AttemptRecord {
     this.#startedMonotonicMs = world.clock.monotonicMs();
     this.#logs = new AttemptLogs(world, request.runtime.attemptFolder, request.workerKind === "pi");
     this.#redactor = redactor;
+    const { attemptFolder } = request.runtime;
+    this.live = new LiveFile(world, attemptFolder, redactor, () => this.#logs.summary.stdoutBytes);
     const masked = (name: "stdout" | "stderr") => new MaskedBytes(redactor, (bytes) => this.#logs.bytes(name, bytes));
     this.#bytes = { stdout: masked("stdout"), stderr: masked("stderr") };
   }
@@ -99,6 +103,7 @@ export class AttemptRecord {
 
   stdout(line: string): void {
     this.#logs.stdout(maskLine(this.#redactor, line));
+    this.live.logged();
   }
 
   stderr(text: string): void {
@@ -124,6 +129,7 @@ export class AttemptRecord {
       exitCode: result.exitCode,
       result: step,
     };
+    await this.live.end();
     await this.#logs.sync();
     await this.#world.files.writeAtomic(attemptPaths(this.#request.runtime.attemptFolder).state, JSON.stringify(state));
     this.#heartbeat?.[Symbol.dispose]();

@@ -1,4 +1,5 @@
 import type { AttemptReport } from "../runs/execute.ts";
+import type { LivePart } from "./live-reply.ts";
 import type { StepRequest } from "./step-contract.ts";
 
 /** How a kind of worker does one attempt inside the wrapper. */
@@ -14,6 +15,8 @@ export interface KindContext {
   stderr(text: string): void;
   /** Bytes into a log as they are. */
   bytes(log: "stdout" | "stderr", bytes: Uint8Array): void;
+  /** What is under way has changed; `parts` gives it, secrets and all, when it is wanted. */
+  live(parts: () => readonly LivePart[]): void;
   /** What the attempt's processes get beside this process's own environment: by its tags all of them are found and ended. */
   environment: Readonly<Record<string, string>>;
   /** Something of the attempt may go on within this process: it takes no other. */

@@ -2,6 +2,7 @@ import { messageOf, UserError } from "../system/errors.ts";
 import type { Clock, Files } from "../system/world.ts";
 import type { AttemptKind, KindContext, KindResult } from "./kind.ts";
 import { emptyTally, foldPiEvent, logLineOf, type PiEvent, type PiTally, usageByModel } from "./pi-events.ts";
+import { PiLive } from "./pi-live.ts";
 import { PiMail } from "./pi-mail.ts";
 import { blocked, failed, followUpOf, judgePiEnd, type PiVerdict, type StopCause } from "./pi-outcome.ts";
 import {
@@ -71,6 +72,7 @@ class PiAttempt {
   readonly #world: { clock: Clock; files: Files };
   readonly #request: StepRequest;
   readonly #context: KindContext;
+  readonly #live = new PiLive();
   #tally: PiTally = emptyTally;
   #stopCause: StopCause = null;
 
@@ -166,6 +168,7 @@ class PiAttempt {
 
   #take(event: PiEvent): void {
     this.#tally = foldPiEvent(this.#tally, event);
+    if (this.#live.take(event)) this.#context.live(() => this.#live.parts());
     const line = logLineOf(event);
     if (line !== null) this.#context.stdout(line);
   }

@@ -1,6 +1,6 @@
 import { codeOf, messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
-import { attemptTags } from "./attempt-folder.ts";
+import { attemptEnvironment, attemptTags } from "./attempt-folder.ts";
 import type { AttemptHistory } from "./attempt-history.ts";
 import { endTagged } from "./attempt-processes.ts";
 import { AttemptRecord } from "./attempt-record.ts";
@@ -153,7 +153,7 @@ export class WorkerHost {
     const { request, record } = attempt;
     const claimed = record.claim();
     claimed.catch(() => undefined);
-    const leave = this.#process.enter(environmentOf(attempt), request.runtime.worktreePath, (text) =>
+    const leave = this.#process.enter(attemptEnvironment(attempt), request.runtime.worktreePath, (text) =>
       record.stderr(text),
     );
     try {
@@ -205,7 +205,8 @@ export class WorkerHost {
       },
       stderr: (text) => record.stderr(text),
       bytes: (log, bytes) => record.bytes(log, bytes),
-      environment: environmentOf(attempt),
+      live: (parts) => record.live.show(parts),
+      environment: attemptEnvironment(attempt),
       spoil: () => {
         this.#ending = true;
       },
@@ -243,8 +244,4 @@ export class WorkerHost {
       }
     }
   }
-}
-
-function environmentOf({ request, workerId }: Attempt): Record<string, string> {
-  return { ...request.runtime.env, ...attemptTags(request, workerId) };
 }

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { readdir } from "node:fs/promises";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { diamondFiles, teamReplies } from "../support/diamond-team.ts";
@@ -67,7 +67,22 @@ describe("/team-prune", () => {
     const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: agree }) });
     await host.prompt("let the team do it");
     const say = async (command: string) => (await host.command(command)).notices.join("\n");
-    expect(await say("/team-prune")).toContain("No run would go");
+    expect(await say("/team-prune")).toBe(
+      "No run would go (ended more than 30 days ago, the newest 20 kept), and no export of that age.",
+    );
+    await say("/team-export");
+    const old = ["run-1-20200101000000000.html", "run-1-20200101000000000.json"];
+    for (const name of [...old, "notes.txt"]) await rig.agentFolder.write(`.crew/exports/${name}`, "x".repeat(2000));
+    const kept = async () => await readdir(join(rig.agentFolder.project, ".crew/exports"));
+    const before = await kept();
+    const shown = await say("/team-prune");
+    expect(shown).toContain(`2 exported files of that age, 4 kB:\nexports/${old[0]}  2 kB\nexports/${old[1]}  2 kB`);
+    expect(shown).toContain("Nothing was removed");
+    expect(await kept()).toEqual(before);
+    agree = true;
+    expect(await say("/team-prune")).toBe("Removed 2 exported files, 4 kB.");
+    expect(await kept()).toEqual(before.filter((name) => !old.includes(name)));
+    agree = false;
     expect(await say("/team-prune --days 0 --keep 0")).toContain("Nothing was removed");
     expect(await say("/team-status")).toContain("completed");
     agree = true;

@@ -71,6 +71,7 @@ function masked(screen: string): string {
       .replace(/\bpid \d+/g, "pid N")
       .replace(/\d+m \d\ds|\d+(\.\d+)?m?s\b/g, "TIME")
       .replace(/\$[\d.]+/g, "COST")
+      .replace(/ *┊(0|TIME)/g, "")
       // each host has its own words for it
       .replace(/\b400 *:? .*/g, "400 WORDS")
       .replace(/[█▒▓░]+/g, "▒")

@@ -120,6 +120,35 @@ describe("a frame", () => {
   });
 });
 
+describe("the mailbox", () => {
+  it("tells of each message when it came, from whom to whom, and whether a worker was given it", () => {
+    const manifest = manifestOf([taskSpec("a", { kind: "pi" }), taskSpec("b", { kind: "pi", dependsOn: ["a"] })]);
+    const mail = (after: number, taskId: string, direction: "to-worker" | "from-worker", text: string) => {
+      const [from, to] = direction === "to-worker" ? ["s", taskId] : [taskId, "user"];
+      const event = { messageId: `${after}`, direction, from, to, text };
+      return { after, event: { type: "crew.mailbox.message" as const, taskId, attempt: 1, ...event } };
+    };
+    const run = runOf(manifest, [
+      ...taskSteps("a", 0, 20_000, "completed"),
+      mail(5000, "a", "to-worker", "use pnpm"),
+      mail(10_000, "a", "from-worker", "which\nnode?"),
+      mail(25_000, "a", "to-worker", "22"),
+      mail(50_000, "b", "to-worker", "x".repeat(120)),
+    ]);
+    const drawn = renderDashboard(sampleView({ pane: "mailbox", runs: [run], task: 0 }), 80);
+    const at = drawn.findIndex((line) => line.includes("use pnpm"));
+    expect(drawn.slice(at, at + 7)).toEqual([
+      "    55s ago  you → a  use pnpm  (delivered to attempt 1)",
+      "    50s ago  a → you  which",
+      "                      node?  (a question)",
+      "    35s ago  you → a  22  (came too late)",
+      `    10s ago  you → b  ${"x".repeat(58)}`,
+      `                      ${"x".repeat(58)}`,
+      "                      xxxx  (waits for its worker)",
+    ]);
+  });
+});
+
 describe("the critical path", () => {
   it("is the chain of those that ended last, not the longest tasks", () => {
     const manifest = manifestOf([
