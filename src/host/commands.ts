@@ -59,6 +59,13 @@ const COMMANDS: readonly CommandEntry[] = [
     },
   },
   {
+    name: "team-checkpoint",
+    description:
+      "List, take and restore what attempts changed: /team-checkpoint <run> [task] [--take | --restore <number>]",
+    run: ({ checkpointCommand }) => checkpointCommand,
+    completes: checkpointWords,
+  },
+  {
     name: "team-resume",
     description: "Go on with a run that failed or was cancelled, as a new run: /team-resume [run|latest]",
     run: ({ resumeCommand }) => resumeCommand,
@@ -75,7 +82,8 @@ const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "team-redrive",
-    description: 'Run a given-up task again: /team-redrive <id | run task> [--model provider/id] [--prompt "…"]',
+    description:
+      'Run a given-up task again: /team-redrive <id | run task> [--model provider/id] [--prompt "…"] [--checkpoint n]',
     run: ({ redriveCommand }) => redriveCommand,
     completes: async (session) => [...(await deadLetterIds(session)), ...(await runIds(session)).map((id) => `${id} `)],
   },
@@ -175,6 +183,18 @@ async function taskIds(session: Session, run: string): Promise<string[]> {
   const runs = await session.runs();
   const { state } = await runs.view(await runs.store.find(run));
   return state.tasks.filter(({ status }) => !isTerminal(status)).map(({ taskId }) => taskId);
+}
+
+/** Run, task, and what may be done there; the numbers of what can be restored. */
+async function checkpointWords(session: Session, prefix: string): Promise<string[]> {
+  const [run = "", task = "", ...rest] = prefix.split(" ");
+  if (!prefix.includes(" ")) return (await runIds(session)).map((id) => `${id} `);
+  const runs = await session.runs();
+  const { manifest } = await runs.view(await runs.store.find(run));
+  if (rest.length === 0) return manifest.tasks.map(({ taskId }) => `${run} ${taskId} `);
+  if (rest.length === 1) return [`${run} ${task} --take`, `${run} ${task} --restore `];
+  const { checkpointNumbers } = await session.late();
+  return (await checkpointNumbers(session, run, task)).map((number) => `${run} ${task} --restore ${number}`);
 }
 
 async function deadLetterIds(session: Session): Promise<string[]> {

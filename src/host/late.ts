@@ -1,6 +1,7 @@
 import { loadCatalog } from "../catalog/load-catalog.ts";
 import { openRedactor } from "../system/redaction-sources.ts";
 import { BackgroundRuns } from "./background-runs.ts";
+import { checkpointCommand, checkpointNumbers } from "./command-checkpoint.ts";
 import { dashboardCommand } from "./command-dashboard.ts";
 import { deadLettersCommand } from "./command-deadletters.ts";
 import { doctorCommand } from "./command-doctor.ts";
@@ -28,6 +29,8 @@ export const LATE = {
   actOnTeam,
   BackgroundRuns,
   cancelCommand,
+  checkpointCommand,
+  checkpointNumbers,
   dashboardCommand,
   deadLettersCommand,
   doctorCommand,

@@ -40,7 +40,9 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
     note: (task, { reason }) => ({ ...task, deadLetters: [...new Set([...task.deadLetters, reason])] }),
   },
   "crew.task.redriven": null,
-  "crew.task.checkpoint": null,
+  "crew.task.checkpoint": {
+    task: (task, { checkpointSeq }) => ({ ...task, checkpointSeq: Math.max(task.checkpointSeq, checkpointSeq) }),
+  },
   "crew.subagent.spawned": { task: (task, event) => withPid(task, event.attempt, event.pid) },
   "crew.subagent.adopted": { task: (task, event) => withPid(task, event.attempt, event.pid) },
   "crew.subagent.completed": null,
@@ -104,13 +106,14 @@ function asking(task: TaskState, { taskId, attempt = 0, text, ts }: EventOf<"cre
 }
 
 function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskState {
-  const { taskId, attempts, tokens, costUsd, deadLetters } = task;
+  const { taskId, attempts, tokens, costUsd, deadLetters, checkpointSeq } = task;
   return {
     taskId,
     attempts,
     tokens,
     costUsd,
     deadLetters,
+    checkpointSeq,
     status: "running",
     startedAt: event.ts,
     activity: null,
@@ -191,6 +194,7 @@ function ending(
     tokens: task.tokens,
     costUsd: task.costUsd,
     deadLetters: task.deadLetters,
+    checkpointSeq: task.checkpointSeq,
     startedAt: task.status === "running" ? task.startedAt : null,
     endedAt: event.ts,
     durationMs: event.durationMs,

@@ -53,6 +53,8 @@ interface TaskCommon {
   costUsd: number;
   /** Why it became a dead letter so far: at most once for each reason. */
   deadLetters: readonly DeadLetterReason[];
+  /** Of the last one told; 0 before. */
+  checkpointSeq: number;
 }
 
 export type DeadLetterReason = CrewEventFields["crew.task.deadletter"]["reason"];
@@ -168,7 +170,7 @@ export function initialRunState(manifest: RunManifest): RunState {
 
 /** A kept task is completed before the run begins: without attempts, and for nothing. */
 function initialTask({ kept, createdAt }: RunManifest, { taskId }: TaskSpec): TaskState {
-  const common = { taskId, attempts: [], tokens: 0, costUsd: 0, deadLetters: [] };
+  const common = { taskId, attempts: [], tokens: 0, costUsd: 0, deadLetters: [], checkpointSeq: 0 };
   const result = Object.hasOwn(kept, taskId) ? kept[taskId] : undefined;
   if (!result) return { ...common, status: "waiting" };
   const { summary, artifacts, commit } = result;
