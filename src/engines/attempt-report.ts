@@ -1,6 +1,7 @@
 import type { AttemptOutcome } from "../events/crew-event.ts";
 import type { AttemptOrder, AttemptReport } from "../runs/execute.ts";
 import { writes } from "../runs/work-trees.ts";
+import { keptCheckpointOf } from "../workers/checkpoint-files.ts";
 import { emptyTally, type PiTally, usageByModel } from "../workers/pi-events.ts";
 import type { StepRequest, StepResult } from "../workers/step-contract.ts";
 
@@ -58,7 +59,7 @@ export function reportOfResult(result: StepResult): AttemptReport {
     error: result.error,
     artifacts: result.artifacts,
     changes: result.changes,
-    checkpoints: result.checkpoints.map(({ seq, files, bytes }) => ({ checkpointSeq: seq, files, bytes: bytes ?? 0 })),
+    checkpoints: result.checkpoints.map(keptCheckpointOf),
     commit: null,
   };
 }

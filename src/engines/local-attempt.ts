@@ -93,6 +93,7 @@ export class LocalAttempt {
     this.#follower = new AttemptFollower(world, order.folder, lineReaderOf(order.task.kind), {
       worker: (worker, startedAt) => this.#seen(worker, startedAt),
       progress: (progress) => hooks.progress(progress),
+      checkpoint: (checkpoint) => hooks.checkpoint(checkpoint),
       isOurs: (worker) => this.#isOurs(worker),
     });
   }

@@ -54,7 +54,7 @@ export class Worktrees {
   /** Makes the task's tree as it begins; leaves it as it is for an attempt that has begun. */
   async #place(order: AttemptOrder): Promise<Place> {
     const { manifest, task, commits, attempt, values } = order;
-    const nothing: Place = { workFolder: manifest.cwd, resumeFromSeq: null, values };
+    const nothing: Place = { workFolder: manifest.cwd, resumeFromSeq: order.resumeFromSeq, values };
     if (!worksApart(manifest, task, commits)) return nothing;
     const { files } = this.#world;
     const git = new Git(this.#world.processes, manifest.cwd, gitMs);
@@ -73,7 +73,7 @@ export class Worktrees {
     await made;
     await merge(await requireWorktree(git, files, folder), order);
     await this.#bringFiles(order, place.workFolder);
-    return { ...place, resumeFromSeq: await this.#goesOnWith(this.#before(order, attempt)) };
+    return { ...place, resumeFromSeq: (await this.#goesOnWith(this.#before(order, attempt))) ?? order.resumeFromSeq };
   }
 
   /** Never seen by the user's git, whatever the `.gitignore` above says. */

@@ -1,4 +1,5 @@
 import { UserError } from "../system/errors.ts";
+import { numberOf } from "./command-checkpoint.ts";
 import { followToEnd } from "./command-run.ts";
 import type { Command } from "./commands.ts";
 import { type RedriveTarget, redriveTask } from "./redrive.ts";
@@ -11,10 +12,15 @@ export const resumeCommand: Command = async (call) => {
   return followToEnd(call, active, said);
 };
 
-/** `/team-redrive <dead letter | run task> [--model provider/id] [--prompt "…"]` */
+/** `/team-redrive <dead letter | run task> [--model provider/id] [--prompt "…"] [--checkpoint <n> [--yes]]` */
 export const redriveCommand: Command = async (call) => {
-  const { words, options } = splitWords(call.args, ["model", "prompt"]);
-  const changes = { model: options.get("model") ?? null, prompt: options.get("prompt") ?? null };
+  const { words, options, flags } = splitWords(call.args, ["model", "prompt", "checkpoint"], ["yes"]);
+  const number = options.get("checkpoint");
+  const changes = {
+    model: options.get("model") ?? null,
+    prompt: options.get("prompt") ?? null,
+    begin: number === undefined ? null : { seq: numberOf(number), agreed: flags.has("yes") },
+  };
   const { active, said } = await redriveTask(call.session, targetOf(words), changes);
   return followToEnd(call, active, said);
 };
@@ -24,6 +30,6 @@ function targetOf([first, second, ...more]: readonly string[]): RedriveTarget {
   if (first !== undefined && second !== undefined && more.length === 0) return { run: first, taskId: second };
   throw new UserError(
     "usage",
-    'Usage: /team-redrive <dead letter | run task> [--model provider/id] [--prompt "…"]. /team-deadletters lists the dead letters.',
+    'Usage: /team-redrive <dead letter | run task> [--model provider/id] [--prompt "…"] [--checkpoint <n>]. /team-deadletters lists the dead letters.',
   );
 }

@@ -54,6 +54,13 @@ const COMMANDS: readonly CommandEntry[] = [
     completes: ({ completions }) => completions.message,
   },
   {
+    name: "team-checkpoint",
+    description:
+      "List, take and restore what attempts changed: /team-checkpoint <run> [task] [--take | --restore <number>]",
+    run: ({ checkpointCommand }) => checkpointCommand,
+    completes: ({ completions }) => completions.checkpoint,
+  },
+  {
     name: "team-resume",
     description: "Go on with a run that failed or was cancelled, as a new run: /team-resume [run|latest]",
     run: ({ resumeCommand }) => resumeCommand,
@@ -67,7 +74,8 @@ const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "team-redrive",
-    description: 'Run a given-up task again: /team-redrive <id | run task> [--model provider/id] [--prompt "…"]',
+    description:
+      'Run a given-up task again: /team-redrive <id | run task> [--model provider/id] [--prompt "…"] [--checkpoint n]',
     run: ({ redriveCommand }) => redriveCommand,
     completes: ({ completions }) => completions.redrive,
   },

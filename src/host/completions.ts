@@ -2,6 +2,7 @@ import { isTerminal, type RunStatus, type TaskState } from "../runs/run-state.ts
 import { messageOf } from "../system/errors.ts";
 import { cutText, safeText } from "../system/safe-text.ts";
 import { formatDuration } from "../views/units.ts";
+import { checkpointNumbers } from "./command-checkpoint.ts";
 import { pictureOf } from "./run-report.ts";
 import type { Session } from "./session.ts";
 import { SETTINGS } from "./settings.ts";
@@ -80,6 +81,18 @@ function runThenTask(fits: (task: TaskState) => boolean, more: boolean): Complet
   };
 }
 
+/** Run, task, and what may be done there; the numbers of what can be restored. */
+const checkpoint: Completes = async (completing) => {
+  const [run = "", task = "", ...rest] = completing.prefix.split(" ");
+  if (rest.length === 0) return runThenTask(() => true, true)(completing);
+  const numbers = rest.length > 1 ? await checkpointNumbers(completing.session, run, task) : [];
+  return [
+    told(`${run} ${task} --take`, "what the attempt under way has changed by now"),
+    told(`${run} ${task} --restore `, "one of those listed"),
+    ...numbers.map((number) => told(`${run} ${task} --restore ${number}`, "")),
+  ];
+};
+
 const isOpen = (task: TaskState) => !isTerminal(task.status);
 const hasFailed = (task: TaskState) => task.status === "failed";
 
@@ -139,6 +152,7 @@ export const completions = {
     completing.prefix.includes(" ") ? [] : (await teams(completing)).map((one) => ({ ...one, value: `${one.value} ` })),
   runs,
   message: runThenTask(isOpen, true),
+  checkpoint,
   deadLetters,
   redrive,
   metrics,

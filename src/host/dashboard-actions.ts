@@ -55,7 +55,7 @@ export function askToRunAgain({ state, unattended }: DashboardRun, task: TaskSta
 export function askToRedrive(target: RedriveTarget): Question {
   const what = "deadLetterId" in target ? `dead letter ${target.deadLetterId}` : `task ${target.taskId}`;
   const work: Work = async (session) =>
-    show(session, await redriveTask(session, target, { model: null, prompt: null }));
+    show(session, await redriveTask(session, target, { model: null, prompt: null, begin: null }));
   const text = `Run ${what} again, and what depends on it, as a new run?`;
   return { text, answers: [{ key: "y", says: "redrive", work }] };
 }

@@ -1,6 +1,7 @@
 import { loadCatalog } from "../catalog/load-catalog.ts";
 import { openRedactor } from "../system/redaction-sources.ts";
 import { BackgroundRuns } from "./background-runs.ts";
+import { checkpointCommand } from "./command-checkpoint.ts";
 import { dashboardCommand } from "./command-dashboard.ts";
 import { deadLettersCommand } from "./command-deadletters.ts";
 import { doctorCommand } from "./command-doctor.ts";
@@ -29,6 +30,7 @@ export const LATE = {
   BackgroundRuns,
   cancelCommand,
   completions,
+  checkpointCommand,
   dashboardCommand,
   deadLettersCommand,
   doctorCommand,

@@ -9,7 +9,7 @@ import { attemptFolder, runPaths } from "../store/layout.ts";
 import type { OpenRun, RunStore } from "../store/run-store.ts";
 import type { World } from "../system/world.ts";
 import { keepArtifacts } from "../workers/artifacts.ts";
-import { demandCheckpoint } from "../workers/attempt-tree.ts";
+import { demandCheckpoint } from "../workers/checkpoint-demand.ts";
 import { putMail } from "../workers/mail.ts";
 import { giveUpTask } from "./record-dead-letter.ts";
 

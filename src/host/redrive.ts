@@ -4,6 +4,8 @@ import type { DeadLetter } from "../store/dead-letter-lines.ts";
 import type { RunView } from "../store/run-store.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
+import { forgetUnmade, withFilesThere } from "./kept-files.ts";
+import { agreeToBegin, type BeginAt, beginAt } from "./redrive-checkpoint.ts";
 import { type ContinuedRun, continuedAs, endedRun, newRun, saidBefore, saidOf } from "./resume-run.ts";
 import type { RunService } from "./run-service.ts";
 import { startKeeping, withCommitsThere } from "./run-worktrees.ts";
@@ -16,6 +18,8 @@ export type RedriveTarget = { deadLetterId: string } | { run: string; taskId: st
 export interface RedriveChanges {
   model: string | null;
   prompt: string | null;
+  /** Null: with what its folder holds then. */
+  begin: BeginAt | null;
 }
 
 /**
@@ -31,13 +35,20 @@ export async function redriveTask(
   const letter = "deadLetterId" in target ? await openLetter(runs, target.deadLetterId) : null;
   const runId = letter ? letter.runId : await runs.store.find("run" in target ? target.run : "");
   const taskId = letter ? letter.taskId : "taskId" in target ? target.taskId : "";
-  const old = await withCommitsThere(session, await endedRun(runs, runId));
+  const old = await withFilesThere(session, await withCommitsThere(session, await endedRun(runs, runId)));
   checkTask(old, taskId, changes);
   const again = redrivenTasks(old, taskId);
-  const manifest = withChangedTask(continuedManifest(old, again, newRun(session)), taskId, changes);
+  const { begin } = changes;
+  const asked = withChangedTask(continuedManifest(old, again, newRun(session)), taskId, changes);
   const before = await continuedAs(runs, runId);
-  await agreeToCommands(session, manifest, "project");
-  await mark(runs, letter ? [letter] : await openLetters(runs, runId, taskId), manifest.runId);
+  await agreeToCommands(session, asked, "project");
+  if (begin) await agreeToBegin(session, old, taskId, again, begin);
+  const manifest = begin ? await beginAt(session, old, asked, taskId, begin) : asked;
+  const letters = letter ? [letter] : await openLetters(runs, runId, taskId);
+  await mark(runs, letters, manifest.runId).catch(async (error: unknown) => {
+    await forgetUnmade(session.world.files, runs.store.crewRoot, manifest.runId);
+    throw error;
+  });
   const active = await startKeeping(session, runs, manifest).catch((error: unknown) => {
     throw new UserError(
       "not-redriven",

@@ -7,6 +7,7 @@ import { codeOf, UserError } from "../system/errors.ts";
 import { parseObject } from "../system/json.ts";
 import type { World } from "../system/world.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
+import { withFilesThere } from "./kept-files.ts";
 import type { RunService } from "./run-service.ts";
 import { startKeeping, withCommitsThere } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
@@ -36,7 +37,7 @@ export async function resumeRun(session: Session, text: string): Promise<Continu
   const runId = await runs.store.find(text);
   const taken = await (await session.recovery()).takeUp(runId);
   if (taken) return { active: taken, said: `Run ${runId} goes on where it was left. /team-status ${runId} shows it.` };
-  const old = await withCommitsThere(session, await endedRun(runs, runId));
+  const old = await withFilesThere(session, await withCommitsThere(session, await endedRun(runs, runId)));
   const { status } = old.state;
   if (status === "completed")
     throw new UserError("run-completed", `Run ${runId} completed: nothing of it is left to do.`);

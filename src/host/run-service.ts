@@ -8,6 +8,7 @@ import type { Slots } from "../runs/slots.ts";
 import type { DeadLetters } from "../store/dead-letters.ts";
 import { Inbox, postRequest } from "../store/inbox.ts";
 import type { InboxRequest, PostedRequest } from "../store/inbox-request.ts";
+import { removeOrphanedArtifacts } from "../store/orphaned-artifacts.ts";
 import type { OpenRun, RunStore, RunView } from "../store/run-store.ts";
 import { removeUnfinishedFiles } from "../store/unfinished-files.ts";
 import type { RunLimits } from "../supervision/budget.ts";
@@ -234,7 +235,9 @@ export class RunService {
       await run.saveSnapshot().catch((error: unknown) => {
         log.warn("state.json was not written", { runId, error: messageOf(error) });
       });
-      if (end !== "released") await removeUnfinishedFiles(this.#parts.world, run.folder);
+      if (end === "released") return end;
+      await removeUnfinishedFiles(this.#parts.world, run.folder);
+      await removeOrphanedArtifacts(this.#parts.world, run);
       return end;
     } finally {
       await inbox.close();

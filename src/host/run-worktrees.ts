@@ -11,6 +11,7 @@ import { messageOf, UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import { Git } from "../workers/git.ts";
 import { findWorkTree, OURS } from "../workers/snapshot.ts";
+import { forgetUnmade, withOwnFiles } from "./kept-files.ts";
 import type { Notify } from "./record-dead-letter.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -59,17 +60,20 @@ export async function withCommitsThere<T extends EndedRun>({ world }: Session, o
   return { ...old, state: { ...old.state, tasks: await Promise.all(tasks) } };
 }
 
-/** Starts a run that goes on with another one. The commits it keeps are on branches of its own before it begins. */
-export async function startKeeping({ world }: Session, runs: RunService, manifest: RunManifest): Promise<ActiveRun> {
-  const git = new Git(world.processes, manifest.cwd, gitMs);
-  const commits = Object.entries(manifest.kept).flatMap(([taskId, { commit }]) =>
-    commit === null ? [] : [{ ref: `refs/heads/${branchOf(manifest.runId, taskId)}`, commit }],
+/** Starts a run that goes on with another one. What it keeps is its own before it begins: files, and commits on branches. */
+export async function startKeeping({ world }: Session, runs: RunService, asked: RunManifest): Promise<ActiveRun> {
+  const { crewRoot } = runs.store;
+  const git = new Git(world.processes, asked.cwd, gitMs);
+  const commits = Object.entries(asked.kept).flatMap(([taskId, { commit }]) =>
+    commit === null ? [] : [{ ref: `refs/heads/${branchOf(asked.runId, taskId)}`, commit }],
   );
   try {
+    const manifest = await withOwnFiles(world.files, crewRoot, asked);
     for (const { ref, commit } of commits) await git.ask(["update-ref", ref, commit]);
     return await runs.start(manifest);
   } catch (error) {
     for (const { ref, commit } of commits) await git.try(["update-ref", "-d", ref, commit]);
+    await forgetUnmade(world.files, crewRoot, asked.runId);
     throw error;
   }
 }

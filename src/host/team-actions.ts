@@ -96,7 +96,7 @@ async function redrive(
   const { active, said } = await redriveTask(
     session,
     { deadLetterId },
-    { model: model ?? null, prompt: prompt ?? null },
+    { model: model ?? null, prompt: prompt ?? null, begin: null },
   );
   return waitFor(session, active, signal, update, "cancel", [said]);
 }

@@ -42,7 +42,9 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
     note: (task, { reason }) => ({ ...task, deadLetters: [...new Set([...task.deadLetters, reason])] }),
   },
   "crew.task.redriven": null,
-  "crew.task.checkpoint": null,
+  "crew.task.checkpoint": {
+    task: (task, { checkpointSeq }) => ({ ...task, checkpointSeq: Math.max(task.checkpointSeq, checkpointSeq) }),
+  },
   "crew.subagent.spawned": { task: (task, event) => withPid(task, event.attempt, event.pid) },
   "crew.subagent.adopted": { task: (task, event) => withPid(task, event.attempt, event.pid) },
   "crew.subagent.completed": null,
@@ -109,8 +111,8 @@ function asking(task: TaskState, { taskId, attempt = 0, text, ts }: EventOf<"cre
 }
 
 /** What holds whatever a task's status is. */
-function commonOf({ taskId, attempts, tokens, costUsd, toolCalls, deadLetters }: TaskState) {
-  return { taskId, attempts, tokens, costUsd, toolCalls, deadLetters };
+function commonOf({ taskId, attempts, tokens, costUsd, toolCalls, deadLetters, checkpointSeq }: TaskState) {
+  return { taskId, attempts, tokens, costUsd, toolCalls, deadLetters, checkpointSeq };
 }
 
 function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskState {

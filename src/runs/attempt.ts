@@ -3,13 +3,13 @@ import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
 import { LogFailed } from "../events/publisher.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { keepEnds } from "../system/safe-text.ts";
-import { type AttemptProgress, type AttemptReport, NO_ROOM } from "./execute.ts";
+import { type AttemptProgress, type AttemptReport, type KeptCheckpoint, NO_ROOM } from "./execute.ts";
 import type { TaskSpec } from "./manifest.ts";
 import type { RunLoopParts } from "./run-loop.ts";
-import type { AttemptRecord } from "./run-state.ts";
+import { type AttemptRecord, taskOf } from "./run-state.ts";
 import { mailOf } from "./task-message.ts";
 import { commandValues, renderTaskPrompt } from "./task-prompt.ts";
-import { inheritedCommits, inheritedFiles, withBranches, workNotes, wroteAlone } from "./work-trees.ts";
+import { beginsAt, inheritedCommits, inheritedFiles, withBranches, workNotes, wroteAlone } from "./work-trees.ts";
 
 const ERROR_CHARS_MAX = 2000;
 const SUMMARY_CHARS_MAX = 16_000;
@@ -49,7 +49,7 @@ export async function runAttempt(
     workFolder: run.manifest.cwd,
     commits: inheritedCommits(run.manifest, spec, run.state),
     files,
-    resumeFromSeq: null,
+    resumeFromSeq: beginsAt(run.manifest, spec, attempt, run.state),
     traceparent: traceparentOf({ runId: run.manifest.runId, ...place }),
   };
   // one that is only to be ended reads nothing any more
@@ -68,8 +68,8 @@ export async function runAttempt(
   // an attempt that no worker took has none to tell of
   if (tell.spawnedOnce())
     await run.publisher.publish({ type: "crew.subagent.completed", ...place, workerId, ...endOf(report) });
-  for (const checkpoint of report.checkpoints)
-    await run.publisher.publish({ type: "crew.task.checkpoint", ...place, ...checkpoint });
+  for (const checkpoint of report.checkpoints) tell.checkpoint(checkpoint);
+  await tell.told();
   const measured = wroteAlone(run.manifest, spec, attempt, run.state) ? report : { ...report, changes: null };
   const kept = await withArtifacts(parts, measured);
   await run.publisher.publish({ type: "crew.task.attempt_finished", ...place, ...finished(kept) });
@@ -98,6 +98,8 @@ function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: numbe
   const place = { taskId: spec.taskId, attempt };
   let pending: Promise<unknown> = Promise.resolve();
   let spawned = false;
+  // a former owner may have told some of this attempt
+  let checkpointSeq = taskOf(run.state, spec.taskId)?.checkpointSeq ?? 0;
   function tell(event: NewEvent): void {
     pending = Promise.all([pending, run.publisher.publish(event)]);
     // heard again at the attempt's end; until then nobody awaits it, and an unheard rejection would end Pi
@@ -114,6 +116,11 @@ function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: numbe
       // a model may name a tool that does not exist, at any length
       const tool = progress.tool === undefined ? {} : { tool: redact(progress.tool).slice(0, TOOL_CHARS_MAX) };
       tell({ type: "crew.task.progress", ...place, ...progress, ...text, ...tool });
+    },
+    checkpoint(checkpoint: KeptCheckpoint): void {
+      if (checkpoint.checkpointSeq <= checkpointSeq) return;
+      checkpointSeq = checkpoint.checkpointSeq;
+      tell({ type: "crew.task.checkpoint", ...place, ...checkpoint });
     },
     spawnedOnce: () => spawned,
     told: async (): Promise<void> => {

@@ -1,6 +1,7 @@
 import type {
   ArtifactRecord,
   AttemptOutcome,
+  CrewEventFields,
   EventError,
   FailureKind,
   TokenCounts,
@@ -63,10 +64,13 @@ export interface AttemptReport {
   /** Null when they could not be measured, or the task changes nothing. */
   changes: TreeChanges | null;
   /** In the order they were taken. */
-  checkpoints: readonly { checkpointSeq: number; files: number; bytes: number }[];
+  checkpoints: readonly KeptCheckpoint[];
   /** What its dependants begin with; null outside of worktrees. */
   commit: string | null;
 }
+
+/** By its number among the task's; 0 bytes where its patch is too large to be kept. */
+export type KeptCheckpoint = CrewEventFields["crew.task.checkpoint"];
 
 export interface AttemptProgress {
   text?: string;
@@ -80,6 +84,8 @@ export interface AttemptHooks {
   /** The worker has taken the attempt, on disk; told once, and never of an attempt that no worker took. */
   spawned(worker: { workerId: string; pid: number; adopted: boolean }): void;
   progress(progress: AttemptProgress): void;
+  /** Kept while the worker is at it, in order; its report has all of them once more. */
+  checkpoint(checkpoint: KeptCheckpoint): void;
 }
 
 /** Why an attempt's signal aborts when its run can't be driven on for now. */

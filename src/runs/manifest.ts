@@ -31,6 +31,8 @@ export interface TaskSpec {
   reads: readonly string[];
   output: readonly string[];
   verify: string;
+  /** A checkpoint of the task, put into its folder before its first attempt: what the task begins with. */
+  resumeFromSeq?: number;
   /** Null for kinds without a model. */
   agent: TaskAgent | null;
 }

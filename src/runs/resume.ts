@@ -65,7 +65,11 @@ export function continuedManifest(old: EndedRun, again: ReadonlySet<string>, run
     ...run,
     background: false,
     resumedFrom: manifest.runId,
-    tasks: tasks.map((task) => ({ ...task, dependsOn: task.dependsOn.filter((id) => there.has(id)) })),
+    // a checkpoint that a task began with is its run's own
+    tasks: tasks.map(({ resumeFromSeq: _, ...task }) => ({
+      ...task,
+      dependsOn: task.dependsOn.filter((id) => there.has(id)),
+    })),
     kept: Object.fromEntries(kept),
   };
 }

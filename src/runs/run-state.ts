@@ -55,6 +55,8 @@ interface TaskCommon {
   toolCalls: readonly ToolCall[];
   /** Why it became a dead letter so far: at most once for each reason. */
   deadLetters: readonly DeadLetterReason[];
+  /** Of the last one told; 0 before. */
+  checkpointSeq: number;
 }
 
 export type DeadLetterReason = CrewEventFields["crew.task.deadletter"]["reason"];
@@ -182,7 +184,7 @@ export function initialRunState(manifest: RunManifest): RunState {
 
 /** A kept task is completed before the run begins: without attempts, and for nothing. */
 function initialTask({ kept, createdAt }: RunManifest, { taskId }: TaskSpec): TaskState {
-  const common = { taskId, attempts: [], tokens: 0, costUsd: 0, toolCalls: [], deadLetters: [] };
+  const common = { taskId, attempts: [], tokens: 0, costUsd: 0, toolCalls: [], deadLetters: [], checkpointSeq: 0 };
   const result = Object.hasOwn(kept, taskId) ? kept[taskId] : undefined;
   if (!result) return { ...common, status: "waiting" };
   const { summary, artifacts, commit } = result;

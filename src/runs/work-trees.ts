@@ -43,6 +43,14 @@ export function inheritedFiles(task: TaskSpec, state: RunState): ArtifactRecord[
   return task.reads.flatMap((name) => kept.findLast((artifact) => artifact.name === name) ?? []);
 }
 
+/** The checkpoint an attempt begins with; in the project's own tree none once an earlier attempt has begun there. */
+export function beginsAt(manifest: RunManifest, task: TaskSpec, attempt: number, state: RunState): number | null {
+  const seq = task.resumeFromSeq ?? null;
+  if (seq === null || worksApart(manifest, task, inheritedCommits(manifest, task, state))) return seq;
+  const before = taskOf(state, task.taskId)?.attempts.filter((it) => it.attempt < attempt) ?? [];
+  return before.some(({ pid }) => pid !== null) ? null : seq;
+}
+
 /** What a task's agent has to know of its work folder, below its prompt; empty when there is nothing. */
 export function workNotes(manifest: RunManifest, task: TaskSpec, state: RunState): string {
   const notes: string[] = [];
@@ -54,6 +62,8 @@ export function workNotes(manifest: RunManifest, task: TaskSpec, state: RunState
     notes.push(
       `Attempt ${last.attempt} at this task ended without completing it. What it changed is still in the work folder: look at it first.`,
     );
+  if (!last && task.resumeFromSeq !== undefined)
+    notes.push("The work folder holds what an earlier attempt at this task had done: look at it first.");
   if (task.output.length > 0)
     notes.push(
       `Hand over these files: write each at this path in the work folder.\n${task.output.map((name) => `- ${name}`).join("\n")}`,

@@ -26,6 +26,13 @@ export async function collectOutputs(
   return records;
 }
 
+/** Whether an artifact is still the file that was handed over. */
+export async function isThere(files: Files, { path, artifact_hash }: ArtifactRecord): Promise<boolean> {
+  const facts = await files.facts(path);
+  const bytes = facts?.kind === "file" && facts.bytes <= FILE_BYTES_MAX ? await files.read(path) : null;
+  return bytes !== null && hashOf(bytes) === artifact_hash;
+}
+
 /** Copies an attempt's artifacts to `artifacts/` of its run's folder. Throws when one is not what was recorded. */
 export async function keepArtifacts(
   files: Files,
@@ -49,7 +56,7 @@ async function copyTo(
   const bytes = (await files.facts(from))?.kind === "file" ? await files.read(from) : null;
   if (bytes === null)
     throw new UserError("artifact", `${from}, which was handed over as ${name}, is not there, or no real file.`);
-  const artifact_hash = createHash("sha256").update(bytes).digest("hex");
+  const artifact_hash = hashOf(bytes);
   if (known !== undefined && known !== artifact_hash)
     throw new UserError("artifact", `${from} is not the file its step handed over: it was changed since.`);
   const path = join(folder, "artifacts", name);
@@ -63,6 +70,10 @@ async function copyTo(
   );
   await files.writeAtomic(path, bytes);
   return { name, path, bytes: bytes.byteLength, artifact_hash };
+}
+
+function hashOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 async function requireOwnFile(files: Files, folder: string, name: string): Promise<void> {

@@ -1,9 +1,9 @@
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { attemptId } from "../runs/run-state.ts";
-import { codeOf } from "../system/errors.ts";
+import { codeOf, UserError } from "../system/errors.ts";
 import { isObject, parseObject } from "../system/json.ts";
 import type { Files } from "../system/world.ts";
-import type { AttemptMeta, AttemptState, StepRequest } from "./step-contract.ts";
+import type { AttemptMeta, AttemptState, LifecycleEvent, StepRequest } from "./step-contract.ts";
 
 /** The folder of one attempt and how its files are read by others. */
 
@@ -41,6 +41,15 @@ export function attemptPaths(folder: string): AttemptPaths {
   };
 }
 
+/** Throws a UserError for a folder that would be looked for below whichever folder a process is in. */
+export function requireAttemptFolder({ runtime: { attemptFolder } }: StepRequest): void {
+  if (isAbsolute(attemptFolder) && !attemptFolder.includes("\0")) return;
+  throw new UserError(
+    "attempt-folder",
+    `runtime.attemptFolder must be an absolute path, and is ${JSON.stringify(attemptFolder.slice(0, 200))}: resolve it first.`,
+  );
+}
+
 export function eventId(attempt: number, seq: number): string {
   return `${attemptId(attempt)}:event:${String(seq).padStart(4, "0")}`;
 }
@@ -69,6 +78,20 @@ export async function writeMeta(files: Files, request: StepRequest): Promise<voi
   } catch (error) {
     if (codeOf(error) !== "EEXIST") throw error;
   }
+}
+
+const PREPARED = ["run_prepared", "step_prepared"] as const;
+
+/** What `worker.log` begins with: the folder and what was asked are there. `at` is ISO 8601. */
+export function preparedEvents(attempt: number, at: string): LifecycleEvent[] {
+  return PREPARED.map((type, index) => ({ seq: index + 1, eventId: eventId(attempt, index + 1), type, at }));
+}
+
+/** Those of an attempt that was prepared before anybody did it; empty when it was not. */
+export async function readPrepared(files: Files, folder: string): Promise<LifecycleEvent[]> {
+  const lines = ((await files.readText(attemptPaths(folder).worker)) ?? "").split("\n");
+  const events = PREPARED.map((_, index) => parseObject(lines[index] ?? "") as LifecycleEvent | null);
+  return events.every((event, index) => event?.type === PREPARED[index]) ? (events as LifecycleEvent[]) : [];
 }
 
 /** Null when there is none, or when it can't be understood: then nobody may rely on it. */

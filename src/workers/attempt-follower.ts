@@ -1,7 +1,9 @@
-import type { AttemptProgress } from "../runs/execute.ts";
+import { join } from "node:path";
+import type { AttemptProgress, KeptCheckpoint } from "../runs/execute.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Liveness, ProcessIdentity, World } from "../system/world.ts";
 import { attemptPaths, readAttemptState } from "./attempt-folder.ts";
+import { checkpointsIn, keptCheckpointOf } from "./checkpoint-files.ts";
 import type { LineReader } from "./line-reader.ts";
 import { LineSplitter, lastLineOf } from "./line-splitter.ts";
 import { emptyTally, type PiTally } from "./pi-events.ts";
@@ -30,6 +32,8 @@ export interface AttemptAudience {
   /** Once, when the attempt's records show who does it or has done it; `startedAt` is ISO 8601 of one at work. */
   worker(worker: SeenWorker, startedAt: string | null): void;
   progress(progress: AttemptProgress): void;
+  /** Each once, in order. */
+  checkpoint(checkpoint: KeptCheckpoint): void;
   /** Whether it is our child, whose end we are told (`childGone`). */
   isOurs(worker: SeenWorker): boolean;
 }
@@ -43,6 +47,8 @@ export class AttemptFollower {
   #wake = new AbortController();
   #childGone = false;
   #offset = 0;
+  #checkpointsAtMs = 0;
+  #checkpointSeq = 0;
   readonly #reader: LineReader | null;
   readonly #lines = new LineSplitter();
   #tally: PiTally = emptyTally;
@@ -130,6 +136,7 @@ export class AttemptFollower {
     try {
       await this.#readState();
       await this.#readOutput();
+      await this.#readCheckpoints();
     } catch (error) {
       this.#world.log.warn("attempt not readable", { folder: this.#folder, error: messageOf(error) });
     }
@@ -165,6 +172,18 @@ export class AttemptFollower {
       this.#offset += bytes.byteLength;
       if (this.#reader) for (const line of this.#lines.push(bytes)) this.#takeLine(this.#reader, line);
       else this.#takeOutput(bytes);
+    }
+  }
+
+  async #readCheckpoints(): Promise<void> {
+    const folder = join(this.#folder, "checkpoints");
+    const facts = this.#world.files.factsNow(folder);
+    if (facts?.kind !== "directory" || facts.modifiedMs === this.#checkpointsAtMs) return;
+    this.#checkpointsAtMs = facts.modifiedMs;
+    for (const checkpoint of await checkpointsIn(this.#world.files, folder)) {
+      if (checkpoint.seq <= this.#checkpointSeq) continue;
+      this.#checkpointSeq = checkpoint.seq;
+      this.#audience.checkpoint(keptCheckpointOf(checkpoint));
     }
   }
 

@@ -1,7 +1,7 @@
 import type { AppendHandle, World } from "../system/world.ts";
 import { type AttemptPaths, attemptPaths } from "./attempt-folder.ts";
 import { type LimitedLog, limitedEventLog, limitedTextLog } from "./limited-log.ts";
-import type { LogSummary } from "./step-contract.ts";
+import type { LifecycleEvent, LogSummary } from "./step-contract.ts";
 
 /** Writes that wait for `open`. */
 const earlyMax = 1000;
@@ -62,8 +62,8 @@ export class AttemptLogs {
     this.#eventLines = eventLines;
   }
 
-  /** Opens all or none, and writes what has waited. */
-  open(): void {
+  /** Opens all or none, and writes `firstEvents` and what has waited. */
+  open(firstEvents: readonly LifecycleEvent[]): void {
     const openOne = (path: string) => {
       const log = new DroppingLog(this.#world.files.openAppend(path));
       this.#opened.push(log);
@@ -81,6 +81,7 @@ export class AttemptLogs {
       for (const log of this.#opened.splice(0)) log.close();
       throw error;
     }
+    for (const event of firstEvents) this.worker(JSON.stringify(event));
     for (const write of this.#early.splice(0)) this.#write(write);
   }
 

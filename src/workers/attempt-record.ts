@@ -1,20 +1,21 @@
 import { codeOf, invariant, messageOf } from "../system/errors.ts";
 import type { Redactor } from "../system/redaction.ts";
 import type { World } from "../system/world.ts";
-import { attemptPaths, eventId, readAttemptState, type WorkerHeartbeat, writeMeta } from "./attempt-folder.ts";
+import {
+  attemptPaths,
+  eventId,
+  preparedEvents,
+  readAttemptState,
+  readPrepared,
+  type WorkerHeartbeat,
+  writeMeta,
+} from "./attempt-folder.ts";
 import { AttemptLogs } from "./attempt-logs.ts";
-import type { KindResult } from "./kind.ts";
+import { END_EVENTS, type KindResult, stepOutcomeOf } from "./kind.ts";
 import { type LeftBehind, nothingLeft } from "./left-behind.ts";
 import { LiveFile } from "./live-file.ts";
 import { MaskedBytes, maskLine } from "./masked-output.ts";
-import type {
-  AttemptState,
-  LifecycleEvent,
-  LifecycleEventType,
-  StepOutcome,
-  StepRequest,
-  StepResult,
-} from "./step-contract.ts";
+import type { AttemptState, LifecycleEvent, LifecycleEventType, StepRequest, StepResult } from "./step-contract.ts";
 
 const heartbeatMs = 5000;
 /** The wrapper's pen: it alone writes an attempt's folder. What was asked stands there as it was said, what happened without secrets. */
@@ -24,7 +25,8 @@ export class AttemptRecord {
   readonly #workerId: string;
   readonly #startedAtMs: number;
   readonly #startedMonotonicMs: number;
-  readonly #events: LifecycleEvent[] = [];
+  readonly #prepared: readonly LifecycleEvent[];
+  readonly #events: LifecycleEvent[];
   readonly #logs: AttemptLogs;
   readonly #onGone: () => void;
   readonly #redactor: Redactor;
@@ -43,6 +45,8 @@ export class AttemptRecord {
     this.#workerId = workerId;
     this.#startedAtMs = world.clock.now();
     this.#startedMonotonicMs = world.clock.monotonicMs();
+    this.#prepared = preparedEvents(request.attempt, iso(this.#startedAtMs));
+    this.#events = [...this.#prepared];
     this.#logs = new AttemptLogs(world, request.runtime.attemptFolder, request.workerKind === "pi");
     this.#redactor = redactor;
     const { attemptFolder } = request.runtime;
@@ -81,7 +85,9 @@ export class AttemptRecord {
     this.#claimed = true;
     void this.#beat();
     this.#heartbeat = this.#world.clock.every(heartbeatMs, () => void this.#beat());
-    this.#logs.open();
+    const prepared = await readPrepared(files, this.#request.runtime.attemptFolder);
+    this.#events.splice(0, prepared.length, ...prepared);
+    this.#logs.open(prepared.length > 0 ? [] : this.#prepared);
   }
 
   async #isOurs(): Promise<boolean> {
@@ -140,7 +146,7 @@ export class AttemptRecord {
     const how = result.exitCode === null ? result.outcome : `exit ${result.exitCode}`;
     const { dropped } = this.#logs;
     this.event("worker_exited", dropped === 0 ? how : `${how}; ${dropped} log writes dropped`);
-    this.event(endEvents[stepOutcomeOf(result)], result.error?.message.slice(0, 200));
+    this.event(END_EVENTS[stepOutcomeOf(result)], result.error?.message.slice(0, 200));
     return this.#stepResult(result, left);
   }
 
@@ -221,18 +227,6 @@ export class AttemptRecord {
       if (codeOf(error) === "ENOENT" && this.#ended === null) this.#onGone();
     }
   }
-}
-
-const endEvents: Readonly<Record<StepOutcome, LifecycleEventType>> = {
-  prepared: "step_prepared",
-  completed: "step_completed",
-  failed: "step_failed",
-  blocked: "step_blocked",
-};
-
-function stepOutcomeOf(result: KindResult): StepOutcome {
-  if (result.outcome === "completed" || result.outcome === "blocked") return result.outcome;
-  return "failed";
 }
 
 /** The words of it; amounts stay. */

@@ -1,10 +1,10 @@
-import { join } from "node:path";
 import type { ArtifactRecord, TreeChanges } from "../events/crew-event.ts";
 import { messageOf, UserError } from "../system/errors.ts";
-import type { Files, World } from "../system/world.ts";
+import type { World } from "../system/world.ts";
 import { collectOutputs } from "./artifacts.ts";
 import type { AttemptRecord } from "./attempt-record.ts";
 import { Checkpoints } from "./checkpoint.ts";
+import { answerDemand, type DemandAnswer, demandedNow } from "./checkpoint-demand.ts";
 import { Git } from "./git.ts";
 import type { KindResult } from "./kind.ts";
 import type { LeftBehind } from "./left-behind.ts";
@@ -27,6 +27,9 @@ export class AttemptTree {
   #begun: Promise<string | null> | null = null;
   #demands: Disposable | null = null;
   #taking: Promise<unknown> = Promise.resolve();
+  /** Why there are none, or the last one could not be taken. */
+  #problem: string | null = null;
+  #answering = false;
 
   constructor(world: World, request: StepRequest, record: Pick<AttemptRecord, "event" | "stderr">) {
     this.#world = world;
@@ -56,13 +59,13 @@ export class AttemptTree {
       const { GIT_CEILING_DIRECTORIES } = runtime.env;
       const env = GIT_CEILING_DIRECTORIES === undefined ? {} : { GIT_CEILING_DIRECTORIES };
       await this.#checkpoints.begin(new Git(this.#world.processes, runtime.worktreePath, gitMs, env), wanted);
-      this.#demands = this.#world.clock.every(demandMs, () => void this.#answerDemand());
-      return null;
     } catch (error) {
       if (wanted !== null) return messageOf(error);
-      this.#record.stderr(`[no checkpoints: ${messageOf(error)}]\n`);
-      return null;
+      this.#problem = messageOf(error);
+      this.#record.stderr(`[no checkpoints: ${this.#problem}]\n`);
     }
+    this.#demands = this.#world.clock.every(demandMs, () => void this.#answerDemand());
+    return null;
   }
 
   /** Takes what is handed over, and the last checkpoint. `hurried`: somebody waits for the end. Never rejects. */
@@ -90,11 +93,23 @@ export class AttemptTree {
   }
 
   async #answerDemand(): Promise<void> {
-    const { files } = this.#world;
-    const demand = demandFile(this.#request.runtime.attemptFolder);
-    if (files.factsNow(demand) === null) return;
-    await files.remove(demand);
-    await this.#take("demand", gitMs);
+    const { files, log } = this.#world;
+    const folder = this.#request.runtime.attemptFolder;
+    const demand = this.#answering ? null : demandedNow(files, folder);
+    if (demand === null) return;
+    this.#answering = true;
+    try {
+      const measured = (await this.#take("demand", gitMs)) !== null;
+      const answer: DemandAnswer = {
+        seq: this.#checkpoints.taken.at(-1)?.seq ?? null,
+        problem: measured ? null : this.#problem,
+      };
+      await answerDemand(files, folder, demand, answer);
+    } catch (error) {
+      log.warn("a demand for a checkpoint was not answered", { folder, error: messageOf(error) });
+    } finally {
+      this.#answering = false;
+    }
   }
 
   /** One after the other: they share an index. Null when nothing could be measured. */
@@ -104,20 +119,12 @@ export class AttemptTree {
         await this.#begun;
         return (await this.#checkpoints.take(why, limitMs))?.changes ?? null;
       } catch (error) {
-        this.#record.stderr(`[no checkpoint: ${messageOf(error)}]\n`);
+        this.#problem = messageOf(error);
+        this.#record.stderr(`[no checkpoint: ${this.#problem}]\n`);
         return null;
       }
     });
     this.#taking = taking;
     return taking;
   }
-}
-
-/** Asks whoever does an attempt to keep what it has changed so far; it does so within moments. */
-export async function demandCheckpoint(files: Files, attemptFolder: string): Promise<void> {
-  await files.writeAtomic(demandFile(attemptFolder), "");
-}
-
-function demandFile(attemptFolder: string): string {
-  return join(attemptFolder, "checkpoint.wanted");
 }

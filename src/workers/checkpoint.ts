@@ -1,16 +1,23 @@
 import { dirname, join } from "node:path";
 import type { TreeChanges } from "../events/crew-event.ts";
 import { UserError } from "../system/errors.ts";
-import { isObject, parseObject } from "../system/json.ts";
 import { makeRealFolder } from "../system/real-folder.ts";
 import type { Clock, Files } from "../system/world.ts";
-import { type Git, readable } from "./git.ts";
-import { Snapshots } from "./snapshot.ts";
+import {
+  checkpointFolders,
+  type FoundCheckpoint,
+  findCheckpoint,
+  lastNumber,
+  nameOf,
+  patchBytesMax,
+} from "./checkpoint-files.ts";
+import type { Git } from "./git.ts";
+import { spareIgnored, treeOfPatch, withOursOf } from "./restored-tree.ts";
+import { changesBetween, Snapshots } from "./snapshot.ts";
 import type { Checkpoint, LifecycleEventType } from "./step-contract.ts";
 
 /** What an attempt changed in its work tree, kept as numbered patches that can be put back. */
 
-const patchBytesMax = 32 * 1024 * 1024;
 const PATCH = [
   "diff-tree",
   "-r",
@@ -23,23 +30,37 @@ const PATCH = [
   "--no-color",
 ];
 
-interface Found {
-  checkpoint: Checkpoint;
-  patch: string;
+interface Place {
+  /** Of an attempt. */
+  folder: string;
+  number: number;
+  hint?: string;
+  /** Another task's folder, whose checkpoints are there to be restored too. */
+  from?: string;
+}
+
+/** What a restore did to the tree. */
+export interface Restored {
+  /** That changed. */
+  files: number;
+  /** What the tree held before; null when that is kept already, or nothing changed. */
+  backup: Checkpoint | null;
 }
 
 export class Checkpoints {
   readonly #files: Files;
   readonly #clock: Pick<Clock, "now">;
-  readonly #attempt: { folder: string; number: number; hint?: string };
+  readonly #attempt: Place;
   readonly #tell: (event: LifecycleEventType, detail: string) => void;
   #open: { snapshots: Snapshots; base: string } | null = null;
   #seq = 0;
+  /** In which checkpoints are looked for. */
+  #folders: readonly string[] = [];
   readonly taken: Checkpoint[] = [];
 
   constructor(
     world: { files: Files; clock: Pick<Clock, "now"> },
-    attempt: { folder: string; number: number; hint?: string },
+    attempt: Place,
     tell: (event: LifecycleEventType, detail: string) => void,
   ) {
     this.#files = world.files;
@@ -50,17 +71,69 @@ export class Checkpoints {
 
   /**
    * Remembers the tree as it is; with `resumeFromSeq` it first becomes as it was at that checkpoint of the task, and
-   * what nobody has kept of it is kept as a checkpoint before. Throws a UserError where no checkpoint can be.
+   * what nobody has kept of it is kept as a checkpoint before: of `all`, also what that checkpoint began with. Throws a
+   * UserError where no checkpoint can be.
    */
-  async begin(git: Git, resumeFromSeq: number | null = null): Promise<void> {
+  async begin(
+    git: Git,
+    resumeFromSeq: number | null = null,
+    keep: "unkept" | "all" = "unkept",
+  ): Promise<Restored | null> {
+    const snapshots = await this.#openSnapshots(git);
+    this.#open = { snapshots, base: await snapshots.take() };
+    if (resumeFromSeq === null) return null;
+    return await this.#restore(snapshots, await this.#find(resumeFromSeq), keep);
+  }
+
+  /** The paths that a restore would change, one character for each byte. Throws a UserError when it can't be restored. */
+  async differences(seq: number): Promise<string[]> {
+    if (!this.#open) return [];
+    const { snapshots, base } = this.#open;
+    const tree = await this.#restorable(snapshots, base, await this.#find(seq));
+    return await snapshots.git.paths(["diff-tree", "-r", "-z", "--name-only", base, tree]);
+  }
+
+  /**
+   * Keeps a checkpoint of the task `from` as one of this task's own, as a change of what is committed: it needs nothing of
+   * that task any more. Throws a UserError when it can't be restored, or can't be kept.
+   */
+  async carry(git: Git, seq: number): Promise<Checkpoint> {
+    const snapshots = await this.#openSnapshots(git);
+    const found = await this.#find(seq);
+    const tree = await treeOfPatch(this.#files, snapshots, found);
+    const baseTree = await snapshots.git.line(["rev-parse", "HEAD^{tree}"]);
+    const { filesChanged } = await changesBetween(snapshots.git, baseTree, tree);
+    const kept = await this.#write(snapshots.git, { why: found.checkpoint.why, baseTree, tree }, filesChanged);
+    await snapshots.close();
+    if (kept.bytes !== null) return kept;
+    throw new UserError(
+      "checkpoint",
+      `Checkpoint ${seq} is too large to be handed on: ${patchBytesMax} bytes is the most.`,
+    );
+  }
+
+  async #openSnapshots(git: Git): Promise<Snapshots> {
     const files = this.#files;
     const folder = await makeRealFolder(files, this.#attempt.folder, "checkpoints");
-    const siblings = await this.#siblings();
-    const alternates = siblings.filter((path) => path !== folder).map((path) => join(path, "objects"));
-    this.#seq = Math.max(0, ...(await Promise.all(siblings.map((path) => lastSeq(files, path)))));
-    const snapshots = await Snapshots.open(files, git, folder, alternates);
-    this.#open = { snapshots, base: await snapshots.take() };
-    if (resumeFromSeq !== null) await this.#restore(snapshots, await this.#find(siblings, resumeFromSeq));
+    await makeRealFolder(files, folder, "objects");
+    const own = await checkpointFolders(files, dirname(this.#attempt.folder));
+    const { from } = this.#attempt;
+    this.#folders = from === undefined ? own : await checkpointFolders(files, from);
+    this.#seq = await lastNumber(files, own);
+    const others = new Set([...own, ...this.#folders].filter((path) => path !== folder));
+    return await Snapshots.open(files, git, folder, await this.#objectsIn([...others]));
+  }
+
+  /** Real folders only: what a planted link leads to is nobody's checkpoint. */
+  async #objectsIn(folders: readonly string[]): Promise<string[]> {
+    const found: string[] = [];
+    for (const path of folders.map((folder) => join(folder, "objects")))
+      if ((await this.#files.facts(path))?.kind === "directory") found.push(path);
+    return found;
+  }
+
+  #find(seq: number): Promise<FoundCheckpoint> {
+    return findCheckpoint(this.#files, this.#folders, seq);
   }
 
   /**
@@ -104,7 +177,7 @@ export class Checkpoints {
     filesChanged: number,
   ): Promise<Checkpoint> {
     this.#seq += 1;
-    const name = String(this.#seq).padStart(4, "0");
+    const name = nameOf(this.#seq);
     this.#tell("checkpoint_slot_reserved", name);
     const { code, stdout } = await git.try([...PATCH, what.baseTree, what.tree]);
     const fits = code === 0 && stdout.length <= patchBytesMax;
@@ -126,104 +199,33 @@ export class Checkpoints {
     return checkpoint;
   }
 
-  async #restore(snapshots: Snapshots, { checkpoint, patch }: Found): Promise<void> {
-    const { baseTree, tree, seq } = checkpoint;
+  async #restore(snapshots: Snapshots, found: FoundCheckpoint, keep: "unkept" | "all"): Promise<Restored> {
+    const { baseTree } = found.checkpoint;
     const { git } = snapshots;
     const now = this.#open?.base ?? "";
-    if ((await git.try(["cat-file", "-e", `${baseTree}^{tree}`])).code !== 0)
-      throw new UserError("checkpoint", `Checkpoint ${seq} can't be restored: the tree it began with is gone.`);
-    const made = await this.#applied(git, baseTree, patch);
-    if (made !== tree)
-      throw new UserError("checkpoint", `Checkpoint ${seq} can't be restored: ${patch} is not what was written.`);
-    if (now !== baseTree && now !== tree) {
-      const { filesChanged } = await changesBetween(git, baseTree, now);
-      await this.#write(git, { why: "backup", baseTree, tree: now }, filesChanged);
-    }
-    await this.#spareIgnored(snapshots, now, tree);
+    const tree = await this.#restorable(snapshots, now, found);
+    const isKept = now === tree || (now === baseTree && keep === "unkept");
+    const backup = isKept ? null : await this.#keepBefore(git, baseTree, now);
+    const changed = await git.paths(["diff-tree", "-r", "-z", "--name-only", now, tree]);
     await git.ask(["read-tree", "-m", "-u", now, tree]);
     this.#open = { snapshots, base: baseTree };
+    return { files: changed.length, backup };
   }
 
-  /** No checkpoint has them, and git would replace them. */
-  async #spareIgnored({ git, tree: { top } }: Snapshots, now: string, wanted: string): Promise<void> {
-    const added = await git.paths(["diff-tree", "-r", "-z", "--name-only", "--diff-filter=A", now, wanted]);
-    const ignored = await git.paths(["ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory"]);
-    for (const path of ignored.map((it) => it.replace(/\/$/, ""))) {
-      const inTheWay = added.find((it) => it === path || path.startsWith(`${it}/`) || it.startsWith(`${path}/`));
-      if (inTheWay === undefined || this.#files.factsNow(join(top, readable(inTheWay))) === null) continue;
-      const message = `No checkpoint is restored over ${join(top, readable(inTheWay))}, which git ignores: move it away first.`;
-      throw new UserError("checkpoint", message);
-    }
+  /** The tree that a restore makes of `now`. */
+  async #restorable(snapshots: Snapshots, now: string, found: FoundCheckpoint): Promise<string> {
+    const wanted = await treeOfPatch(this.#files, snapshots, found);
+    const tree = await withOursOf(this.#files, snapshots, now, wanted);
+    await spareIgnored(this.#files, snapshots, now, tree);
+    return tree;
   }
 
-  /** The tree that the patch makes of another, in an index of its own. */
-  async #applied(git: Git, tree: string, patch: string): Promise<string> {
-    const index = join(this.#attempt.folder, "checkpoints", "restored");
-    const own = git.with({ GIT_INDEX_FILE: index });
-    const bytes = await this.#files.read(patch, patchBytesMax);
-    await own.ask(["read-tree", tree]);
-    const input = Buffer.from(bytes ?? []).toString("latin1");
-    await own.ask(["-c", "apply.ignoreWhitespace=no", "apply", "--cached", "--whitespace=nowarn", "-"], { input });
-    const made = await own.line(["write-tree", "--missing-ok"]);
-    await this.#files.remove(index);
-    return made;
+  /** Throws a UserError when it could not be brought back: then nothing may be changed. */
+  async #keepBefore(git: Git, baseTree: string, now: string): Promise<Checkpoint> {
+    const { filesChanged } = await changesBetween(git, baseTree, now);
+    const backup = await this.#write(git, { why: "backup", baseTree, tree: now }, filesChanged);
+    if (backup.bytes !== null) return backup;
+    const message = `No checkpoint is restored: what the folder holds now is too large to be kept (${patchBytesMax} bytes is the most).`;
+    throw new UserError("checkpoint", message);
   }
-
-  async #find(folders: readonly string[], seq: number): Promise<Found> {
-    const name = String(seq).padStart(4, "0");
-    for (const folder of folders) {
-      const checkpoint = parseCheckpoint(await this.#files.readText(join(folder, `${name}.json`)));
-      if (checkpoint && checkpoint.bytes !== null) return { checkpoint, patch: join(folder, `${name}.patch`) };
-    }
-    throw new UserError(
-      "checkpoint",
-      `Checkpoint ${seq} can't be restored: the task has none of that number with a patch.`,
-    );
-  }
-
-  /** The folders with checkpoints of all attempts of the task, this one's included. */
-  async #siblings(): Promise<string[]> {
-    const task = dirname(this.#attempt.folder);
-    const found: string[] = [];
-    for (const name of await this.#files.list(task)) {
-      const folder = join(task, name, "checkpoints");
-      const real = (await this.#files.facts(join(task, name)))?.kind === "directory";
-      if (real && (await this.#files.facts(folder))?.kind === "directory") found.push(folder);
-    }
-    return found;
-  }
-}
-
-/** Lines as git counts them: none of a binary file. */
-async function changesBetween(git: Git, before: string, after: string): Promise<TreeChanges> {
-  const told = await git.ask([
-    "diff-tree",
-    "-r",
-    "-z",
-    "-M",
-    "--numstat",
-    "--no-ext-diff",
-    "--no-textconv",
-    before,
-    after,
-  ]);
-  const changes = { locAdded: 0, locRemoved: 0, filesChanged: 0 };
-  for (const [, added, removed] of told.matchAll(/(?:^|\0)(\d+|-)\t(\d+|-)\t/g)) {
-    changes.locAdded += Number(added) || 0;
-    changes.locRemoved += Number(removed) || 0;
-    changes.filesChanged += 1;
-  }
-  return changes;
-}
-
-async function lastSeq(files: Files, folder: string): Promise<number> {
-  const numbers = (await files.list(folder)).map((name) => Number(/^(\d{4,9})\.(?:json|patch)$/.exec(name)?.[1] ?? 0));
-  return Math.max(0, ...numbers);
-}
-
-function parseCheckpoint(text: string | null): Checkpoint | null {
-  const value = parseObject(text);
-  const trees = [value?.["baseTree"], value?.["tree"]];
-  const usable = isObject(value) && trees.every((tree) => /^[0-9a-f]{40,64}$/.test(String(tree)));
-  return usable ? (value as unknown as Checkpoint) : null;
 }

@@ -1,6 +1,6 @@
 import type { AttemptReport } from "../runs/execute.ts";
 import type { LivePart } from "./live-reply.ts";
-import type { StepRequest } from "./step-contract.ts";
+import type { LifecycleEventType, StepOutcome, StepRequest } from "./step-contract.ts";
 
 /** How a kind of worker does one attempt inside the wrapper. */
 
@@ -56,3 +56,14 @@ export const emptyResult: KindResult = {
 
 /** The executors of a worker by the kind they do, own ones by a name of their own. */
 export type AttemptKinds = Readonly<Record<string, AttemptKind>>;
+
+export const END_EVENTS: Readonly<Record<StepOutcome, LifecycleEventType>> = {
+  prepared: "step_prepared",
+  completed: "step_completed",
+  failed: "step_failed",
+  blocked: "step_blocked",
+};
+
+export function stepOutcomeOf({ outcome }: Pick<KindResult, "outcome">): StepOutcome {
+  return outcome === "completed" || outcome === "blocked" ? outcome : "failed";
+}

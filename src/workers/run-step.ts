@@ -1,10 +1,16 @@
-import { attemptId } from "../runs/run-state.ts";
-import { UserError } from "../system/errors.ts";
+import { codeOf, UserError } from "../system/errors.ts";
 import { collectSecretValues, createRedactor, type Redactor } from "../system/redaction.ts";
 import type { World } from "../system/world.ts";
-import { attemptPaths, readAttemptState, writeMeta } from "./attempt-folder.ts";
+import {
+  attemptPaths,
+  preparedEvents,
+  readAttemptState,
+  readPrepared,
+  requireAttemptFolder,
+  writeMeta,
+} from "./attempt-folder.ts";
 import { type AttemptKinds, emptyResult } from "./kind.ts";
-import type { StepRequest, StepResult } from "./step-contract.ts";
+import type { LifecycleEvent, StepRequest, StepResult } from "./step-contract.ts";
 import { WorkerHost } from "./wrapper.ts";
 import type { OwnerMessage, WrapperMessage } from "./wrapper-messages.ts";
 
@@ -21,19 +27,29 @@ export type PreparedStep = Omit<StepResult, "outcome" | "attemptOutcome" | "erro
   failureKind: null;
 };
 
-/** Makes the attempt's folder and its `meta.json`. Repeating it changes nothing. Throws the system's error. */
+/**
+ * Makes the attempt's folder, its `meta.json`, and the first lines of its `worker.log`. Repeating it changes nothing.
+ * Throws a UserError for a folder that is not absolute, else the system's error.
+ */
 export async function prepareStep(
   { files, clock }: Pick<World, "files" | "clock">,
   request: StepRequest,
 ): Promise<PreparedStep> {
+  requireAttemptFolder(request);
   const folder = request.runtime.attemptFolder;
   await files.makeFolder(folder);
   await writeMeta(files, request);
   const at = new Date(clock.now()).toISOString();
   const { worker, stdout, stderr } = attemptPaths(folder);
+  const lifecycleEvents = await writePrepared(files, folder, preparedEvents(request.attempt, at));
   const { taskId, stepId, runId, attempt, workerKind } = request;
   const { tokens, costUsd, usage, hostRetries } = emptyResult;
-  const noCounts = { lifecycleEventCount: 1, stdoutChunkCount: 0, stderrChunkCount: 0, checkpointCount: 0 };
+  const noCounts = {
+    lifecycleEventCount: lifecycleEvents.length,
+    stdoutChunkCount: 0,
+    stderrChunkCount: 0,
+    checkpointCount: 0,
+  };
   return {
     ...{ ok: false, outcome: "prepared", attemptOutcome: null, error: null, failureKind: null },
     ...{
@@ -48,12 +64,25 @@ export async function prepareStep(
     },
     ...{ taskId, stepId, runId, attempt, workerKind, startedAt: at, finishedAt: at, durationMs: 0 },
     metadata: { workerId: "", pid: 0, model: null, exitCode: null },
-    state: { status: "prepared", lastEventSeq: 0, checkpointSeq: 0 },
+    state: { status: "prepared", lastEventSeq: lifecycleEvents.length, checkpointSeq: 0 },
     logSummary: { stdoutBytes: 0, stderrBytes: 0, cut: false, droppedWrites: 0 },
     logPaths: { worker, stdout, stderr },
-    lifecycleEvents: [{ seq: 0, eventId: `${attemptId(attempt)}:event:0000`, type: "step_prepared", at }],
+    lifecycleEvents,
     metrics: { durationMs: 0, ...noCounts, tokens, costUsd, usage, hostRetries },
   };
+}
+
+/** Those that stand there, whoever wrote them. */
+async function writePrepared(files: World["files"], folder: string, events: readonly LifecycleEvent[]) {
+  const text = events.map((event) => `${JSON.stringify(event)}\n`).join("");
+  try {
+    await files.writeNew(attemptPaths(folder).worker, text);
+    return events;
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
+  const there = await readPrepared(files, folder);
+  return there.length > 0 ? there : events;
 }
 
 export interface RunStepOptions {
@@ -70,9 +99,10 @@ export interface RunStepOptions {
 /**
  * Does one attempt in this process, with everything a worker does: claim, time limit, heartbeat, logs, `verify`, the
  * end of what it started, `state.json`. Resolves with the result, whatever it is. Throws a UserError when the attempt
- * could not be begun, as when another worker has it.
+ * could not be begun, as when another worker has it or its folder's path is not absolute.
  */
 export async function runStep(world: World, request: StepRequest, options: RunStepOptions): Promise<StepResult> {
+  requireAttemptFolder(request);
   const { workerId, kinds, signal } = options;
   const redactor = options.redactor ?? createRedactor({ secretValues: collectSecretValues(request.runtime.env) });
   let refused: string | null = null;

@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import type { TreeChanges } from "../events/crew-event.ts";
 import { UserError } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
 import { type Git, GitFailed, readable } from "./git.ts";
@@ -53,14 +54,15 @@ export class Snapshots {
   readonly tree: WorkTree;
   /** In the top folder, with our index and objects. */
   readonly git: Git;
+  /** A folder of ours. */
+  readonly scratch: string;
   readonly #files: Files;
-  readonly #index: string;
 
-  private constructor(files: Files, git: Git, tree: WorkTree, index: string) {
+  private constructor(files: Files, git: Git, tree: WorkTree, scratch: string) {
     this.#files = files;
     this.git = git;
     this.tree = tree;
-    this.#index = index;
+    this.scratch = scratch;
   }
 
   /** `alternates`: folders with objects that are needed beside the repository's. Throws a UserError without a work tree. */
@@ -81,7 +83,7 @@ export class Snapshots {
     // what it knows of the files spares reading them all again
     if (await files.facts(tree.index)) await files.copy(tree.index, index);
     else await own.ask(["read-tree", "HEAD"]);
-    return new Snapshots(files, own, tree, index);
+    return new Snapshots(files, own, tree, scratch);
   }
 
   /** The tree object of what is in the folder now: tracked and new files, none that is ignored, nothing of ours. */
@@ -92,11 +94,11 @@ export class Snapshots {
 
   /** The same with another time limit for each call of git, in milliseconds. */
   within(gitMs: number): Snapshots {
-    return new Snapshots(this.#files, this.git.with({}, gitMs), this.tree, this.#index);
+    return new Snapshots(this.#files, this.git.with({}, gitMs), this.tree, this.scratch);
   }
 
   async close(): Promise<void> {
-    await this.#files.remove(this.#index);
+    await this.#files.remove(join(this.scratch, "index"));
   }
 
   async #checkSize(): Promise<void> {
@@ -121,6 +123,28 @@ export async function stageTree(git: Git): Promise<string> {
   const { code, stderr } = await git.with({ GIT_LITERAL_PATHSPECS: "0" }).try(args);
   if (code !== 0 && code !== 1) throw new GitFailed(`git add failed: ${readable(stderr).trim().slice(-300)}`);
   return git.line(["write-tree", "--missing-ok"]);
+}
+
+/** Lines as git counts them: none of a binary file. */
+export async function changesBetween(git: Git, before: string, after: string): Promise<TreeChanges> {
+  const told = await git.ask([
+    "diff-tree",
+    "-r",
+    "-z",
+    "-M",
+    "--numstat",
+    "--no-ext-diff",
+    "--no-textconv",
+    before,
+    after,
+  ]);
+  const changes = { locAdded: 0, locRemoved: 0, filesChanged: 0 };
+  for (const [, added, removed] of told.matchAll(/(?:^|\0)(\d+|-)\t(\d+|-)\t/g)) {
+    changes.locAdded += Number(added) || 0;
+    changes.locRemoved += Number(removed) || 0;
+    changes.filesChanged += 1;
+  }
+  return changes;
 }
 
 /** In the list of folders with objects, a colon would end one. */

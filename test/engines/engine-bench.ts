@@ -160,7 +160,13 @@ export interface RecordedHooks extends AttemptHooks {
 export function recordHooks(): RecordedHooks {
   const workers: RecordedHooks["workers"] = [];
   const told: AttemptProgress[] = [];
-  return { workers, told, spawned: (worker) => workers.push(worker), progress: (progress) => told.push(progress) };
+  return {
+    workers,
+    told,
+    spawned: (worker) => workers.push(worker),
+    progress: (progress) => told.push(progress),
+    checkpoint: () => undefined,
+  };
 }
 
 export const never = new AbortController().signal;

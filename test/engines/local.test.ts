@@ -52,8 +52,10 @@ describe("an attempt in the local engine", { timeout: 30_000 }, () => {
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line));
-    expect(events.map(({ type }) => type)).toEqual(["worker_started", "worker_exited", "step_completed"]);
-    expect(events.map(({ eventId }) => eventId)).toEqual(["a0001:event:0001", "a0001:event:0002", "a0001:event:0003"]);
+    expect(events.map(({ type }) => type)).toEqual([
+      ...["run_prepared", "step_prepared", "worker_started", "worker_exited", "step_completed"],
+    ]);
+    expect(events.map(({ eventId }) => eventId)).toEqual([1, 2, 3, 4, 5].map((n) => `a0001:event:000${n}`));
     const types = (await read("stdout.log"))
       .trim()
       .split("\n")

@@ -5,7 +5,11 @@ import { nodeWorld } from "../../src/system/node.ts";
 const [options = "{}", order = "{}", workerId = "w", ending = "dispose"] = process.argv.slice(2);
 const world = nodeWorld({ warn: () => undefined, error: () => undefined });
 const engine = createLocalEngine({ ...JSON.parse(options), world });
-const hooks = { spawned: (worker: unknown) => console.log(JSON.stringify(worker)), progress: () => undefined };
+const hooks = {
+  spawned: (worker: unknown) => console.log(JSON.stringify(worker)),
+  progress: () => undefined,
+  checkpoint: () => undefined,
+};
 const report = await engine.execute(JSON.parse(order), workerId, hooks, new AbortController().signal);
 console.log(JSON.stringify(report));
 if (ending === "leave") engine.prepare(2);

@@ -28,6 +28,7 @@ async function told(...pieces: object[][]): Promise<AttemptProgress[]> {
     worker: () => undefined,
     progress: (one) => void progress.push(one),
     isOurs: () => true,
+    checkpoint: () => undefined,
   });
   const followed = follower.follow();
   let text = "";

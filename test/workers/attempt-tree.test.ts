@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { nodeWorld } from "../../src/system/node.ts";
-import { AttemptTree, demandCheckpoint } from "../../src/workers/attempt-tree.ts";
+import { AttemptTree } from "../../src/workers/attempt-tree.ts";
+import { demandCheckpoint } from "../../src/workers/checkpoint-demand.ts";
 import { type AttemptKind, emptyResult, type KindResult } from "../../src/workers/kind.ts";
 import { runStep } from "../../src/workers/run-step.ts";
 import type { StepRequest } from "../../src/workers/step-contract.ts";

@@ -120,8 +120,8 @@ describe("a worker whose disk is full", () => {
     expect(status).toBe("ended");
     expect(result).toMatchObject({ attemptOutcome: "completed", summary: "the work of an hour" });
     const types = result.lifecycleEvents.map(({ type }: { type: string }) => type);
-    expect(types).toEqual(["worker_started", "worker_exited", "step_completed"]);
-    expect(result.lifecycleEvents[1].detail).toContain("2 log writes dropped");
+    expect(types).toEqual(["run_prepared", "step_prepared", "worker_started", "worker_exited", "step_completed"]);
+    expect(result.lifecycleEvents[3].detail).toContain("2 log writes dropped");
     expect(await readFile(join(folder, "attempt/stdout.log"), "utf8")).toBe("before\n");
   });
 

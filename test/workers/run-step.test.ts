@@ -5,7 +5,7 @@ import type { AttemptKind, KindResult } from "../../src/workers/kind.ts";
 import { emptyResult } from "../../src/workers/kind.ts";
 import { prepareStep, runStep } from "../../src/workers/run-step.ts";
 import { expectGone, processesVisible, processesWithEnvironment } from "../support/processes.ts";
-import { quietWorld, stepBench } from "./step-bench.ts";
+import { kinds, quietWorld, stepBench } from "./step-bench.ts";
 
 const done: KindResult = { ...emptyResult, outcome: "completed", failureKind: null, summary: "my words", exitCode: 0 };
 
@@ -22,9 +22,22 @@ describe("a step by hand", { timeout: 30_000 }, () => {
     const meta = JSON.parse(await readFile(join(attemptFolder, "meta.json"), "utf8"));
     expect(meta).toEqual({ attemptId: "a0001", request: step.request });
     await expect(readFile(join(step.work, "done"))).rejects.toMatchObject({ code: "ENOENT" });
-    expect(await prepareStep(quietWorld, step.request)).toMatchObject({ outcome: "prepared" });
-    // and is then done in the same folder
-    expect(await step.run()).toMatchObject({ ok: true });
+    expect(await prepareStep(quietWorld, step.request)).toMatchObject({
+      outcome: "prepared",
+      lifecycleEvents: prepared.lifecycleEvents,
+    });
+    const events = prepared.lifecycleEvents.map(({ seq, eventId, type }) => [seq, eventId, type]);
+    expect(events).toEqual([
+      [1, "a0001:event:0001", "run_prepared"],
+      [2, "a0001:event:0002", "step_prepared"],
+    ]);
+    expect(await step.lifecycle()).toEqual(prepared.lifecycleEvents);
+    // and is then done in the same folder, whose events go on
+    const result = await step.run();
+    expect(result).toMatchObject({ ok: true });
+    expect(await step.lifecycle()).toEqual(result.lifecycleEvents);
+    expect(result.lifecycleEvents.slice(0, 2)).toEqual(prepared.lifecycleEvents);
+    expect(result.lifecycleEvents.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5]);
     expect(`${await readFile(join(step.work, "done"))}`).toBe("done\n");
   });
 
@@ -42,6 +55,18 @@ describe("a step by hand", { timeout: 30_000 }, () => {
 
     const other = await stepBench({ workerKind: "my-kind", stepKind: "my-kind" });
     expect(await other.run()).toMatchObject({ outcome: "blocked", needsHuman: true, error: { kind: "worker-kind" } });
+  });
+
+  it("is refused a folder that lies elsewhere for each process", async () => {
+    for (const attemptFolder of ["tasks/t/a0001", "../a0001", "", "/tmp/\0"]) {
+      const step = await stepBench({ command: "echo done > done" });
+      const request = { ...step.request, runtime: { ...step.request.runtime, attemptFolder } };
+      const refused = { code: "attempt-folder", message: expect.stringContaining(JSON.stringify(attemptFolder)) };
+      await expect(prepareStep(quietWorld, request)).rejects.toMatchObject(refused);
+      const options = { workerId: step.workerId, kinds };
+      await expect(runStep(quietWorld, request, options)).rejects.toMatchObject(refused);
+      await expect(readFile(join(step.work, "done"))).rejects.toMatchObject({ code: "ENOENT" });
+    }
   });
 
   it("is done once, whoever comes second", async () => {

@@ -24,6 +24,8 @@ describe("a shell step", { timeout: 60_000 }, () => {
     expect(`${await step.log("stdout")}`).toBe(`${printed}\n`);
     expect(`${await step.log("stderr")}`).toBe("warned\n");
     expect((await step.lifecycle()).map(({ type }) => type)).toEqual([
+      "run_prepared",
+      "step_prepared",
       "worker_started",
       "worker_exited",
       "step_completed",

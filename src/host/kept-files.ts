@@ -1,0 +1,50 @@
+import type { ArtifactRecord } from "../events/crew-event.ts";
+import type { RunManifest } from "../runs/manifest.ts";
+import type { EndedRun } from "../runs/resume.ts";
+import type { TaskState } from "../runs/run-state.ts";
+import { runPaths } from "../store/layout.ts";
+import type { Files } from "../system/world.ts";
+import { isThere, keepArtifacts } from "../workers/artifacts.ts";
+import type { Session } from "./session.ts";
+
+/** Files that tasks of an ended run handed over, for the run that goes on with it. */
+
+/** The run with only those tasks completed whose files are there still: what somebody removed is made anew, which is said. */
+export async function withFilesThere<T extends EndedRun>(session: Session, old: T): Promise<T> {
+  const { files } = session.world;
+  const records = old.state.tasks.flatMap((task) => (task.status === "completed" ? task.artifacts : []));
+  const there = new Set<string>();
+  for (const record of records) if (await isThere(files, record)) there.add(record.name);
+  const tasks = old.state.tasks.map((task): TaskState => {
+    // of one name the run has one file, whoever wrote it last
+    const gone = task.status === "completed" ? task.artifacts.filter(({ name }) => !there.has(name)) : [];
+    if (task.status !== "completed" || gone.length === 0) return task;
+    const names = gone.map(({ name }) => name).join(", ");
+    session.show(`What task ${task.taskId} handed over is not there any more (${names}): it is done again.`, "warning");
+    const { summary: _summary, artifacts: _artifacts, commit: _commit, ...ended } = task;
+    return { ...ended, status: "cancelled" };
+  });
+  return { ...old, state: { ...old.state, tasks } };
+}
+
+/** The new run with copies of its own, so that it needs nothing of the runs before it: they may be pruned. */
+export async function withOwnFiles(files: Files, crewRoot: string, manifest: RunManifest): Promise<RunManifest> {
+  const { folder } = runPaths(crewRoot, manifest.runId);
+  const kept: Record<string, RunManifest["kept"][string]> = {};
+  for (const [taskId, result] of Object.entries(manifest.kept)) {
+    const artifacts: ArtifactRecord[] = [];
+    for (const record of result.artifacts) {
+      const isOwn = await isThere(files, record);
+      if (isOwn) await files.makeFolder(folder);
+      artifacts.push(...(isOwn ? await keepArtifacts(files, [record], folder) : [record]));
+    }
+    kept[taskId] = { ...result, artifacts };
+  }
+  return { ...manifest, kept };
+}
+
+/** What was put into the folder of a run that could not be made; quiet for one that is there. */
+export async function forgetUnmade(files: Files, crewRoot: string, runId: string): Promise<void> {
+  const { folder, manifest } = runPaths(crewRoot, runId);
+  if ((await files.facts(manifest)) === null) await files.remove(folder);
+}
