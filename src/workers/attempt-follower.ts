@@ -4,8 +4,10 @@ import { messageOf } from "../system/errors.ts";
 import type { Liveness, ProcessIdentity, World } from "../system/world.ts";
 import { attemptPaths, readAttemptState } from "./attempt-folder.ts";
 import { checkpointsIn, keptCheckpointOf } from "./checkpoint-files.ts";
+import { logBytesMax } from "./limited-log.ts";
 import type { LineReader } from "./line-reader.ts";
 import { LineSplitter, lastLineOf } from "./line-splitter.ts";
+import { logVersion, newestSegment, readLogEnd } from "./log-tail.ts";
 import { emptyTally, type PiTally } from "./pi-events.ts";
 import type { AttemptState, StepResult } from "./step-contract.ts";
 
@@ -47,6 +49,7 @@ export class AttemptFollower {
   #wake = new AbortController();
   #childGone = false;
   #offset = 0;
+  #tailVersion = "";
   #checkpointsAtMs = 0;
   #checkpointSeq = 0;
   readonly #reader: LineReader | null;
@@ -166,11 +169,22 @@ export class AttemptFollower {
     for (;;) {
       const path = attemptPaths(this.#folder).stdout;
       const bytes = await this.#world.files.readRange(path, this.#offset, chunkBytes);
-      if (!bytes || bytes.byteLength === 0) return;
+      if (!bytes || bytes.byteLength === 0) return await this.#readTail(path);
       this.#offset += bytes.byteLength;
       if (this.#reader) for (const line of this.#lines.push(bytes)) this.#takeLine(this.#reader, line);
       else this.#takeOutput(bytes);
     }
+  }
+
+  /** Of a program's output more than its log holds: events are in the log itself, whatever its size. */
+  async #readTail(log: string): Promise<void> {
+    const { files } = this.#world;
+    if (this.#reader || this.#offset < logBytesMax) return;
+    const segment = await newestSegment(files, log);
+    const version = logVersion(files, log, segment);
+    if (segment === 0 || version === this.#tailVersion) return;
+    this.#tailVersion = version;
+    this.#takeOutput(await readLogEnd(files, log, segment, outputLineBytesMax));
   }
 
   async #readCheckpoints(): Promise<void> {
