@@ -4,6 +4,7 @@ import type { World } from "../system/world.ts";
 import { liveLines, readTranscript, type TranscriptLine } from "../views/transcript.ts";
 import { type AttemptPaths, attemptPaths } from "../workers/attempt-folder.ts";
 import { LIVE_BYTES_MAX, parseLiveReply } from "../workers/live-reply.ts";
+import { logVersion, newestSegment, readLogEnd } from "../workers/log-tail.ts";
 
 /** Of a log's end: a tool's result is one line of up to 50 kB. */
 const TAIL_BYTES = 256 * 1024;
@@ -24,6 +25,8 @@ export class DashboardTranscript {
   #finished: readonly TranscriptLine[] = [];
   #live: readonly TranscriptLine[] = [];
   #paths: AttemptPaths | null = null;
+  /** Of the log's tail; 0 while all is in the log itself. */
+  #segment = 0;
   #seen = "";
   #reading = false;
   #looking: Disposable | null = null;
@@ -44,6 +47,7 @@ export class DashboardTranscript {
     if (paths?.stdout !== this.#paths?.stdout) {
       this.#finished = [];
       this.#live = [];
+      this.#segment = 0;
       this.#seen = "";
     }
     this.#paths = paths;
@@ -59,33 +63,41 @@ export class DashboardTranscript {
 
   #look(): void {
     const paths = this.#paths;
-    if (paths === null || this.#reading) return;
-    const { files, log } = this.#world;
-    const said = files.factsNow(paths.stdout);
-    const live = files.factsNow(paths.live);
-    const seen = `${said?.bytes ?? 0} ${live ? `${live.inode} ${live.modifiedMs} ${live.bytes}` : ""}`;
-    if (seen === this.#seen) return;
+    if (paths === null || this.#reading || this.#versionOf(paths, this.#segment) === this.#seen) return;
     this.#reading = true;
-    this.#read(paths, seen, said?.bytes ?? 0)
-      .catch((error: unknown) => log.warn("a transcript was not read", { ...paths, error: messageOf(error) }))
+    this.#read(paths)
+      .catch((error: unknown) =>
+        this.#world.log.warn("a transcript was not read", { ...paths, error: messageOf(error) }),
+      )
       .finally(() => {
         this.#reading = false;
         this.#changed();
       });
   }
 
-  async #read(paths: AttemptPaths, seen: string, size: number): Promise<void> {
+  #versionOf(paths: AttemptPaths, segment: number): string {
     const { files } = this.#world;
-    const from = Math.max(0, size - TAIL_BYTES);
-    const bytes = await files.readRange(paths.stdout, from, size - from);
+    const live = files.factsNow(paths.live);
+    const begun = live ? `${live.inode} ${live.modifiedMs} ${live.bytes}` : "";
+    return `${logVersion(files, paths.stdout, segment)} ${begun}`;
+  }
+
+  async #read(paths: AttemptPaths): Promise<void> {
+    const { files } = this.#world;
+    const segment = await newestSegment(files, paths.stdout);
+    const seen = this.#versionOf(paths, segment);
+    const bytes = await readLogEnd(files, paths.stdout, segment, TAIL_BYTES);
+    const logged = files.factsNow(paths.stdout)?.bytes ?? 0;
     const begun = await files.readText(paths.live, LIVE_BYTES_MAX).catch(() => null);
     if (paths.stdout !== this.#paths?.stdout) return;
     this.#seen = seen;
-    const text = Buffer.from(bytes ?? []).toString();
+    this.#segment = segment;
+    const text = bytes.toString();
+    const isWhole = segment === 0 && bytes.byteLength < TAIL_BYTES;
     // a first line that is not whole says nothing, and neither does one that is being written
-    const whole = text.slice(from > 0 ? text.indexOf("\n") + 1 : 0, text.lastIndexOf("\n") + 1);
+    const whole = text.slice(isWhole ? 0 : text.indexOf("\n") + 1, text.lastIndexOf("\n") + 1);
     this.#finished = readTranscript(whole, LINES_MAX);
     const reply = begun === null ? null : parseLiveReply(begun);
-    this.#live = reply && size <= reply.logBytes ? liveLines(reply.parts) : [];
+    this.#live = reply && logged <= reply.logBytes ? liveLines(reply.parts) : [];
   }
 }

@@ -19,7 +19,8 @@ export function readyTasks(manifest: RunManifest, state: RunState): TaskSpec[] {
 
 /** Decides from manifest and state alone; `freeSlots` is how many more attempts may run. Pure. */
 export function nextSteps(manifest: RunManifest, state: RunState, freeSlots: number): NextSteps {
-  const running = state.tasks.filter((task) => task.status === "running").length;
+  // one that waits for its user is at no work
+  const running = state.tasks.filter((task) => task.status === "running" && task.question === null).length;
   const startable = readyTasks(manifest, state);
   const slots = Math.max(0, Math.min(freeSlots, manifest.maxConcurrency - running));
   return {

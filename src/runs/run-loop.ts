@@ -9,6 +9,7 @@ import type { RunManifest, TaskSpec } from "./manifest.ts";
 import { type NextSteps, nextSteps, workersToCome } from "./next-steps.ts";
 import { isTerminal, type RunState, type RunStatus, type TaskMessage, type TaskState, taskOf } from "./run-state.ts";
 import { RunStop } from "./run-stop.ts";
+import { Seats } from "./seats.ts";
 import type { Slots } from "./slots.ts";
 import { type AfterFailure, type RecordDeadLetter, runTask } from "./task-run.ts";
 
@@ -51,10 +52,12 @@ export class RunLoop {
   /** What was asked of it outlives a failure: then it is for whoever drives the run on. */
   readonly stop = new RunStop();
   readonly #tasks: Promise<void>[] = [];
+  readonly #seats: Seats;
   #wake: () => void = () => undefined;
 
   constructor(parts: RunLoopParts) {
     this.#parts = parts;
+    this.#seats = new Seats(parts.slots, parts.run.manifest.maxConcurrency);
   }
 
   /** Ends all attempts and the run with them, or one task, begun or not. The first reason stands. */
@@ -103,13 +106,15 @@ export class RunLoop {
   }
 
   async #loop(): Promise<RunLoopEnd> {
-    const { run, slots } = this.#parts;
+    const { run } = this.#parts;
     const { status } = run.state;
     if (status !== "queued" && status !== "running") return status;
-    if (status === "queued") await this.#publish({ type: "crew.run.started", ...this.#names() });
+    const { team, workflow } = run.manifest;
+    if (status === "queued") await this.#publish({ type: "crew.run.started", team, workflow });
     for (const spec of run.manifest.tasks) {
-      if (taskOf(run.state, spec.taskId)?.status !== "running") continue;
-      slots.take();
+      const task = taskOf(run.state, spec.taskId);
+      if (task?.status !== "running") continue;
+      if (task.question === null) this.#seats.take(spec.taskId);
       this.#launch(spec);
     }
     for (;;) {
@@ -161,20 +166,19 @@ export class RunLoop {
   }
 
   async #start(spec: TaskSpec): Promise<void> {
-    const { slots } = this.#parts;
-    slots.take();
+    this.#seats.take(spec.taskId);
     try {
       await this.#publish({ type: "crew.task.started", taskId: spec.taskId, ...this.#place(spec) });
     } catch (error) {
-      slots.give();
+      this.#seats.leave(spec.taskId);
       throw error;
     }
     // released meanwhile: its first attempt is the next owner's
-    if (this.stop.kind === "release") slots.give();
+    if (this.stop.kind === "release") this.#seats.leave(spec.taskId);
     else this.#launch(spec);
   }
 
-  /** Has a slot, and gives it back. */
+  /** Has a seat, and gives it back. */
   #launch(spec: TaskSpec): void {
     const work = this.#runTask(spec)
       .catch((error: unknown) => {
@@ -182,7 +186,7 @@ export class RunLoop {
       })
       .finally(() => {
         this.stop.endAttempt(spec.taskId);
-        this.#parts.slots.give();
+        this.#seats.leave(spec.taskId);
         this.#wake();
       });
     this.#tasks.push(work);
@@ -193,6 +197,8 @@ export class RunLoop {
       kind: () => this.stop.kindOf(spec.taskId),
       halted: this.stop.haltedOf(spec.taskId),
       answer: () => this.stop.waitFor(spec.taskId),
+      leaveSeat: () => this.#seats.leave(spec.taskId),
+      takeSeat: () => this.#seats.takeAgain(spec.taskId, this.stop.haltedOf(spec.taskId)),
       beginAttempt: () => this.stop.beginAttempt(spec.taskId),
     };
     try {
@@ -229,11 +235,6 @@ export class RunLoop {
     const end = asked === null ? { status, reason } : { status: "cancelled" as const, reason: asked };
     await this.#publish(runEndEvent(run.manifest, run.state, end, clock.now()));
     return end.status;
-  }
-
-  #names() {
-    const { team, workflow } = this.#parts.run.manifest;
-    return { team, workflow };
   }
 
   #place(spec: TaskSpec) {

@@ -47,6 +47,9 @@ export interface TaskStop {
   beginAttempt(): AbortSignal;
   /** Ends the wait for an answer: it is there, or the run stops. */
   answer(): AbortSignal;
+  /** Lets others go on in its place, until it takes one again. */
+  leaveSeat(): void;
+  takeSeat(): Promise<void>;
   /** Ends a wait: cancelled or released. */
   halted: AbortSignal;
 }
@@ -88,13 +91,16 @@ async function afterAttempt(
   return { type: "crew.task.failed", status: "failed", error: last.error };
 }
 
-/** However long it takes: no worker is kept for it. */
+/** However long it takes: neither a worker nor a place among those at work is kept for it. */
 async function answered({ run }: RunLoopParts, taskId: string, stop: TaskStop): Promise<void> {
   const signal = stop.answer();
   const task = taskOf(run.state, taskId);
   // it may have come before anybody waited
-  if (task?.status !== "running" || task.question === null || signal.aborted) return;
-  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  if (task?.status === "running" && task.question !== null && !signal.aborted) {
+    stop.leaveSeat();
+    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  }
+  await stop.takeSeat();
 }
 
 /** Milliseconds. Only of a delay that a former owner told is there no clock but the wall's, and that may have jumped. */

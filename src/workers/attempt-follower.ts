@@ -4,8 +4,10 @@ import { messageOf } from "../system/errors.ts";
 import type { Liveness, ProcessIdentity, World } from "../system/world.ts";
 import { attemptPaths, readAttemptState } from "./attempt-folder.ts";
 import { checkpointsIn, keptCheckpointOf } from "./checkpoint-files.ts";
+import { logBytesMax } from "./limited-log.ts";
 import type { LineReader } from "./line-reader.ts";
 import { LineSplitter, lastLineOf } from "./line-splitter.ts";
+import { logVersion, newestSegment, readLogEnd } from "./log-tail.ts";
 import { emptyTally, type PiTally } from "./pi-events.ts";
 import type { AttemptState, StepResult } from "./step-contract.ts";
 
@@ -16,8 +18,7 @@ const probeMs = 2000;
 const probeHurriedMs = 100;
 const chunkBytes = 1024 * 1024;
 const outputLineBytesMax = 2000;
-/** Told at one time: the newest. */
-const progressMax = 32;
+const progressMax = 32; // told at one time: the newest
 
 export type AttemptEnd =
   | { kind: "ended"; result: StepResult }
@@ -47,6 +48,7 @@ export class AttemptFollower {
   #wake = new AbortController();
   #childGone = false;
   #offset = 0;
+  #tailVersion = "";
   #checkpointsAtMs = 0;
   #checkpointSeq = 0;
   readonly #reader: LineReader | null;
@@ -73,8 +75,7 @@ export class AttemptFollower {
 
   /** Something has changed: look now. */
   poke(): void {
-    // a reason of its own: the default one is an error with a stack, made at each call
-    this.#wake.abort("poked");
+    this.#wake.abort("poked"); // without a reason an error with its stack is made, each time
   }
 
   /** The process given the attempt is gone: nothing more will come unless the attempt is another's. */
@@ -152,7 +153,7 @@ export class AttemptFollower {
   }
 
   async #readState(): Promise<void> {
-    // at once: a worker that writes wakes us many times, and each hop to the thread pool costs ten times the look
+    // at once: a hop to the thread pool costs ten times the look, and a worker that writes wakes us often
     const facts = this.#world.files.factsNow(attemptPaths(this.#folder).state);
     const version = facts ? `${facts.inode}:${facts.bytes}:${facts.modifiedMs}` : "";
     if (version === this.#stateVersion) return;
@@ -168,11 +169,22 @@ export class AttemptFollower {
     for (;;) {
       const path = attemptPaths(this.#folder).stdout;
       const bytes = await this.#world.files.readRange(path, this.#offset, chunkBytes);
-      if (!bytes || bytes.byteLength === 0) return;
+      if (!bytes || bytes.byteLength === 0) return await this.#readTail(path);
       this.#offset += bytes.byteLength;
       if (this.#reader) for (const line of this.#lines.push(bytes)) this.#takeLine(this.#reader, line);
       else this.#takeOutput(bytes);
     }
+  }
+
+  /** Of a program's output more than its log holds: events are in the log itself, whatever its size. */
+  async #readTail(log: string): Promise<void> {
+    const { files } = this.#world;
+    if (this.#reader || this.#offset < logBytesMax) return;
+    const segment = await newestSegment(files, log);
+    const version = logVersion(files, log, segment);
+    if (segment === 0 || version === this.#tailVersion) return;
+    this.#tailVersion = version;
+    this.#takeOutput(await readLogEnd(files, log, segment, outputLineBytesMax));
   }
 
   async #readCheckpoints(): Promise<void> {

@@ -1,6 +1,7 @@
 import type { AppendHandle, World } from "../system/world.ts";
 import { type AttemptPaths, attemptPaths } from "./attempt-folder.ts";
 import { type LimitedLog, limitedEventLog, limitedTextLog } from "./limited-log.ts";
+import { LogTail, segmentPath } from "./log-tail.ts";
 import type { LifecycleEvent, LogSummary } from "./step-contract.ts";
 
 /** Writes that wait for `open`. */
@@ -46,6 +47,12 @@ class DroppingLog implements AppendHandle {
   }
 }
 
+/** The usual ones unless given. */
+export interface LogLimits {
+  bytesMax?: number;
+  segmentBytesMax?: number;
+}
+
 /** The three logs of an attempt. Nothing is opened before the attempt is ours: another worker may be writing them. */
 export class AttemptLogs {
   readonly #world: World;
@@ -53,10 +60,19 @@ export class AttemptLogs {
   readonly #eventLines: boolean;
   readonly #early: ((open: Open) => void)[] = [];
   readonly #opened: DroppingLog[] = [];
+  readonly #bytesMax: number | undefined;
+  readonly #segmentBytesMax: number | undefined;
   #open: Open | null = null;
+  #removing: Promise<unknown> = Promise.resolve();
+  #unopened = 0;
 
-  /** `eventLines`: stdout.log holds the host's events, one a line; else a program's output. */
-  constructor(world: World, folder: string, eventLines: boolean) {
+  /**
+   * `eventLines`: stdout.log holds the host's events, one a line; else a program's output. The limits are those of a log
+   * and of a segment of its tail, in bytes.
+   */
+  constructor(world: World, folder: string, eventLines: boolean, limits: LogLimits = {}) {
+    this.#bytesMax = limits.bytesMax;
+    this.#segmentBytesMax = limits.segmentBytesMax;
     this.#world = world;
     this.#folder = folder;
     this.#eventLines = eventLines;
@@ -74,8 +90,12 @@ export class AttemptLogs {
       const worker = openOne(paths.worker);
       this.#open = {
         worker,
-        stdout: (this.#eventLines ? limitedEventLog : limitedTextLog)(openOne(paths.stdout)),
-        stderr: limitedTextLog(openOne(paths.stderr)),
+        stdout: (this.#eventLines ? limitedEventLog : limitedTextLog)(
+          openOne(paths.stdout),
+          this.#tailOf(paths.stdout, openOne),
+          this.#bytesMax,
+        ),
+        stderr: limitedTextLog(openOne(paths.stderr), this.#tailOf(paths.stderr, openOne), this.#bytesMax),
       };
     } catch (error) {
       for (const log of this.#opened.splice(0)) log.close();
@@ -83,6 +103,23 @@ export class AttemptLogs {
     }
     for (const event of firstEvents) this.worker(JSON.stringify(event));
     for (const write of this.#early.splice(0)) this.#write(write);
+  }
+
+  #tailOf(path: string, open: (path: string) => AppendHandle): LogTail {
+    const { files } = this.#world;
+    const forget = (number: number) => {
+      const removed = files.remove(segmentPath(path, number)).catch(() => undefined);
+      this.#removing = Promise.all([this.#removing, removed]);
+    };
+    const openSegment = (number: number) => {
+      try {
+        return open(segmentPath(path, number));
+      } catch {
+        this.#unopened += 1;
+        return null;
+      }
+    };
+    return new LogTail(openSegment, forget, this.#segmentBytesMax);
   }
 
   worker(line: string): void {
@@ -101,6 +138,11 @@ export class AttemptLogs {
     this.#write((open) => open[name].writeBytes(bytes));
   }
 
+  /** Counts what nobody keeps, and says so in the log's tail. */
+  leaveOut(name: "stdout" | "stderr", bytes: number): void {
+    this.#write((open) => open[name].leaveOut(bytes));
+  }
+
   get summary(): LogSummary {
     const bytes = (name: "stdout" | "stderr") => this.#open?.[name].bytes ?? 0;
     const cut = this.isFull("stdout") || this.isFull("stderr");
@@ -113,7 +155,7 @@ export class AttemptLogs {
 
   /** Writes that the disk refused, of all three logs. */
   get dropped(): number {
-    return this.#opened.reduce((sum, log) => sum + log.dropped, 0);
+    return this.#opened.reduce((sum, log) => sum + log.dropped, this.#unopened);
   }
 
   get chunks(): { stdout: number; stderr: number } {
@@ -125,6 +167,7 @@ export class AttemptLogs {
     if (!this.#open) return;
     const { worker, stdout, stderr } = this.#open;
     await Promise.all([worker, stdout, stderr].map((log) => log.sync().catch(() => undefined)));
+    await this.#removing;
   }
 
   close(): void {

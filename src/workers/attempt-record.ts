@@ -11,10 +11,11 @@ import {
   writeMeta,
 } from "./attempt-folder.ts";
 import { AttemptLogs } from "./attempt-logs.ts";
+import { AttemptOutput } from "./attempt-output.ts";
 import { END_EVENTS, type KindResult, stepOutcomeOf } from "./kind.ts";
 import { type LeftBehind, nothingLeft } from "./left-behind.ts";
 import { LiveFile } from "./live-file.ts";
-import { MaskedBytes, maskLine } from "./masked-output.ts";
+import { maskLine } from "./masked-output.ts";
 import type { AttemptState, LifecycleEvent, LifecycleEventType, StepRequest, StepResult } from "./step-contract.ts";
 
 const heartbeatMs = 5000;
@@ -31,7 +32,7 @@ export class AttemptRecord {
   readonly #onGone: () => void;
   readonly #redactor: Redactor;
   readonly live: LiveFile;
-  readonly #bytes: Readonly<Record<"stdout" | "stderr", MaskedBytes>>;
+  readonly #output: AttemptOutput;
   #heartbeat: Disposable | null = null;
   #beats = 0;
   #claimed = false;
@@ -51,8 +52,7 @@ export class AttemptRecord {
     this.#redactor = redactor;
     const { attemptFolder } = request.runtime;
     this.live = new LiveFile(world, attemptFolder, redactor, () => this.#logs.summary.stdoutBytes);
-    const masked = (name: "stdout" | "stderr") => new MaskedBytes(redactor, (bytes) => this.#logs.bytes(name, bytes));
-    this.#bytes = { stdout: masked("stdout"), stderr: masked("stderr") };
+    this.#output = new AttemptOutput(world.clock, this.#logs, redactor);
   }
 
   /** Whether `state.json` is ours: from then on an end must follow, whatever happens. */
@@ -117,15 +117,13 @@ export class AttemptRecord {
   }
 
   bytes(log: "stdout" | "stderr", bytes: Uint8Array): void {
-    // what is not written need not be masked, be it a gigabyte
-    if (this.#logs.isFull(log)) this.#logs.bytes(log, bytes);
-    else this.#bytes[log].push(bytes);
+    this.#output.push(log, bytes);
   }
 
   /** Writes the end; on disk when it resolves. One that could not be written stays the same at the next try. */
   async end(result: KindResult, left: LeftBehind = nothingLeft): Promise<StepResult> {
     invariant(this.#claimed, "only who claimed an attempt records its end");
-    for (const rest of Object.values(this.#bytes)) rest.flush();
+    this.#output.flush();
     this.#ended ??= this.#endOf(masked(this.#redactor, result), left);
     const step = this.#ended;
     const state: AttemptState = {
@@ -152,6 +150,7 @@ export class AttemptRecord {
 
   close(): void {
     this.#heartbeat?.[Symbol.dispose]();
+    this.#output.close();
     this.#logs.close();
   }
 

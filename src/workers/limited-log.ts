@@ -1,10 +1,13 @@
 import type { AppendHandle } from "../system/world.ts";
+import type { LogTail } from "./log-tail.ts";
 
-const logBytesMax = 50 * 1024 * 1024;
+/** Of one log; what follows is in its tail. */
+export const logBytesMax = 50 * 1024 * 1024;
 
-/** A log that stops growing at its limit, and says so once. */
+/** A log that stops growing at its limit, and says so once; what comes after goes to its tail. */
 export class LimitedLog {
   readonly #handle: AppendHandle;
+  readonly #tail: LogTail;
   readonly #bytesMax: number;
   readonly #notice: string;
   readonly #essence: (text: string) => string;
@@ -13,9 +16,16 @@ export class LimitedLog {
   bytes = 0;
   chunks = 0;
 
-  /** `essence` is what is still written of a text beyond the limit. */
-  constructor(handle: AppendHandle, bytesMax: number, notice: string, essence: (text: string) => string) {
+  /** `essence` is what is still written of a text beyond the limit, which the tail gets as a whole. */
+  constructor(
+    handle: AppendHandle,
+    tail: LogTail,
+    bytesMax: number,
+    notice: string,
+    essence: (text: string) => string,
+  ) {
     this.#handle = handle;
+    this.#tail = tail;
     this.#bytesMax = bytesMax;
     this.#notice = notice;
     this.#essence = essence;
@@ -27,9 +37,10 @@ export class LimitedLog {
     const room = Math.max(0, this.#bytesMax - this.bytes);
     this.bytes += bytes.byteLength;
     if (room > 0) this.#handle.write(bytes.byteLength > room ? bytes.subarray(0, room) : bytes);
-    if (this.bytes <= this.#bytesMax || this.#cut) return;
+    if (this.bytes <= this.#bytesMax) return;
+    if (!this.#cut) this.#handle.write(this.#notice);
     this.#cut = true;
-    this.#handle.write(this.#notice);
+    this.#tail.write(bytes.subarray(room));
   }
 
   get full(): boolean {
@@ -46,28 +57,42 @@ export class LimitedLog {
     const kept = (this.#cut ? "" : this.#notice) + this.#essence(text);
     this.#cut = true;
     if (kept !== "") this.#handle.write(kept);
+    this.#tail.write(text);
   }
 
-  sync(): Promise<void> {
-    return this.#handle.sync();
+  /** Counts what nobody keeps, and says so where it would stand. */
+  leaveOut(bytes: number): void {
+    this.bytes += bytes;
+    this.#tail.write(`\n[${bytes} bytes left out]\n`);
+  }
+
+  async sync(): Promise<void> {
+    await Promise.all([this.#handle.sync(), this.#tail.sync()]);
   }
 
   close(): void {
     this.#handle.close();
+    this.#tail.close();
   }
 }
 
 /** Of event lines. Usage is money: it is kept whatever the size, without the words. */
-export function limitedEventLog(handle: AppendHandle, bytesMax = logBytesMax): LimitedLog {
-  return new LimitedLog(handle, bytesMax, `${JSON.stringify({ type: "log_cut", bytesMax })}\n`, usageOnly);
+export function limitedEventLog(handle: AppendHandle, tail: LogTail, bytesMax = logBytesMax): LimitedLog {
+  return new LimitedLog(handle, tail, bytesMax, `${JSON.stringify({ type: "log_cut", bytesMax })}\n`, essenceOf);
 }
 
-export function limitedTextLog(handle: AppendHandle, bytesMax = logBytesMax): LimitedLog {
-  return new LimitedLog(handle, bytesMax, `\n[cut at ${bytesMax} bytes]\n`, () => "");
+export function limitedTextLog(handle: AppendHandle, tail: LogTail, bytesMax = logBytesMax): LimitedLog {
+  const notice = `\n[cut at ${bytesMax} bytes; the newest of what follows is in the file of this name with the highest number]\n`;
+  return new LimitedLog(handle, tail, bytesMax, notice, () => "");
 }
 
-function usageOnly(line: string): string {
+/** What an owner who reads the log sums up and shows: small lines as they are, replies without their words. */
+function essenceOf(line: string): string {
+  if (SMALL.test(line)) return line.length <= SMALL_CHARS_MAX ? line : "";
   if (!line.startsWith('{"type":"message_end"') || !line.includes('"role":"assistant"')) return "";
   const event = JSON.parse(line) as { message: Record<string, unknown> };
   return `${JSON.stringify({ ...event, message: { ...event.message, content: [] } })}\n`;
 }
+
+const SMALL = /^\{"type":"(tool_execution_start|tool_execution_end|auto_retry_start)"/;
+const SMALL_CHARS_MAX = 1000;

@@ -38,6 +38,13 @@ export class MaskedBytes {
     this.#carried = Buffer.alloc(0);
   }
 
+  /** Leaves out what has come without a line feed, whose rest will not come: its length in bytes. */
+  drop(): number {
+    const { byteLength } = this.#carried;
+    this.#carried = Buffer.alloc(0);
+    return byteLength;
+  }
+
   #put(bytes: Buffer): void {
     if (bytes.byteLength === 0) return;
     const text = bytes.toString();

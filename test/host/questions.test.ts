@@ -1,7 +1,9 @@
 import { resolve } from "node:path";
 import { expect, it } from "vitest";
+import type { CrewEventType } from "../../src/events/crew-event.ts";
 import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
 import type { ModelRequest } from "../support/model-reply.ts";
+import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import type { HostEvent } from "../support/rpc-host.ts";
 import { eventsOf, ofType, runIds } from "../support/run-files.ts";
@@ -132,6 +134,44 @@ it("of two questions one is asked after the other: no key meant for the first go
   const runId = (await runIds(rig.agentFolder.project)).at(-1) as string;
   expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.completed");
 }, 60_000);
+
+it("a task that waits for its user's answer lets others work in its place, and waits for one again", async () => {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const c = async () => {
+    await opened;
+    return { text: "c is done" };
+  };
+  const rig = await makeRig(teamReplies(CALL, { b: asksFirst, c }), {
+    files: { ...diamondFiles, ".crew/config.json": '{"limits":{"maxParallelAttempts":1}}' },
+  });
+  const { project } = rig.agentFolder;
+  const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
+  host.write({ type: "prompt", message: "let the team do it" });
+  const asked = await host.waitFor((event) => event["method"] === "input", 30_000);
+  const [runId = ""] = await runIds(project);
+  const at = async (type: CrewEventType, taskId: string, attempt: number) =>
+    (await eventsOf(project, runId)).findIndex(
+      (event) => event.type === type && event.taskId === taskId && event.attempt === attempt,
+    );
+  await waitUntil(() => rig.server.requests.some(({ request }) => stepOf(request) === "c"), 30_000);
+  host.answer(asked["id"], { value: "the blue one" });
+  await waitUntil(async () => ofType(await eventsOf(project, runId), "crew.mailbox.message").length === 2, 30_000);
+  expect(bRequests(rig)).toHaveLength(1);
+  open();
+  await host.waitFor((event) => event.type === "agent_end", 30_000);
+  expect((await eventsOf(project, runId)).at(-1)?.type).toBe("crew.run.completed");
+  const places = [
+    await at("crew.task.attempt_finished", "b", 1),
+    await at("crew.task.attempt_started", "c", 1),
+    await at("crew.task.attempt_finished", "c", 1),
+    await at("crew.task.attempt_started", "b", 2),
+  ];
+  expect(places).toEqual([...places].sort((one, other) => one - other));
+  expect(places).not.toContain(-1);
+}, 90_000);
 
 it.skipIf(tmuxMissing !== null)(
   "a run that ends takes its dialog away",
