@@ -1,10 +1,11 @@
-import { basename, dirname, join, relative, sep } from "node:path";
+import { basename, dirname, join, normalize, relative, sep } from "node:path";
 import type { AttemptOrder, AttemptReport, TaskEngine } from "../runs/execute.ts";
 import { attemptId } from "../runs/run-state.ts";
 import { branchOf, worksApart } from "../runs/work-trees.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { makeRealFolder } from "../system/real-folder.ts";
 import type { World } from "../system/world.ts";
+import { isThere } from "../workers/artifacts.ts";
 import { readAttemptState } from "../workers/attempt-folder.ts";
 import { Checkpoints } from "../workers/checkpoint.ts";
 import { Git, readable } from "../workers/git.ts";
@@ -144,15 +145,16 @@ export class Worktrees {
   /** Files of the run's folder lie at the same place below each work folder. */
   async #bringFiles({ manifest, files: artifacts }: AttemptOrder, workFolder: string): Promise<void> {
     const { files } = this.#world;
-    const ours = artifacts.filter(({ path }) => path.startsWith(manifest.cwd + sep));
+    const ours = artifacts.filter(({ path }) => normalize(path).startsWith(manifest.cwd + sep));
     if (ours.length === 0) return;
     const crew = await makeRealFolder(files, workFolder, ".crew");
     const ignore = join(crew, ".gitignore");
     if ((await files.facts(ignore)) === null) await files.writeAtomic(ignore, ".gitignore\nstate/\n");
-    for (const { path } of ours) {
-      const below = relative(manifest.cwd, path);
-      const bytes = await files.read(path);
-      if (bytes === null) throw new UserError("artifact", `${path}, which the task reads, is gone.`);
+    for (const artifact of ours) {
+      const below = relative(manifest.cwd, artifact.path);
+      const bytes = (await isThere(files, artifact)) ? await files.read(artifact.path) : null;
+      if (bytes === null)
+        throw new UserError("artifact", `${artifact.path}, which the task reads, is gone, or was changed since.`);
       await makeRealFolder(files, workFolder, ...dirname(below).split(sep));
       await files.writeAtomic(join(workFolder, below), bytes);
     }

@@ -36,7 +36,8 @@ export async function withOwnFiles(files: Files, crewRoot: string, manifest: Run
     for (const record of result.artifacts) {
       const isOwn = await isThere(files, record);
       if (isOwn) await files.makeFolder(folder);
-      artifacts.push(...(isOwn ? await keepArtifacts(files, [record], folder) : [record]));
+      // of one name the run has one file, and one record of it
+      artifacts.push(...(isOwn ? await keepArtifacts(files, [record], folder) : []));
     }
     kept[taskId] = { ...result, artifacts };
   }

@@ -5,7 +5,7 @@ import type { EventBus } from "../events/publisher.ts";
 import type { RunManifest } from "../runs/manifest.ts";
 import type { EndedRun } from "../runs/resume.ts";
 import { isTerminal } from "../runs/run-state.ts";
-import { branchOf } from "../runs/work-trees.ts";
+import { branchOf, isCommitId } from "../runs/work-trees.ts";
 import { isSafeSegment } from "../store/layout.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
@@ -49,10 +49,11 @@ export async function withBaseCommit(session: Session, manifest: RunManifest): P
 
 /** The run with only those commits that are there still: branches may have been removed since, and what they had. */
 export async function withCommitsThere<T extends EndedRun>({ world }: Session, old: T): Promise<T> {
-  if (old.manifest.worktrees === null) return old;
   const git = new Git(world.processes, old.manifest.cwd, gitMs);
   const tasks = old.state.tasks.map(async (task) => {
     if (task.status !== "completed" || task.commit === null) return task;
+    if (!isCommitId(task.commit)) return { ...task, commit: null };
+    if (old.manifest.worktrees === null) return task;
     const { code } = await git.try(["cat-file", "-e", `${task.commit}^{commit}`]);
     // null: git itself could not be asked
     return code === 0 || code === null ? task : { ...task, commit: null };

@@ -22,6 +22,11 @@ export function worksApart(manifest: RunManifest, task: TaskSpec, commits: reado
   return manifest.worktrees !== null && task.kind !== "git" && (writes(task) || commits.length > 0);
 }
 
+/** A commit's full name and nothing else: records may come with a repository, and what they hold reaches commands. */
+export function isCommitId(text: string): boolean {
+  return /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/.test(text);
+}
+
 export function branchOf(runId: string, taskId: string): string {
   return `foreman/${runId}/${taskId}`;
 }
@@ -81,8 +86,10 @@ export function withBranches({ runId, kept }: RunManifest, command: string, stat
   return command.replace(/\{branches\.([a-z0-9_-]+)\}/g, (whole, step: string) => {
     const task = taskOf(state, step);
     const handed = task?.status === "completed" ? task.commit : null;
+    if (handed === null) return whole;
+    if (!Object.hasOwn(kept, step)) return branchOf(runId, step);
     // the branch of an earlier run may be gone by now, its commit is not
-    return handed === null ? whole : Object.hasOwn(kept, step) ? handed : branchOf(runId, step);
+    return isCommitId(handed) ? handed : whole;
   });
 }
 

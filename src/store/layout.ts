@@ -149,14 +149,20 @@ function crewRoots(projectFolder: string, agentFolder: string): [inProject: stri
 async function isOurs(files: Files, root: string): Promise<boolean> {
   for (const path of [root, join(root, "state"), runsFolder(root), followingFolder(root)]) {
     const facts = await files.facts(path);
-    if (facts !== null && facts.kind !== "directory")
-      throw new UserError(
-        "crew-root",
-        `No run can be kept: ${path} is a ${facts.kind}, but must be a real folder. Remove it and try again.`,
-      );
+    if (facts !== null && facts.kind !== "directory") throw notReal(path, facts.kind);
     if (facts !== null && !(await files.writable(path))) return false;
   }
+  // records of tasks that can't be written cost the runs nothing; a link would take them elsewhere
+  for (const path of [join(root, "metrics"), join(root, "metrics", "tasks")])
+    if ((await files.facts(path))?.kind === "symlink") throw notReal(path, "symlink");
   return true;
+}
+
+function notReal(path: string, kind: string): UserError {
+  return new UserError(
+    "crew-root",
+    `No run can be kept: ${path} is a ${kind}, but must be a real folder. Remove it and try again.`,
+  );
 }
 
 /** Readable and unique: the folder's name, and 12 hex digits of the SHA-256 of its whole path. */

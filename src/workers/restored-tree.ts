@@ -21,8 +21,10 @@ export async function treeOfPatch(
   const input = Buffer.from(bytes ?? []).toString("latin1");
   const made = await inOwnIndex(files, snapshots, baseTree, async (git) => {
     // of a tree that is the one it began with there is no patch
-    if (input !== "")
-      await git.ask(["-c", "apply.ignoreWhitespace=no", "apply", "--cached", "--whitespace=nowarn", "-"], { input });
+    if (input === "") return;
+    const apply = ["-c", "apply.ignoreWhitespace=no", "apply", "--cached", "--whitespace=nowarn", "-"];
+    const { code, stderr } = await git.try(apply, { input });
+    if (code !== 0) throw refused(`git does not take ${patch}: ${readable(stderr).trim().slice(-300)}`);
   });
   if (made !== tree) throw refused(`${patch} is not what was written`);
   return tree;

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   existsSync,
   mkdirSync,
@@ -70,7 +71,8 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
     const path = join(crewRoot, "state/runs", runId, "artifacts/plan.md");
     mkdirSync(join(path, ".."), { recursive: true });
     writeFileSync(path, "the plan");
-    const file = { name: "plan.md", path, bytes: 8, artifact_hash: "" };
+    const artifact_hash = createHash("sha256").update("the plan").digest("hex");
+    const file = { name: "plan.md", path, bytes: 8, artifact_hash };
     const command = `cat .crew/state/runs/${runId}/artifacts/plan.md; git status --short; echo x > b.txt`;
     const report = await run("one", command, { files: [file], task: { output: ["b.txt"] } });
     expect(report).toMatchObject({

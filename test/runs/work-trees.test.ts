@@ -66,6 +66,8 @@ const all = (taskId: string, commit?: string): NewEvent[] => [
   completed(taskId),
 ];
 
+const EARLIER = "9".repeat(40);
+
 describe("the trees of a run", () => {
   it("are apart for those that write, and for those that read what was written apart", () => {
     const reader = taskSpec("r", { kind: "pi", agent: { ...AGENT, tools: ["read", "Grep", "find", "ls"] } });
@@ -88,14 +90,18 @@ describe("the trees of a run", () => {
       taskSpec("d", { dependsOn: ["c", "k"], command: "merge {branches.a} {branches.k} {branches.b}" }),
       taskSpec("k"),
     ];
-    const kept = { k: { summary: "", artifacts: [], commit: "c9", model: null, fromRunId: "old" } };
+    const kept = { k: { summary: "", artifacts: [], commit: EARLIER, model: null, fromRunId: "old" } };
     const manifest = manifestOf(specs, { worktrees: { baseCommit: "c0" }, kept });
     const state = folded(manifest, ...all("a", "c1"), ...all("b"), ...begun("c"), ended("c"), completed("c"));
     const [, , c, d] = specs.map((spec) => inheritedCommits(manifest, spec, state));
     expect(c).toEqual(["c1"]);
-    expect(d).toEqual(["c1", "c9"]);
+    expect(d).toEqual(["c1", EARLIER]);
     const command = withBranches(manifest, specs[3]?.command ?? "", state);
-    expect(command).toBe(`merge ${branchOf("run-1", "a")} c9 {branches.b}`);
+    expect(command).toBe(`merge ${branchOf("run-1", "a")} ${EARLIER} {branches.b}`);
+    // records may come with a repository: what is no commit reaches no command
+    const planted = { k: { ...kept.k, commit: "c9; touch injected" } };
+    const hostile = manifestOf(specs, { worktrees: { baseCommit: "c0" }, kept: planted });
+    expect(withBranches(hostile, "true {branches.k}", folded(hostile))).toBe("true {branches.k}");
   });
 
   it("show what is handed over, and what an earlier attempt has left", () => {

@@ -140,6 +140,14 @@ describe("the crew root", () => {
     }
   });
 
+  it.each([".crew/metrics", ".crew/metrics/tasks"])("is refused when %s leads elsewhere", async (name) => {
+    const { root, project, agent } = await folders();
+    mkdirSync(join(root, "elsewhere"));
+    mkdirSync(join(project, name, ".."), { recursive: true });
+    symlinkSync(join(root, "elsewhere"), join(project, name));
+    await expect(prepareCrewRoot(files, project, agent)).rejects.toThrow(`${join(project, name)} is a symlink`);
+  });
+
   it("says what to do when nothing can be written", async () => {
     const { root, project, agent } = await folders();
     const failed = prepareCrewRoot(unwritable(root, "EROFS"), project, agent);

@@ -353,6 +353,9 @@ describe("finding a run", () => {
       JSON.stringify({ schemaVersion: 1, runId: IDS[0], tasks: [{ taskId: "a" }] }),
       good.replace('"kept": {}', '"kept": null'),
       good.replace('"kept": {}', '"kept": {"a":{"summary":"s","artifacts":[]}}'),
+      good.replace('"kept": {}', '"kept": {"a":{"summary":"s","artifacts":[],"fromRunId":"x","commit":"--exec=x"}}'),
+      good.replace('"worktrees": null', '"worktrees": {"baseCommit":"--force"}'),
+      good.replace('"taskId": "a"', '"taskId": "../../a"'),
     ]) {
       writeFileSync(join(folder, "manifest.json"), bad);
       for (const use of [() => store.view(IDS[0] ?? ""), () => store.open(IDS[0] ?? "", keepingBus().bus)]) {

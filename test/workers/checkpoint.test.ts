@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -93,6 +93,27 @@ describe("a checkpoint", () => {
     );
   }, 120_000);
 
+  it("keeps what the attempt began with too, where somebody restores it by hand", async () => {
+    const root = await tempFolder();
+    const repo = makeRepo(join(root, "repo"));
+    const first = attemptIn(root, 1);
+    await first.checkpoints.begin(gitIn(repo));
+    writeFileSync(join(repo, "new"), "new\n");
+    await first.checkpoints.take("end", 20_000);
+    git(repo, "clean", "-qf");
+    const begun = readTree(repo);
+    const restored = await attemptIn(root, 2).checkpoints.begin(gitIn(repo), 1, "all");
+    expect(restored).toMatchObject({ files: 1, backup: { seq: 2, files: 0, bytes: 0 } });
+    expect(Object.keys(readTree(repo)).sort()).toEqual(["new", "read.me"]);
+    expect(await attemptIn(root, 3).checkpoints.begin(gitIn(repo), 2, "all")).toMatchObject({
+      files: 1,
+      backup: { seq: 3 },
+    });
+    expect(readTree(repo)).toEqual(begun);
+    // an attempt that goes on keeps no second copy
+    expect(await attemptIn(root, 4).checkpoints.begin(gitIn(repo), 1)).toMatchObject({ files: 1, backup: null });
+  });
+
   it("counts lines, and has nothing of what is ignored or ours", async () => {
     const root = await tempFolder();
     const repo = makeRepo(join(root, "repo"), { "a.txt": { text: "1\n2\n3\n" }, ".gitignore": { text: "built\n" } });
@@ -136,6 +157,57 @@ describe("a checkpoint", () => {
     expect(readdirSync(join(root, "elsewhere"))).toEqual([]);
   });
 
+  it("that came with a repository writes nothing outside of the tree, and nothing of ours", async () => {
+    const root = await tempFolder();
+    const repo = makeRepo(join(root, "repo"), { "a.txt": { text: "1\n" } });
+    const { folder } = attemptIn(root, 1);
+    mkdirSync(folder);
+    const forge = (tree: string, patch: string) => {
+      const baseTree = git(repo, "rev-parse", "HEAD^{tree}");
+      const record = { seq: 1, attempt: 1, createdAt: "", hint: "", why: "end", baseTree, tree, files: 1, bytes: 1 };
+      writeFileSync(join(folder, "0001.json"), JSON.stringify(record));
+      writeFileSync(join(folder, "0001.patch"), patch);
+    };
+    const restore = (number: number) => attemptIn(root, number).checkpoints.begin(gitIn(repo), 1);
+    const added = (path: string) =>
+      `diff --git a/${path} b/${path}\nnew file mode 100644\n--- /dev/null\n+++ b/${path}\n@@ -0,0 +1 @@\n+evil\n`;
+    for (const path of ["../evil", "x/../../evil", ".git/hooks/post-checkout", "/evil"]) {
+      forge("0".repeat(40), added(path));
+      await expect(restore(2), path).rejects.toThrow(
+        /git does not take .*(invalid path|does not exist|No such)|is not what was written/s,
+      );
+    }
+    expect(readdirSync(root).sort()).toEqual(["repo", "task"]);
+    expect(readdirSync(join(repo, ".git/hooks"))).not.toContain("post-checkout");
+
+    // a tree with a definition of ours in it, which git itself would write
+    const blob = git(repo, "hash-object", "-w", "a.txt");
+    for (const path of [".crew/config.json", "sub/.crew/agents/x.md", "b.txt"])
+      git(repo, "update-index", "--add", "--cacheinfo", `100644,${blob},${path}`);
+    const tree = git(repo, "write-tree");
+    const patch = git(repo, "diff-tree", "-r", "-p", "--binary", "--full-index", "HEAD", tree);
+    git(repo, "reset", "-q", "--hard");
+    forge(tree, `${patch}\n`);
+    expect(await restore(3)).toMatchObject({ files: 1 });
+    expect(Object.keys(readTree(repo)).sort()).toEqual(["a.txt", "b.txt"]);
+
+    // neither record nor patch nor objects are looked for behind a link
+    const elsewhere = join(root, "elsewhere");
+    mkdirSync(join(elsewhere, "checkpoints"), { recursive: true });
+    for (const name of ["0001.json", "0001.patch"]) {
+      renameSync(join(folder, name), join(elsewhere, "checkpoints", name));
+      symlinkSync(join(elsewhere, "checkpoints", name), join(folder, name));
+    }
+    await expect(restore(4)).rejects.toThrow("none of that number");
+    symlinkSync(elsewhere, join(root, "task/a0007"));
+    await expect(restore(5)).rejects.toThrow("none of that number");
+    const planted = attemptIn(root, 6);
+    mkdirSync(planted.folder);
+    symlinkSync(elsewhere, join(planted.folder, "objects"));
+    await expect(planted.checkpoints.begin(gitIn(repo))).rejects.toThrow("must be a real folder");
+    expect(readdirSync(elsewhere)).toEqual(["checkpoints"]);
+  });
+
   it("that was changed is not put back, nor one over an ignored file", async () => {
     const root = await tempFolder();
     const repo = makeRepo(join(root, "repo"));
@@ -153,6 +225,8 @@ describe("a checkpoint", () => {
     expect(readFileSync(join(repo, "new"), "utf8")).toBe("mine\n");
     const patch = join(first.folder, "0001.patch");
     writeFileSync(patch, readFileSync(patch, "utf8").replace("+second", "+other"));
-    await expect(attemptIn(root, 4).checkpoints.begin(gitIn(repo), 1)).rejects.toThrow(/0001\.patch|git apply failed/);
+    await expect(attemptIn(root, 4).checkpoints.begin(gitIn(repo), 1)).rejects.toThrow(
+      /0001\.patch is not what was written|git does not take/,
+    );
   });
 });
