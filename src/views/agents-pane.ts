@@ -3,6 +3,7 @@ import { mailOf } from "../runs/task-message.ts";
 import { chosenRun, chosenTask, type DashboardRun, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
 import { drawLine, drawTable, firstShown, fold, type Paint, type Row } from "./paint.ts";
 import { activityOf, LEVELS, lastModel, SIGNS, timeOf } from "./run-summary.ts";
+import { fitting } from "./text-width.ts";
 import { formatDuration, formatTokens, formatUsd } from "./units.ts";
 
 const HEADS = ["TASK", "AGENT", "STATE", "TIME", "TOKENS", "COST", "DOING"] as const;
@@ -83,6 +84,6 @@ function wordsOf(task: TaskState, width: number, paint: Paint): string[] {
     .split("\n")
     .filter((line) => line.trim() !== "")
     .slice(0, DETAIL_LINES_MAX)
-    .flatMap((line) => fold(line.slice(0, width * DETAIL_LINES_MAX), width))
+    .flatMap((line) => fold(line.slice(0, fitting(line, width * DETAIL_LINES_MAX)), width))
     .map((line) => drawLine([{ text: line, tone }], width, paint));
 }

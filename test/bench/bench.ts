@@ -20,6 +20,7 @@ const SECTIONS: Readonly<Record<string, () => unknown>> = {
   pool: benchPool,
   metrics: () => import("./metrics.bench.ts"),
   dashboard: () => import("./dashboard-bench.ts").then(({ benchDashboard }) => benchDashboard()),
+  "dashboard-in-pi": () => import("./dashboard-host-bench.ts").then(({ benchDashboardInPi }) => benchDashboardInPi()),
   exposition: () => import("./exposition.bench.ts"),
   tasks: () => import("./task-metrics-bench.ts").then(({ benchTaskMetrics }) => benchTaskMetrics(Number(records))),
   otlp: () => import("./otlp-bench.ts").then(({ benchOtlp }) => benchOtlp()),

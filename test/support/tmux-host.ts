@@ -1,7 +1,8 @@
-import { execFile, execFileSync } from "node:child_process";
+import { type ChildProcessByStdio, execFile, execFileSync, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { AgentFolder } from "./agent-folder.ts";
@@ -130,6 +131,12 @@ export class TmuxHost {
     return this.#poll(look, options.timeoutMs ?? 20_000, options.what ?? "the screen");
   }
 
+  /** Presses keys one after the other through a client that stays: a new one takes longer than Pi does. */
+  async typist(): Promise<Typist> {
+    const args = ["-S", join(this.#folder, "s"), "-C", "attach-session", "-f", "ignore-size", "-t", "pi"];
+    return new Typist(spawn("tmux", args, { stdio: ["pipe", "pipe", "ignore"] }), this.#pane);
+  }
+
   async resize(columns: number, rows: number): Promise<void> {
     await this.#tmux("resize-window", "-t", "pi", "-x", String(columns), "-y", String(rows));
   }
@@ -185,6 +192,49 @@ export class TmuxHost {
     const server = ["-S", join(this.#folder, "s"), "-f", join(this.#folder, "tmux.conf")];
     const { stdout } = await run("tmux", [...server, ...args], { maxBuffer: 16 << 20 });
     return stdout;
+  }
+}
+
+/** How Pi ends what it draws at one time: synchronized output, as tmux writes it for a control client. */
+const FRAME_END = "\\033[?2026l";
+
+/** A client of tmux in its control mode. */
+export class Typist implements Disposable {
+  readonly #client: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #pane: string;
+  #drawn: () => void = () => undefined;
+  #line = "";
+  #tail = "";
+
+  constructor(client: ChildProcessByStdio<Writable, Readable, null>, pane: string) {
+    this.#client = client;
+    this.#pane = pane;
+    client.stdout.setEncoding("utf8").on("data", (text: string) => {
+      const lines = (this.#line + text).split("\n");
+      this.#line = lines.pop() ?? "";
+      for (const line of lines.filter((it) => it.startsWith("%output"))) {
+        // what ends a frame may come in two parts
+        const output = this.#tail + line.replace(/^%output \S+ /, "");
+        this.#tail = output.slice(output.lastIndexOf(FRAME_END) + FRAME_END.length).slice(-FRAME_END.length);
+        if (output.includes(FRAME_END)) this.#drawn();
+      }
+    });
+  }
+
+  /** Resolves when the frame that follows has come out of Pi. */
+  press(key: string): Promise<void> {
+    return new Promise((drawn, failed) => {
+      const late = setTimeout(() => failed(new Error(`nothing was drawn for ${key} within 5 s`)), 5000);
+      this.#drawn = () => {
+        clearTimeout(late);
+        drawn();
+      };
+      this.#client.stdin.write(`send-keys -t ${this.#pane} ${key}\n`);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#client.kill();
   }
 }
 

@@ -1,6 +1,7 @@
 import { visibleWidth } from "@mariozechner/pi-tui";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { fold } from "../../src/views/paint.ts";
 import { clip, columns, pad, padBefore, wrap } from "../../src/views/text-width.ts";
 
 const text = fc.oneof(
@@ -50,6 +51,35 @@ describe("cutting and filling", () => {
     expect(clip("e\u0301oo", 2)).toBe("e\u0301…");
     expect(clip("🇩🇪🇫🇷", 3)).toBe("🇩🇪…");
     expect(clip("abc", 0)).toBe("");
+  });
+
+  it("never cuts apart what is drawn as one: joined and toned people, flags, keycaps, marks, syllables", () => {
+    const pictures = [
+      "👨‍👩‍👧",
+      "👩🏽‍💻",
+      "🏳️‍🌈",
+      "🇩🇪",
+      "🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+      "👍🏿",
+      "1️⃣",
+      "e\u0301\u0323",
+      "ก็",
+      "\u1112\u1161\u11ab",
+      "नि",
+    ];
+    const line = fc.array(fc.constantFrom(...pictures, "a", " ", "模", "🚀"), { maxLength: 30 });
+    const segments = (given: string) =>
+      [...new Intl.Segmenter("en", { granularity: "grapheme" }).segment(given)].map(({ segment }) => segment);
+    fc.assert(
+      fc.property(line, fc.integer({ min: 2, max: 20 }), (parts, width) => {
+        const given = parts.join("");
+        const whole = new Set(segments(given));
+        for (const cut of [clip(given, width), ...fold(given, width), ...wrap(given, width)]) {
+          expect(visibleWidth(cut)).toBeLessThanOrEqual(width);
+          for (const segment of segments(cut)) expect(whole.has(segment) || segment === "…", segment).toBe(true);
+        }
+      }),
+    );
   });
 
   it("fills by columns", () => {
