@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { estimateQuantile } from "../metrics/quantile.ts";
+import { quantileOf } from "../metrics/quantile.ts";
 import type { MetricSnapshot, SeriesLabels } from "../metrics/snapshot.ts";
 import { safeText } from "../system/safe-text.ts";
 import type { Diagnostic } from "./diagnostic.ts";
@@ -156,10 +156,13 @@ function metrics(snapshot: readonly MetricSnapshot[]): string {
     metric.kind === "histogram"
       ? metric.series
           .filter(({ count }) => count > 0)
-          .map(({ labels, count, sum, buckets }) => {
-            const at = (q: number) => number(estimateQuantile(metric.bounds, buckets, sum, q).value);
-            const value = `${number(count)} × p50 ${at(0.5)} p95 ${at(0.95)}`;
-            return row([name(metric, labels), cell(value), metric.unit]);
+          .map((series) => {
+            const at = (q: number) => {
+              const { value, over } = quantileOf(metric, series, q);
+              return `${over ? "> " : ""}${number(value)}`;
+            };
+            const value = `${number(series.count)} × p50 ${at(0.5)} p95 ${at(0.95)}`;
+            return row([name(metric, series.labels), cell(value), metric.unit]);
           })
       : metric.series
           .filter(({ value }) => value !== 0)

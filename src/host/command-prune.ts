@@ -27,7 +27,8 @@ export const pruneCommand: Command = async ({ session, ctx, args }) => {
     return `No run would go (${which}), and no export of that age.`;
   const shown = preview(plan, exported, which);
   const agreed = /(^|\s)--yes(\s|$)/.test(args) || (ctx.hasUI && (await ctx.ui.confirm("Remove all of this?", shown)));
-  if (!agreed) return `${shown}\nNothing was removed. /team-prune --yes removes them without asking.`;
+  const same = `/team-prune --days ${policy.olderThanDays} --keep ${policy.keepNewest} --yes`;
+  if (!agreed) return `${shown}\nNothing was removed. ${same} removes them without asking.`;
   const runs = await applyPrune(files, store, plan);
   const gone = await applyExports(files, store.crewRoot, exported);
   const kept = [

@@ -65,7 +65,23 @@ async function parseRequest(session: Session, given: string) {
   // one bare word and a quoted goal: the word was meant as a team
   if (/^[\w-]+$/.test(first) && /^(["'“])[^"'“”]*["'”]$/.test(rest))
     return { team: first, workflow: null, goal: unquote(rest), background };
+  const near = [...teams.keys()].find((name) => isSlipOf(first, name));
+  if (near !== undefined)
+    throw new UserError(
+      "unknown-team",
+      `There is no team ${first}. Did you mean ${near}? If it begins the goal: /team-run default "${first} …".`,
+    );
   return { team: "default", workflow: null, goal: unquote(args), background };
+}
+
+/** Whether a word was meant as the name: without its hyphens, or with one letter too much, too few or another. */
+function isSlipOf(word: string, name: string): boolean {
+  if (word.replace(/[-_]/g, "") === name.replaceAll("-", "")) return true;
+  let same = 0;
+  while (same < word.length && word[same] === name[same]) same++;
+  const [rest, wanted] = [word.slice(same), name.slice(same)];
+  const oneLetterOff = [rest.slice(1) === wanted, rest === wanted.slice(1), rest.slice(1) === wanted.slice(1)];
+  return name.length >= 6 && oneLetterOff.includes(true);
 }
 
 function split(args: string): [string, string] {

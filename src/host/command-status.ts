@@ -1,13 +1,17 @@
+import { isTerminal } from "../runs/run-state.ts";
 import { codeOf, messageOf } from "../system/errors.ts";
+import { safeText } from "../system/safe-text.ts";
 import type { Clock } from "../system/world.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
 import { renderTimeline } from "../views/timeline.ts";
 import type { Command } from "./commands.ts";
+import { modeOf } from "./output.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
 import type { Session } from "./session.ts";
 import type { DriveEnd, ShownRun } from "./shown-run.ts";
 
 const LISTED_RUNS_MAX = 30;
+const GOAL_CHARS_MAX = 200;
 /** What the process of a background run takes for ending it is some seconds; when it is stopped, it never answers. */
 const ASKED_MS_MAX = 15_000;
 
@@ -36,10 +40,18 @@ export async function listRuns(session: Session, max: number, width: number): Pr
 }
 
 /** `/team-cancel [run]`: the one run under way when none is named. */
-export const cancelCommand: Command = async ({ session, args }) => {
+export const cancelCommand: Command = async ({ session, ctx, args }) => {
   const shown = await session.shownRuns();
   const only = shown.length === 1 ? shown[0]?.run.manifest.runId : undefined;
-  return cancelRun(session, args === "" && only ? only : await (await session.runs()).store.find(args));
+  const runs = await session.runs();
+  const runId = args === "" && only ? only : await runs.store.find(args);
+  const { state } = await runs.view(runId);
+  // over RPC the command itself is a program's, or its user's, word
+  if (!isTerminal(state.status) && modeOf(ctx) === "tui") {
+    const goal = safeText(state.goal, { multiline: false }).slice(0, GOAL_CHARS_MAX);
+    if (!(await ctx.ui.confirm(`Cancel run ${runId}?`, `${state.team}: ${goal}`))) return `Run ${runId} goes on.`;
+  }
+  return cancelRun(session, runId);
 };
 
 /** Ends a run, whoever drives it. Gives what the user is told. */

@@ -58,7 +58,7 @@ function paneKeys(view: Chosen): [string, string][] {
   const run = chosenRun(view);
   const task = chosenTask(view);
   const keys: [string, string][] = (run?.state.tasks.length ?? 0) > 1 ? [["↑↓", "task"]] : [];
-  if (pane === "output") keys.push(["PgUp/Dn", "scroll"]);
+  if (pane === "output") keys.push(["PgUp", "scroll"]);
   if (run && task && whyNotTold(run, task) === null) keys.push(["m", questionTo(task) ? "answer" : "message"]);
   return keys;
 }

@@ -3,6 +3,9 @@ import type { Prompt } from "../views/dashboard-view.ts";
 import type { Question } from "./dashboard-actions.ts";
 import type { Session } from "./session.ts";
 
+/** Of a bracketed paste, which may hold line ends. */
+const PASTE_BEGIN = "\x1b[200~";
+
 type Work = (session: Session) => Promise<string>;
 
 type Asking =
@@ -61,7 +64,8 @@ export class DashboardPrompt {
   /** Takes what is typed into the line; false when none is open. */
   takes(data: string): boolean {
     if (this.#asking.kind !== "type") return false;
-    this.#input.handleInput(data);
+    // the line takes a pasted line end for nothing, and glues the words around it
+    this.#input.handleInput(data.startsWith(PASTE_BEGIN) ? data.replace(/\r\n?|\n/g, " ") : data);
     return true;
   }
 

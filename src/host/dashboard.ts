@@ -91,10 +91,15 @@ class Dashboard {
   }
 
   handleInput(data: string): void {
+    let typed = false;
     this.#guard("steered", () => {
-      if (!this.#prompt.takes(data)) this.#press(parseKey(data) ?? data);
+      typed = this.#prompt.takes(data);
+      if (!typed) this.#press(parseKey(data) ?? data);
     });
-    this.#change();
+    this.#stale = true;
+    // a typed line waits for the host's next frame, however many keys come before it
+    if (!typed) this.#refresh();
+    this.#tui.requestRender();
   }
 
   #end(): void {
@@ -189,9 +194,10 @@ class Dashboard {
     if (why !== null || task === null) return;
     const { taskId } = task;
     const how = questionTo(task) ? "Answer to" : "To";
-    const title = `${how} task ${taskId}, which reads it before its next reply   Enter sends   Esc leaves it`;
+    const title = `${how} task ${taskId}, before its next reply   Enter sends   Esc leaves it`;
     this.#prompt.type(title, "", (text) => {
-      if (text.trim() !== "") this.#do(tellTask(run.state.runId, taskId, text));
+      if (text.trim() === "") this.#prompt.say("Nothing was sent.", "muted");
+      else this.#do(tellTask(run.state.runId, taskId, text));
     });
   }
 

@@ -1,3 +1,5 @@
+import type { HistogramSeriesSnapshot, HistogramSnapshot } from "./snapshot.ts";
+
 /** A quantile read from buckets. `over`: it lies above the last bound, which is what `value` is then. */
 export interface QuantileEstimate {
   readonly value: number;
@@ -30,6 +32,16 @@ export function estimateQuantile(
   }
   // Only rounding of `q * total` gets here.
   return inBucket(bounds, buckets.length - 1, 1, room);
+}
+
+/** The `q`-quantile of a series as it is shown. Of what is counted in whole ones, half a one is no estimate. */
+export function quantileOf(
+  { bounds, unit }: Pick<HistogramSnapshot, "bounds" | "unit">,
+  { buckets, sum }: Pick<HistogramSeriesSnapshot, "buckets" | "sum">,
+  q: number,
+): QuantileEstimate {
+  const { value, over } = estimateQuantile(bounds, buckets, sum, q);
+  return { value: unit === "count" ? Math.ceil(value) : value, over };
 }
 
 function inBucket(bounds: readonly number[], index: number, share: number, room: number): QuantileEstimate {

@@ -9,6 +9,7 @@ import { parseManifest } from "./kept-manifest.ts";
 import { isSafeSegment, type RunPaths, refusePlanted, refusePlantedTasks, runPaths, runsFolder } from "./layout.ts";
 import { RunLog } from "./run-log.ts";
 import { isDegraded, type LogHealth, RunLogReader } from "./run-log-reader.ts";
+import { runNamed } from "./run-named.ts";
 import { readSnapshot, SnapshotKeeper } from "./run-snapshot.ts";
 import { UnendedRuns } from "./unended-runs.ts";
 
@@ -149,21 +150,9 @@ export class RunStore {
     return this.#unended.of(await this.ids(), isAlive);
   }
 
-  /** The one run whose id is, begins or ends with `text`; `latest` is the newest. Throws a UserError otherwise. */
+  /** See `runNamed`. */
   async find(text: string): Promise<string> {
-    const ids = await this.ids();
-    if (ids.length === 0)
-      throw new UserError("no-runs", 'There is no run yet. Start one with /team-run <team> "<goal>".');
-    if (text === "" || text === "latest") return ids[0] as string;
-    const exact = ids.filter((id) => id === text);
-    const found = exact.length > 0 ? exact : ids.filter((id) => id.startsWith(text) || id.endsWith(text));
-    if (found.length === 1) return found[0] as string;
-    const known = found.length > 1 ? found : ids;
-    throw new UserError(
-      "unknown-run",
-      `${found.length > 1 ? "More than one run is" : "No run is"} called ${JSON.stringify(text.slice(0, 80))}. ` +
-        `Use one of ${known.slice(0, 5).join(", ")}, or "latest".`,
-    );
+    return runNamed(await this.ids(), text);
   }
 
   async #manifest(runId: string): Promise<RunManifest> {

@@ -9,8 +9,12 @@ const STRING_SEQUENCE = String.raw`(?:\u001b[\]PX^_]|[\u009d\u0090\u0098\u009e\u
 const CSI = String.raw`(?:\u001b\[|\u009b)[\u0030-\u003f]*[\u0020-\u002f]*[\u0040-\u007e]?`;
 const OTHER_ESCAPE = String.raw`\u001b[\u0020-\u002f]*[\u0030-\u007e]?`;
 const CONTROLS = String.raw`[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]`;
-/** Bidi marks, embeddings and isolates; zero width; what is invisible and has been used to smuggle text (tags, supplementary variation selectors). */
-const INVISIBLE = String.raw`[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\u{e0100}-\u{e01ef}]`;
+/**
+ * Bidi marks, embeddings and isolates; zero width; what is invisible and has been used to smuggle text (tags, supplementary
+ * variation selectors); skin tones, as terminals disagree on whether one takes columns of its own, and a line that is
+ * wider than was counted breaks the screen.
+ */
+const INVISIBLE = String.raw`[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\u{e0100}-\u{e01ef}\u{1f3fb}-\u{1f3ff}]`;
 const UNSAFE = new RegExp([STRING_SEQUENCE, CSI, OTHER_ESCAPE, CONTROLS, INVISIBLE].join("|"), "gu");
 
 const LONE_SURROGATE = /[\ud800-\udfff]/gu;

@@ -69,7 +69,7 @@ function detailOf(view: DashboardView, run: DashboardRun, width: number): string
 
 function attemptFacts(task: TaskState): string[] {
   const last = task.attempts.at(-1);
-  if (!last) return ["no attempt yet"];
+  if (!last) return [task.status === "completed" ? "kept from the run before" : "no attempt yet"];
   const { pid } = attemptUnderWay(task) ?? { pid: null };
   const model = lastModel(task.attempts);
   return [`attempt ${last.attempt}`, `worker ${last.workerId}`, pid === null ? "" : `pid ${pid}`, model ?? ""];

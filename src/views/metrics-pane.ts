@@ -1,5 +1,5 @@
 import type { MetricHistory } from "../metrics/history.ts";
-import { estimateQuantile } from "../metrics/quantile.ts";
+import { quantileOf } from "../metrics/quantile.ts";
 import type { HistogramSeriesSnapshot, HistogramSnapshot, MetricsSnapshot } from "../metrics/snapshot.ts";
 import { matchesGlob } from "../system/glob.ts";
 import { inUnit, quantileText, seriesName } from "./metrics-table.ts";
@@ -92,11 +92,11 @@ function histogramLines(snapshot: MetricsSnapshot, options: MetricsPaneOptions):
   ];
 }
 
-function numbersOf(metric: HistogramSnapshot, { labels, count, sum, buckets }: HistogramSeriesSnapshot): Cell[] {
+function numbersOf(metric: HistogramSnapshot, series: HistogramSeriesSnapshot): Cell[] {
   const quantiles = [0.5, 0.95, 0.99].map(
-    (q): Cell => ({ text: quantileText(metric.unit, estimateQuantile(metric.bounds, buckets, sum, q)), right: true }),
+    (q): Cell => ({ text: quantileText(metric.unit, quantileOf(metric, series, q)), right: true }),
   );
-  return [seriesName(metric.name, labels), { text: formatCount(count), right: true }, ...quantiles];
+  return [seriesName(metric.name, series.labels), { text: formatCount(series.count), right: true }, ...quantiles];
 }
 
 function sparkOf(

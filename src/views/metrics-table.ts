@@ -1,4 +1,4 @@
-import { estimateQuantile, type QuantileEstimate } from "../metrics/quantile.ts";
+import { type QuantileEstimate, quantileOf } from "../metrics/quantile.ts";
 import type {
   HistogramSeriesSnapshot,
   HistogramSnapshot,
@@ -81,15 +81,14 @@ function summary(metric: HistogramSnapshot, series: HistogramSeriesSnapshot): st
   // of one value the value itself is known; an estimate from its bucket would only mislead
   if (series.count === 1) return `count 1${GAP}value ${inUnit(metric.unit, series.sum)}`;
   const quantiles = QUANTILES.map(([title, q]) => {
-    return `${title} ${quantileText(metric.unit, estimateQuantile(metric.bounds, series.buckets, series.sum, q))}`;
+    return `${title} ${quantileText(metric.unit, quantileOf(metric, series, q))}`;
   });
   return [`count ${formatCount(series.count)}`, `sum ${inUnit(metric.unit, series.sum)}`, ...quantiles].join(GAP);
 }
 
 /** `> 10` when it lies above the last bound. */
 export function quantileText(unit: MetricUnit, { value, over }: QuantileEstimate): string {
-  // half an attempt is no estimate
-  return `${over ? "> " : ""}${inUnit(unit, unit === "count" ? Math.ceil(value) : value)}`;
+  return `${over ? "> " : ""}${inUnit(unit, value)}`;
 }
 
 export function inUnit(unit: MetricUnit, value: number): string {

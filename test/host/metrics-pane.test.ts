@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { expect, it } from "vitest";
-import { estimateQuantile } from "../../src/metrics/quantile.ts";
+import { quantileOf } from "../../src/metrics/quantile.ts";
 import { inUnit, quantileText } from "../../src/views/metrics-table.ts";
 import { diamondFiles, teamReplies } from "../support/diamond-team.ts";
 import { type ReadFamily, type ReadSample, readExposition } from "../support/exposition-reader.ts";
@@ -50,7 +50,7 @@ function quantilesOf(family: ReadFamily, series: string, inMs: boolean): string[
   const buckets = cumulated.map(({ value }, at) => value - (cumulated[at - 1]?.value ?? 0));
   const sum = (ours("_sum")[0]?.value ?? Number.NaN) * scale;
   const unit = inMs ? "ms" : "count";
-  const of = (q: number) => quantileText(unit, estimateQuantile(bounds, buckets, sum, q));
+  const of = (q: number) => quantileText(unit, quantileOf({ bounds, unit }, { buckets, sum }, q));
   return [String(ours("_count")[0]?.value), of(0.5), of(0.95), of(0.99)];
 }
 
