@@ -81,6 +81,7 @@ export async function writeMeta(files: Files, request: StepRequest): Promise<voi
 }
 
 const PREPARED = ["run_prepared", "step_prepared"] as const;
+const PREPARED_BYTES_MAX = 4096;
 
 /** What `worker.log` begins with: the folder and what was asked are there. `at` is ISO 8601. */
 export function preparedEvents(attempt: number, at: string): LifecycleEvent[] {
@@ -89,7 +90,10 @@ export function preparedEvents(attempt: number, at: string): LifecycleEvent[] {
 
 /** Those of an attempt that was prepared before anybody did it; empty when it was not. */
 export async function readPrepared(files: Files, folder: string): Promise<LifecycleEvent[]> {
-  const lines = ((await files.readText(attemptPaths(folder).worker)) ?? "").split("\n");
+  const begin = await files.readRange(attemptPaths(folder).worker, 0, PREPARED_BYTES_MAX);
+  const lines = Buffer.from(begin ?? [])
+    .toString()
+    .split("\n");
   const events = PREPARED.map((_, index) => parseObject(lines[index] ?? "") as LifecycleEvent | null);
   return events.every((event, index) => event?.type === PREPARED[index]) ? (events as LifecycleEvent[]) : [];
 }
