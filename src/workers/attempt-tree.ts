@@ -95,8 +95,8 @@ export class AttemptTree {
   async #answerDemand(): Promise<void> {
     const { files, log } = this.#world;
     const folder = this.#request.runtime.attemptFolder;
-    const demand = this.#answering ? null : demandedNow(files, folder);
-    if (demand === null) return;
+    const demand = this.#answering ? "" : demandedNow(files, folder);
+    if (demand === "") return;
     this.#answering = true;
     try {
       const measured = (await this.#take("demand", gitMs)) !== null;
