@@ -5,6 +5,7 @@ import { attemptFolder } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
 import { UserError } from "../system/errors.ts";
 import { renderCheckpoints } from "../views/checkpoint-list.ts";
+import { counted } from "../views/units.ts";
 import { readAttemptState } from "../workers/attempt-folder.ts";
 import { answerVersion, type DemandAnswer, readAnswer } from "../workers/checkpoint-demand.ts";
 import { checkpointsOf } from "../workers/checkpoint-files.ts";
@@ -35,7 +36,9 @@ export const checkpointCommand: Command = async ({ session, args, width }) => {
   const preview = await previewRestore(session, place, seq);
   if (preview.paths.length === 0) return `${place.workFolder} is as it was at checkpoint ${seq}: nothing was changed.`;
   if (!(await agreeToRestore(session, preview, flags.has("yes")))) return "Nothing was changed.";
-  return restoreCheckpoint(session, await restorePlace(session, view, taskId), seq);
+  // while the user looked at it an attempt may have begun there
+  const now = await runs.view(view.manifest.runId);
+  return restoreCheckpoint(session, await restorePlace(session, now, taskId), seq);
 };
 
 /** A checkpoint's number as the user gave it. Throws a UserError for what is none. */
@@ -113,5 +116,5 @@ async function saidOf({ world }: Session, answer: DemandAnswer, runId: string, t
   const all = await checkpointsOf(world.files, join(folder, ".."));
   const { files, bytes } = all.find(({ seq }) => seq === answer.seq) ?? { files: 0, bytes: 0 };
   const size = bytes === null ? "too large for a patch" : `${bytes} bytes`;
-  return `Checkpoint ${answer.seq} of ${what} is kept: ${files} ${files === 1 ? "file" : "files"}, ${size}.`;
+  return `Checkpoint ${answer.seq} of ${what} is kept: ${counted(files, "file")}, ${size}.`;
 }

@@ -58,7 +58,8 @@ export class AttemptTree {
     try {
       const { GIT_CEILING_DIRECTORIES } = runtime.env;
       const env = GIT_CEILING_DIRECTORIES === undefined ? {} : { GIT_CEILING_DIRECTORIES };
-      await this.#checkpoints.begin(new Git(this.#world.processes, runtime.worktreePath, gitMs, env), wanted);
+      await this.#checkpoints.begin(new Git(this.#world.processes, runtime.worktreePath, gitMs, env));
+      if (wanted !== null) await this.#checkpoints.restore(wanted, "unkept");
     } catch (error) {
       if (wanted !== null) return messageOf(error);
       this.#problem = messageOf(error);
