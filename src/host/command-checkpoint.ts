@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { specOf } from "../runs/manifest.ts";
 import { attemptUnderWay, taskOf } from "../runs/run-state.ts";
 import { writes } from "../runs/work-trees.ts";
 import { attemptFolder } from "../store/layout.ts";
@@ -74,10 +75,9 @@ async function listText(session: Session, view: RunView, taskId: string | null, 
 
 async function takeCheckpoint(session: Session, view: RunView, taskId: string): Promise<string> {
   const { files } = session.world;
-  const { runId, tasks } = view.manifest;
+  const { runId } = view.manifest;
   await taskFolderOf(session, view, taskId);
-  const spec = tasks.find((task) => task.taskId === taskId);
-  if (spec && !writes(spec))
+  if (!writes(specOf(view.manifest, taskId)))
     throw new UserError("no-checkpoint", `Task ${taskId} only reads: it has nothing to be kept.`);
   const task = taskOf(view.state, taskId);
   const attempt = task && attemptUnderWay(task)?.attempt;
