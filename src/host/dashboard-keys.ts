@@ -22,6 +22,19 @@ export function questionOf(view: Chosen, key: string): Question | null {
   return key === "r" && view.pane !== "health" ? askToRunAgain(run, chosenTask(view)) : null;
 }
 
+/** Why a key that asks something does nothing now, a sentence; null for other keys. */
+export function whyNothing(view: Chosen, key: string): string | null {
+  const run = chosenRun(view);
+  const task = chosenTask(view);
+  if (key === "c") return run ? `Run ${run.state.runId} has already ended: ${run.state.status}.` : null;
+  if (key === "d")
+    return view.pane === "health" ? "There is no dead letter." : "Pane 5 lists the dead letters that can be discarded.";
+  if (key !== "r") return null;
+  if (task?.status === "failed" && view.pane !== "health")
+    return `Task ${task.taskId} can be run again when its run has ended.`;
+  return "There is nothing to run again here: choose a failed task, or a run that failed or was cancelled.";
+}
+
 /** The keys that do something now, with what they do, for the help line. */
 export function keysOf(view: Chosen): [key: string, what: string][] {
   const { runs } = view;

@@ -9,7 +9,7 @@ import { exportRun } from "./command-export.ts";
 import { tellTask, whyNotTold } from "./dashboard-actions.ts";
 import { Choice } from "./dashboard-choice.ts";
 import type { DashboardData } from "./dashboard-data.ts";
-import { keysOf, questionOf } from "./dashboard-keys.ts";
+import { keysOf, questionOf, whyNothing } from "./dashboard-keys.ts";
 import { DashboardPrompt } from "./dashboard-prompt.ts";
 import type { DashboardTranscript, FollowedAttempt } from "./dashboard-transcript.ts";
 import type { Session } from "./session.ts";
@@ -177,6 +177,10 @@ class Dashboard {
       });
     else if (key === "e" && run) this.#do(async (session) => (await exportRun(session, run.state.runId)).said);
     else if (key === "m" && run) this.#message(run, chosenTask(view));
+    else {
+      const why = whyNothing(view, key);
+      if (why !== null) this.#prompt.say(why, "muted");
+    }
   }
 
   #message(run: DashboardRun, task: TaskState | null): void {

@@ -2,7 +2,7 @@ import { DurationBins } from "../metrics/duration-bins.ts";
 import type { TaskTraits } from "../metrics/task-window.ts";
 import { sumOf } from "./task-line.ts";
 
-const MAGIC = 0x32544d43;
+const MAGIC = 0x33544d43;
 /** A magic number, the length of the head, a sum over the head, one over the columns. */
 export const PREAMBLE_BYTES = 16;
 const ROW_BYTES = 44;
@@ -88,8 +88,8 @@ export class TaskColumns {
   encode(origin: ColumnsOrigin): Uint8Array {
     const head = Buffer.from(JSON.stringify(this.#headOf(origin)));
     const columnsAt = PREAMBLE_BYTES + Math.ceil(head.length / 8) * 8;
-    const file = Buffer.alloc(columnsAt + this.rows * ROW_BYTES, " ");
-    head.copy(file, PREAMBLE_BYTES);
+    const file = Buffer.allocUnsafe(columnsAt + this.rows * ROW_BYTES);
+    head.copy(file.fill(" ", 0, columnsAt), PREAMBLE_BYTES);
     let offset = columnsAt;
     for (const column of [this.at, this.seconds, this.tokens, this.costUsd, this.wastedUsd, this.trait]) {
       const { buffer, byteOffset, BYTES_PER_ELEMENT } = column;

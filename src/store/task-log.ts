@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { AppendHandle, Clock, Files } from "../system/world.ts";
-import { encodeTaskRecord } from "./task-line.ts";
+import { encodeTaskRecord, roomForLine } from "./task-line.ts";
 import type { TaskRecord } from "./task-record.ts";
 
 /** A folder that was removed takes its open files along; looking for that costs as much as a write. */
@@ -15,6 +15,7 @@ export class TaskLog {
   readonly #files: Files;
   readonly #clock: Clock;
   readonly #folder: string;
+  readonly #room = roomForLine();
   #open: { date: string; path: string; handle: AppendHandle; inode: number; lookedAtMs: number } | null = null;
 
   constructor({ files, clock }: { files: Files; clock: Clock }, crewRoot: string) {
@@ -29,7 +30,7 @@ export class TaskLog {
 
   /** Throws the system's error when the line is not in the file. */
   append(record: TaskRecord): void {
-    const line = encodeTaskRecord(record);
+    const line = encodeTaskRecord(record, this.#room);
     const handle = this.#handleFor(record.created_at.slice(0, 10));
     try {
       handle.write(line);

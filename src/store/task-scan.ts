@@ -1,16 +1,19 @@
 import type { TaskTraits } from "../metrics/task-window.ts";
 import type { TaskColumns } from "./task-columns.ts";
-import { isOurs, START, type TaskLineFacts, wordsOf } from "./task-line.ts";
+import { hasItsTraits, isWhole, noFacts, readFacts, START, TIME_AT, wordsOf } from "./task-line.ts";
 import { parseTaskRecord, type TaskRecord } from "./task-record.ts";
 
 const DAY_MS = 86_400_000;
 /** Traits met before, by their sum. */
 const SLOTS = 4096;
-const DATE_AT = START.length + 36;
-const TIME_AT = DATE_AT + 11;
-const SECONDS_AT = TIME_AT + 34;
+const SECONDS_AT = TIME_AT + '2026-01-01T00:00:00.000Z","duration_seconds":'.length;
 /** A line of another shape moves the words of those behind it: up to here they take the long way. */
 const WINDOW_BYTES = 128 * 1024;
+/** So many digits fit a word. */
+const DIGITS_MAX = 9;
+/** With more the division would not be exact. */
+const EXACT_DIGITS_MAX = 15;
+const POWERS = Float64Array.from({ length: EXACT_DIGITS_MAX + 1 }, (_, power) => 10 ** power);
 const [SPACE, COMMA, POINT, ZERO, NINE] = [0x20, 0x2c, 0x2e, 0x30, 0x39] as const;
 
 /** The records in one line: usually one, two when a line was glued to a torn one, which then counts as bad. */
@@ -28,19 +31,16 @@ export function recordsIn(line: string): { records: TaskRecord[]; bad: number } 
 function pieceOf(text: string): TaskRecord | null {
   if (!text.startsWith(START)) return parseTaskRecord(text);
   const bytes = Buffer.from(`${text}\n`);
-  const facts = noFacts();
-  return isOurs(bytes, wordsOf(bytes), 0, facts) && facts.end * 4 === bytes.length ? parseTaskRecord(text) : null;
-}
-
-function noFacts(): TaskLineFacts {
-  return { end: 0, traitsAt: 0, traitsEnd: 0, traitsSum: 0 };
+  const [words, facts] = [wordsOf(bytes), noFacts()];
+  if (!readFacts(words, 0, facts) || facts.end * 4 !== bytes.length || !hasItsTraits(words, 0, facts)) return null;
+  return isWhole(bytes, words, 0, facts) ? parseTaskRecord(text) : null;
 }
 
 /** Reads lines into columns. A file of one day holds that day's records; others in it count as bad. */
 export class TaskScan {
   readonly #columns: TaskColumns;
   readonly #dayStart: number | null;
-  readonly #known: ({ words: Int32Array; id: number } | undefined)[] = new Array(SLOTS).fill(undefined);
+  readonly #known: ({ pairs: Float64Array; sum: number; id: number } | undefined)[] = new Array(SLOTS).fill(undefined);
   readonly #facts = noFacts();
   #at = 0;
   #date = 0;
@@ -68,10 +68,11 @@ export class TaskScan {
 
   #window(whole: Buffer, from: number, until: number): number {
     const part = whole.subarray(from, until);
-    const bytes = part.byteOffset % 4 === 0 ? part : Buffer.from(part);
+    const bytes = part.byteOffset % 8 === 0 ? part : Buffer.from(part);
     const words = wordsOf(bytes);
+    const pairs = new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length >> 3);
     for (let at = 0; ; ) {
-      if ((at & 3) === 0 && isOurs(bytes, words, at, this.#facts) && this.#take(bytes, words, at)) {
+      if ((at & 7) === 0 && readFacts(words, at >> 2, this.#facts) && this.#take(bytes, words, pairs, at)) {
         at += this.#facts.end * 4;
         continue;
       }
@@ -82,9 +83,14 @@ export class TaskScan {
     }
   }
 
-  /** Of a line of ours. False when the long way has to decide: a number as `1e-7`, a year with five digits. */
-  #take(bytes: Buffer, words: Int32Array, start: number): boolean {
-    const at = this.#timeAt(bytes, start);
+  /**
+   * Of what seems to be a line of ours. False when the long way has to decide: a damaged line, a number as `1e-7`, a year
+   * with five digits.
+   */
+  #take(bytes: Buffer, words: Int32Array, pairs: Float64Array, start: number): boolean {
+    const id = this.#traits(bytes, words, pairs, start);
+    if (id === -1 || !isWhole(bytes, words, start >> 2, this.#facts)) return false;
+    const at = this.#timeAt(bytes, start + TIME_AT);
     if (!this.#fits(at)) return false;
     this.#at = start + SECONDS_AT;
     const seconds = this.#number(bytes, ',"tokens":'.length);
@@ -92,45 +98,50 @@ export class TaskScan {
     const costUsd = this.#number(bytes, ',"wasted_cost_usd":'.length);
     const wastedUsd = this.#number(bytes, 0);
     if (Number.isNaN(seconds + tokens + costUsd + wastedUsd)) return false;
-    const id = this.#traits(bytes, words, start);
-    if (id === -1) return false;
     this.#columns.add(id, at, seconds, tokens, costUsd, wastedUsd);
     return true;
   }
 
-  #traits(bytes: Buffer, words: Int32Array, start: number): number {
+  /** Traits that were met before are compared, two words at once, and need neither be summed nor parsed. */
+  #traits(bytes: Buffer, words: Int32Array, pairs: Float64Array, start: number): number {
     const { traitsAt, traitsEnd, traitsSum, end } = this.#facts;
-    const [from, until] = [(start >> 2) + traitsAt, (start >> 2) + traitsEnd];
+    const line = start >> 2;
+    const [from, until] = [(line + traitsAt) >> 1, (line + traitsEnd) >> 1];
     const slot = traitsSum >>> 20;
     const known = this.#known[slot];
-    if (known && isSame(known.words, words, from, until)) return known.id;
+    if (known && known.sum === traitsSum && isSame(known.pairs, pairs, from, until)) return known.id;
+    if (!hasItsTraits(words, line, this.#facts) || !isWhole(bytes, words, line, this.#facts)) return -1;
     const record = parseTaskRecord(bytes.toString("utf8", start, start + end * 4));
     if (!record) return -1;
     const id = this.#columns.idOf(traitsOf(record));
-    this.#known[slot] = { words: words.slice(from, until), id };
+    this.#known[slot] = { pairs: pairs.slice(from, until), sum: traitsSum, id };
     return id;
   }
 
   /** The number that begins here, NaN for those seldom written so; goes on behind it and `skip` characters more. */
   #number(bytes: Buffer, skip: number): number {
     const from = this.#at;
-    let [digits, scale, at] = [0, 0, from];
+    let at = from;
+    let digits = 0;
+    let decimals = 0;
     let code = bytes[at] as number;
-    for (; code !== COMMA && code !== SPACE; code = bytes[++at] as number) {
-      if (code === POINT) scale = 1;
-      else if (code >= ZERO && code <= NINE) {
-        digits = digits * 10 + code - ZERO;
-        scale *= 10;
-      } else return Number.NaN;
+    for (; code >= ZERO && code <= NINE; code = bytes[++at] as number)
+      digits = (Math.imul(digits, 10) + code - ZERO) | 0;
+    if (code === POINT) {
+      const point = at;
+      code = bytes[++at] as number;
+      for (; code >= ZERO && code <= NINE; code = bytes[++at] as number)
+        digits = (Math.imul(digits, 10) + code - ZERO) | 0;
+      decimals = at - point - 1;
     }
+    if (code !== COMMA && code !== SPACE) return Number.NaN;
     this.#at = at + skip;
-    // with more digits the division would not be exact
-    if (at - from > 15) return Number(bytes.toString("latin1", from, at));
-    return scale === 0 ? digits : digits / scale;
+    if (at - from > DIGITS_MAX) return longNumber(bytes, from, at, decimals);
+    return decimals === 0 ? digits : digits / (POWERS[decimals] as number);
   }
 
-  #timeAt(bytes: Buffer, start: number): number {
-    const [y, t] = [start + DATE_AT, start + TIME_AT];
+  #timeAt(bytes: Buffer, y: number): number {
+    const t = y + "2026-01-01T".length;
     const date = two(bytes, y) * 1_000_000 + two(bytes, y + 2) * 10_000 + two(bytes, y + 5) * 100 + two(bytes, y + 8);
     if (date !== this.#date) {
       this.#date = date;
@@ -161,9 +172,18 @@ export class TaskScan {
   }
 }
 
-function isSame(known: Int32Array, words: Int32Array, from: number, until: number): boolean {
+function longNumber(bytes: Buffer, from: number, until: number, decimals: number): number {
+  if (until - from > EXACT_DIGITS_MAX) return Number(bytes.toString("latin1", from, until));
+  let digits = 0;
+  for (let at = from; at < until; at++) if (bytes[at] !== POINT) digits = digits * 10 + (bytes[at] as number) - ZERO;
+  return digits / (POWERS[decimals] as number);
+}
+
+/** Of numbers that are texts: none of them is `NaN`, or else they are not the same. */
+function isSame(known: Float64Array, pairs: Float64Array, from: number, until: number): boolean {
   if (known.length !== until - from) return false;
-  for (let i = 0; i < known.length; i++) if (known[i] !== words[from + i]) return false;
+  for (let i = 0, at = from | 0; at < until; i = (i + 1) | 0, at = (at + 1) | 0)
+    if (known[i] !== pairs[at]) return false;
   return true;
 }
 

@@ -1,5 +1,6 @@
 import { codeOf, systemFailure } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
+import { ReadAhead } from "./read-ahead.ts";
 import { type ColumnsHead, TaskColumns } from "./task-columns.ts";
 import { isReadFrom, placeOf, readIndex, readIndexHead, tailAt, unlessThere } from "./task-index.ts";
 import { TaskScan } from "./task-scan.ts";
@@ -179,19 +180,15 @@ export class TaskSegment {
     this.badLines = 0;
   }
 
-  /** The next piece is read while this one is scanned. */
   async #readOn(until: number): Promise<void> {
     const { scan, columns } = this.#loaded as Loaded;
-    const pieceAt = (from: number) => this.#files.readRange(this.path, from, Math.min(CHUNK_BYTES, until - from));
-    let ahead: { at: number; piece: ReturnType<typeof pieceAt> } | null = null;
+    const pieceBytes = Math.min(CHUNK_BYTES, until - this.#readBytes);
+    const pieces = new ReadAhead(this.#files, this.path, { until, pieceBytes });
     while (this.#readBytes < until) {
-      const at = this.#readBytes;
-      const chunk: Uint8Array | null = await (ahead?.at === at ? ahead.piece : pieceAt(at));
-      if (chunk === null || chunk.byteLength === 0) break;
-      const lines: Buffer = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-      const next: number = at + lines.lastIndexOf(0x0a) + 1;
-      ahead = next > at && next < until ? { at: next, piece: pieceAt(next) } : null;
-      ahead?.piece.catch(() => undefined);
+      const lines = await pieces.piece(this.#readBytes);
+      if (lines === null || lines.length === 0) break;
+      const whole = lines.lastIndexOf(0x0a) + 1;
+      if (whole > 0) pieces.prepare(this.#readBytes + whole);
       const read = this.#take(scan, lines);
       if (read === 0) break;
       this.#readBytes += read;

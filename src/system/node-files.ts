@@ -7,15 +7,18 @@ import {
   fstatSync,
   lstatSync,
   openSync,
+  read,
   readSync,
   type Stats,
   watch as watchPath,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { codeOf, systemFailure } from "./errors.ts";
 import { NodeAppendHandle } from "./node-append.ts";
 import { FILE_BYTES_MAX, type FileFacts, type Files } from "./world.ts";
 
+const readPart = promisify(read);
 const READ_STEP_BYTES = 64 * 1024;
 /** So much is read at once: four trips through the thread pool would take twenty times as long. */
 const SMALL_BYTES_MAX = 64 * 1024;
@@ -112,7 +115,7 @@ function factsOf(stats: Stats): FileFacts {
 
 /** Never trusts the size told before: a file may grow meanwhile, and some have none to tell. */
 async function readWhole(path: string, bytesMax = FILE_BYTES_MAX): Promise<Buffer | null> {
-  const small = readSmall(path, 0, Number.POSITIVE_INFINITY);
+  const small = readSmall(path);
   // nothing is also what a file says that does not tell its size
   const isAll = small === null || (small !== undefined && small.length > 0 && small.length <= bytesMax);
   return isAll ? small : readSteps(path, bytesMax);
@@ -140,37 +143,41 @@ async function readSteps(path: string, bytesMax: number): Promise<Buffer | null>
   }
 }
 
-async function readRange(path: string, offset: number, bytesMax: number): Promise<Uint8Array | null> {
-  const small = readSmall(path, offset, bytesMax);
-  if (small !== undefined) return small;
-  const file = await orNull(fs.open(path, READ));
-  if (!file) return null;
-  try {
-    const size = Math.max(0, Math.min(bytesMax, (await file.stat()).size - offset));
-    const buffer = Buffer.allocUnsafe(size);
-    let read = 0;
-    while (read < size) {
-      const { bytesRead } = await file.read(buffer, read, size - read, offset + read);
-      if (bytesRead === 0) break;
-      read += bytesRead;
-    }
-    return buffer.subarray(0, read);
-  } finally {
-    await file.close();
-  }
-}
-
-/** Null when there is no file, undefined when what is asked for is not small or the file not a regular one. */
-function readSmall(path: string, offset: number, bytesMax: number): Buffer | null | undefined {
+/** Small pieces at once; larger ones in the thread pool, which opening and closing have no need of. */
+async function readRange(
+  path: string,
+  offset: number,
+  bytesMax: number,
+  room?: Uint8Array,
+): Promise<Uint8Array | null> {
   const fd = orNullNow(() => openSync(path, READ));
   if (fd === null) return null;
   try {
     const stats = fstatSync(fd);
-    const bytes = Math.min(stats.size - offset, bytesMax);
-    if (!stats.isFile() || bytes > SMALL_BYTES_MAX) return undefined;
-    if (bytes <= 0) return Buffer.alloc(0);
-    const buffer = Buffer.allocUnsafe(bytes);
-    return buffer.subarray(0, readSync(fd, buffer, 0, bytes, offset));
+    const size = Math.max(0, Math.min(bytesMax, stats.size - offset));
+    const buffer = room && room.length >= size ? room.subarray(0, size) : Buffer.allocUnsafe(size);
+    if (stats.isFile() && size <= SMALL_BYTES_MAX) return buffer.subarray(0, readSync(fd, buffer, 0, size, offset));
+    let done = 0;
+    while (done < size) {
+      const { bytesRead } = await readPart(fd, buffer, done, size - done, offset + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return buffer.subarray(0, done);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Null when there is no file, undefined when it is not small or not a regular one. */
+function readSmall(path: string): Buffer | null | undefined {
+  const fd = orNullNow(() => openSync(path, READ));
+  if (fd === null) return null;
+  try {
+    const stats = fstatSync(fd);
+    if (!stats.isFile() || stats.size > SMALL_BYTES_MAX) return undefined;
+    const buffer = Buffer.allocUnsafe(stats.size);
+    return buffer.subarray(0, readSync(fd, buffer, 0, stats.size, 0));
   } finally {
     closeSync(fd);
   }

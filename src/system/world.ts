@@ -47,8 +47,11 @@ export interface Files {
    */
   read(path: string, bytesMax?: number): Promise<Uint8Array | null>;
   readText(path: string, bytesMax?: number): Promise<string | null>;
-  /** Up to `bytesMax` bytes from `offset`; fewer at the end. Null when there is no file. */
-  readRange(path: string, offset: number, bytesMax: number): Promise<Uint8Array | null>;
+  /**
+   * Up to `bytesMax` bytes from `offset`; fewer at the end. Null when there is no file. May put them into `room`, which
+   * spares who reads much the system's work of clearing new memory.
+   */
+  readRange(path: string, offset: number, bytesMax: number, room?: Uint8Array): Promise<Uint8Array | null>;
   /** Temp file, fsync, rename, fsync of the folder; never follows a symlink at the target. Mode 0600 if not given. */
   writeAtomic(path: string, data: string | Uint8Array, mode?: number): Promise<void>;
   /** As writeAtomic without any fsync: whole for every reader, but a power cut may leave it old, empty or torn. */

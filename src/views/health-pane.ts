@@ -47,7 +47,7 @@ export function renderHealth(view: DashboardView, width: number): string[] {
 }
 
 function ownerLines({ paused, degraded }: DashboardRun, width: number, { paint, driver }: DashboardView): string[] {
-  const lines = [drawLine([{ text: "LEASE  ", tone: "dim" }, driver], width, paint)];
+  const lines = [drawLine([{ text: "LEASE, who drives the run  ", tone: "dim" }, driver], width, paint)];
   if (paused !== null) lines.push(drawLine([{ text: `paused: ${paused}`, tone: "warning" }], width, paint));
   if (degraded) lines.push(drawLine([{ text: "part of the run's log is unreadable", tone: "error" }], width, paint));
   return [...lines, ""];
@@ -68,7 +68,7 @@ function workerRows({ silences, now }: DashboardView, { state }: DashboardRun): 
           tone: "muted",
         },
         {
-          text: `attempt ${attempt.attempt} since ${formatDuration(Math.max(0, now - attempt.startedAt))}`,
+          text: `at attempt ${attempt.attempt} for ${formatDuration(Math.max(0, now - attempt.startedAt))}`,
           tone: "muted",
         },
       ],

@@ -114,7 +114,7 @@ export function lastModel(attempts: readonly AttemptRecord[]): string | null {
 export function activityOf(task: Extract<TaskState, { status: "running" }>): string {
   if (task.question) return `waits for your answer: ${oneLine(task.question.text.replaceAll(VERDICT, ""))}`;
   if (!task.activity) return attemptUnderWay(task)?.pid == null ? "starting" : "waits for its first reply";
-  return task.activity.tool ? `tool ${task.activity.tool}` : oneLine(task.activity.text);
+  return task.activity.tool ? `tool ${task.activity.tool}` : oneLine(task.activity.text) || "waits for its next reply";
 }
 
 function oneLine(text: string): string {

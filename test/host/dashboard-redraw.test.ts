@@ -50,3 +50,21 @@ it("opens the metrics of a session in which nothing else goes on, with a clock f
   expect(clock.pending).toBe(0);
   shown.dispose();
 });
+
+it("says why a key does nothing now, and what a worker between two replies is at", async () => {
+  const [running] = sampleRuns();
+  const tasks = running.state.tasks.map((task) =>
+    task.status === "running" ? { ...task, activity: { text: "", tool: "", at: 0 } } : task,
+  );
+  const shown = await openComponent(() => [{ ...running, state: { ...running.state, tasks } }], new FakeClock());
+  expect(shown.render(100).join("\n")).toContain("waits for its next reply");
+  const says = (key: string) => {
+    shown.handleInput(key);
+    return shown.render(100).join("\n");
+  };
+  expect(says("r")).toContain("There is nothing to run again here");
+  expect(says("d")).toContain("Pane 5 lists the dead letters");
+  for (let at = 0; at < 2; at++) shown.handleInput("\u001b[B");
+  expect(says("r")).toContain("Task 检查-check can be run again when its run has ended.");
+  shown.dispose();
+});

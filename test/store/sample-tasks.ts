@@ -1,4 +1,4 @@
-import { encodeTaskRecord } from "../../src/store/task-line.ts";
+import { encodeTaskRecord, roomForLine } from "../../src/store/task-line.ts";
 import type { TaskRecord } from "../../src/store/task-record.ts";
 
 /** A record as the writer makes them, with what a test wants to be otherwise. */
@@ -61,5 +61,6 @@ export function variedRecord(i: number, at: number, random: () => number): TaskR
 }
 
 export function linesOf(records: readonly TaskRecord[]): string {
-  return Buffer.concat(records.map(encodeTaskRecord)).toString();
+  const room = roomForLine();
+  return records.map((record) => String(encodeTaskRecord(record, room))).join("");
 }

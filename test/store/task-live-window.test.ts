@@ -58,4 +58,4 @@ it("whole days count by their summaries when they are many, and by their records
   expect(counts[0]).toBeGreaterThan(250_000);
   expect(counts.at(-1)).toBeLessThan(200_000);
   expect(readFileSync(join(folder, "2026-11-15.agg")).length).toBeGreaterThan(PER_DAY * 44);
-}, 60_000);
+}, 180_000);

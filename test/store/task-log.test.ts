@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { TaskColumns } from "../../src/store/task-columns.ts";
 import { importTasks } from "../../src/store/task-import.ts";
-import { encodeTaskRecord } from "../../src/store/task-line.ts";
+import { encodeTaskRecord, START } from "../../src/store/task-line.ts";
 import { TaskLog } from "../../src/store/task-log.ts";
 import { TaskMetrics } from "../../src/store/task-metrics.ts";
 import { parseTaskRecord, type TaskRecord } from "../../src/store/task-record.ts";
@@ -161,6 +161,24 @@ it("a record comes back from its line as it went in; one glued to a torn line to
     ).toEqual(cut < line.length ? ["next"] : ["build", "next"]);
     expect(bad).toBe(cut < line.length ? 1 : 0);
   }
+});
+
+it("a line with any byte changed behind its beginning counts as bad, also behind one that is the same but for that", () => {
+  const line = Buffer.from(encodeTaskRecord(taskRecord({ error: 'a "word"', model: "größer" })));
+  for (let at = START.length; at < line.length - 1; at++) {
+    const changed = Buffer.from(line);
+    changed[at] = (changed[at] as number) ^ (at % 2 === 0 ? 0x01 : 0x20);
+    const { rows, bad } = scanned(Buffer.concat([line, changed, line]), 4096);
+    expect([rows.length, bad], `byte ${at}`).toEqual([2, 1]);
+  }
+});
+
+it("traits that differ in one word, or share a place among those met before, are told apart", () => {
+  const models = Array.from({ length: 9000 }, (_, i) => `model-${String(i).padStart(4, "0")}`);
+  const records = [...models, ...models].map((model) => taskRecord({ model }));
+  const { rows, bad } = scanned(Buffer.from(linesOf(records)), 1024 * 1024);
+  expect(bad).toBe(0);
+  expect(rows.map((row) => row.model)).toEqual([...models, ...models]);
 });
 
 it("an import skips what is there already, what is no record, too old or of a time to come", async () => {

@@ -273,6 +273,17 @@ describe("reading", () => {
     expect(await range(50, 5)).toBe("");
   });
 
+  it("puts a range where there is room for it", async () => {
+    writeFileSync(at("file"), "0123456789".repeat(20_000));
+    const room = Buffer.alloc(100_000);
+    for (const bytes of [10, 100_000]) {
+      const range = await files.readRange(at("file"), 5, bytes, room);
+      expect([range?.buffer, range?.length]).toEqual([room.buffer, bytes]);
+      expect(room.toString("latin1", 0, 10)).toBe("5678901234");
+    }
+    expect(await files.readRange(at("file"), 0, 150_000, room)).toHaveLength(150_000);
+  });
+
   it("does not wait for a pipe to speak", async () => {
     execFileSync("mkfifo", [at("pipe")]);
     expect(await files.readRange(at("pipe"), 0, 10)).toEqual(Buffer.alloc(0));
