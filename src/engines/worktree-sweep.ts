@@ -67,8 +67,18 @@ async function removeClean(git: Git, files: World["files"], folder: string): Pro
   const told = await own.paths(["status", "-z", "--porcelain", "--no-renames", ...all]);
   const changed = told.filter((it) => !OURS.test(it.slice(3)));
   if (changed.length > 0) return `${changed.length} unsaved changes`;
+  const inner = await innerRepositories(own, files, folder);
+  if (inner.length > 0) return `what lies in ${inner.join(", ")} is in no commit of this repository`;
   await git.ask(["worktree", "remove", "--force", folder]);
   return null;
+}
+
+/** Repositories within a worktree, submodules too: its own commits hold no more of them than a number. */
+async function innerRepositories(git: Git, files: World["files"], folder: string): Promise<string[]> {
+  const entries = await git.paths(["ls-tree", "-r", "-z", "HEAD"]);
+  const paths = entries.filter((it) => it.startsWith("160000 ")).map((it) => readable(it.slice(it.indexOf("\t") + 1)));
+  const lists = await Promise.all(paths.map((path) => files.list(join(folder, path))));
+  return paths.filter((_, at) => (lists[at]?.length ?? 0) > 0);
 }
 
 /** The names of those that stay. Of two with the same work it is the earlier task's, which did it. */

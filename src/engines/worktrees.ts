@@ -5,7 +5,7 @@ import { branchOf, worksApart } from "../runs/work-trees.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { makeRealFolder } from "../system/real-folder.ts";
 import type { World } from "../system/world.ts";
-import { isThere } from "../workers/artifacts.ts";
+import { readArtifact } from "../workers/artifacts.ts";
 import { readAttemptState } from "../workers/attempt-folder.ts";
 import { Checkpoints } from "../workers/checkpoint.ts";
 import { Git, readable } from "../workers/git.ts";
@@ -152,7 +152,7 @@ export class Worktrees {
     if ((await files.facts(ignore)) === null) await files.writeAtomic(ignore, ".gitignore\nstate/\n");
     for (const artifact of ours) {
       const below = relative(manifest.cwd, artifact.path);
-      const bytes = (await isThere(files, artifact)) ? await files.read(artifact.path) : null;
+      const bytes = await readArtifact(files, artifact);
       if (bytes === null)
         throw new UserError("artifact", `${artifact.path}, which the task reads, is gone, or was changed since.`);
       await makeRealFolder(files, workFolder, ...dirname(below).split(sep));
@@ -216,6 +216,9 @@ async function merge(git: Git, { manifest, task, commits }: AttemptOrder): Promi
 
 /** A commit of all that is there, at the branch's head, whatever the agent did with branches itself. */
 async function commitAll(git: Git, branch: string, title: string): Promise<string> {
+  const unmerged = await git.paths(["diff", "-z", "--name-only", "--diff-filter=U"]);
+  if (unmerged.length > 0)
+    throw new UserError("merge-conflict", `a merge was left unresolved in ${unmerged.map(readable).join(", ")}`);
   const tree = await stageTree(git);
   const head = await git.line(["rev-parse", "HEAD"]);
   const same = (await git.line(["rev-parse", "HEAD^{tree}"])) === tree;

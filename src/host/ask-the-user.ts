@@ -1,3 +1,4 @@
+import { openQuestion } from "../runs/run-state.ts";
 import { messageOf } from "../system/errors.ts";
 import { keepEnds, safeText } from "../system/safe-text.ts";
 import { sendMessage } from "./command-message.ts";
@@ -22,7 +23,7 @@ export function askQuestions(session: Session, { run }: ShownRun): void {
   for (const task of run.state.tasks) {
     const key = `${runId}/${task.taskId}`;
     const open = questions.get(key);
-    const question = task.status === "running" ? task.question : null;
+    const question = openQuestion(task);
     if (question?.attempt === open?.attempt) continue;
     open?.over.abort();
     questions.delete(key);

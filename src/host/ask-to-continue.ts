@@ -4,6 +4,7 @@ import type { RunStore } from "../store/run-store.ts";
 import type { RecoveryAnswer } from "../supervision/recovery-decision.ts";
 import type { RecoveryPlan } from "../supervision/recovery-plan.ts";
 import { codeOf } from "../system/errors.ts";
+import { parseObject } from "../system/json.ts";
 import { isSameProcess } from "../system/same-process.ts";
 import type { ProcessIdentity, World } from "../system/world.ts";
 import type { Session } from "./session.ts";
@@ -60,17 +61,9 @@ async function takeQuestion({ files, processes }: World, folder: string): Promis
     } catch (error) {
       if (codeOf(error) !== "EEXIST") throw error;
     }
-    const asker = parseIdentity(await files.readText(file));
+    const asker = parseObject(await files.readText(file)) as ProcessIdentity | null;
     const stale = asker === null || isSameProcess(asker, processes.self());
     if (!stale && processes.alive(asker) !== "dead") return null;
-  }
-}
-
-function parseIdentity(text: string | null): ProcessIdentity | null {
-  try {
-    return text === null ? null : (JSON.parse(text) as ProcessIdentity | null);
-  } catch {
-    return null;
   }
 }
 

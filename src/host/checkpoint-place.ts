@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { gitInWorktree } from "../engines/worktree-git.ts";
+import { specOf } from "../runs/manifest.ts";
 import { attemptUnderWay, isTerminal, taskOf } from "../runs/run-state.ts";
 import { inheritedCommits, worksApart, writes } from "../runs/work-trees.ts";
 import { attemptFolder, refusePlantedTasks, runPaths } from "../store/layout.ts";
@@ -26,12 +27,7 @@ export interface CheckpointPlace {
 /** `tasks/<taskId>` of a run that may have come with a repository. Throws a UserError for a planted one, or no such task. */
 export async function taskFolderOf(session: Session, { manifest }: RunView, taskId: string): Promise<string> {
   const { store } = await session.runs();
-  const known = manifest.tasks.map((task) => task.taskId);
-  if (!known.includes(taskId))
-    throw new UserError(
-      "unknown-task",
-      `Run ${manifest.runId} has no task ${JSON.stringify(taskId.slice(0, 80))}. It has ${known.join(", ")}.`,
-    );
+  specOf(manifest, taskId);
   await refusePlantedTasks(session.world.files, runPaths(store.crewRoot, manifest.runId));
   return dirname(attemptFolder(store.crewRoot, manifest.runId, taskId, 1));
 }
@@ -48,8 +44,8 @@ export async function restorePlace(session: Session, view: RunView, taskId: stri
     throw new UserError("checkpoint", `Task ${taskId} of run ${manifest.runId} has no attempt, so no checkpoint.`);
   const attempt = { folder: join(taskFolder, last), number: Number(last.slice(1)) };
   const git = new Git(session.world.processes, manifest.cwd, GIT_MS);
-  const spec = manifest.tasks.find((task) => task.taskId === taskId);
-  const apart = spec !== undefined && worksApart(manifest, spec, inheritedCommits(manifest, spec, state));
+  const spec = specOf(manifest, taskId);
+  const apart = worksApart(manifest, spec, inheritedCommits(manifest, spec, state));
   const task = taskOf(state, taskId);
   if (task && attemptUnderWay(task)) throw underWay(manifest.runId, taskId);
   if (!apart) {
@@ -75,7 +71,7 @@ async function realWorktree({ world }: Session, git: Git, crewRoot: string, runI
 }
 
 /** Throws a UserError while somebody who may write is at work in the project's own tree. */
-export async function requireQuietTree(session: Session): Promise<void> {
+async function requireQuietTree(session: Session): Promise<void> {
   const views = await (await session.runs()).views(RUNS_LOOKED_AT_MAX);
   for (const { manifest, state } of views.filter((view) => !isTerminal(view.state.status)))
     for (const spec of manifest.tasks) {

@@ -1,10 +1,12 @@
 import { join } from "node:path";
+import { specOf } from "../runs/manifest.ts";
 import { attemptUnderWay, taskOf } from "../runs/run-state.ts";
 import { writes } from "../runs/work-trees.ts";
 import { attemptFolder } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
 import { UserError } from "../system/errors.ts";
 import { renderCheckpoints } from "../views/checkpoint-list.ts";
+import { counted } from "../views/units.ts";
 import { readAttemptState } from "../workers/attempt-folder.ts";
 import { answerVersion, type DemandAnswer, readAnswer } from "../workers/checkpoint-demand.ts";
 import { checkpointsOf } from "../workers/checkpoint-files.ts";
@@ -35,7 +37,9 @@ export const checkpointCommand: Command = async ({ session, args, width }) => {
   const preview = await previewRestore(session, place, seq);
   if (preview.paths.length === 0) return `${place.workFolder} is as it was at checkpoint ${seq}: nothing was changed.`;
   if (!(await agreeToRestore(session, preview, flags.has("yes")))) return "Nothing was changed.";
-  return restoreCheckpoint(session, await restorePlace(session, view, taskId), seq);
+  // while the user looked at it an attempt may have begun there
+  const now = await runs.view(view.manifest.runId);
+  return restoreCheckpoint(session, await restorePlace(session, now, taskId), seq);
 };
 
 /** A checkpoint's number as the user gave it. Throws a UserError for what is none. */
@@ -71,10 +75,9 @@ async function listText(session: Session, view: RunView, taskId: string | null, 
 
 async function takeCheckpoint(session: Session, view: RunView, taskId: string): Promise<string> {
   const { files } = session.world;
-  const { runId, tasks } = view.manifest;
+  const { runId } = view.manifest;
   await taskFolderOf(session, view, taskId);
-  const spec = tasks.find((task) => task.taskId === taskId);
-  if (spec && !writes(spec))
+  if (!writes(specOf(view.manifest, taskId)))
     throw new UserError("no-checkpoint", `Task ${taskId} only reads: it has nothing to be kept.`);
   const task = taskOf(view.state, taskId);
   const attempt = task && attemptUnderWay(task)?.attempt;
@@ -113,5 +116,5 @@ async function saidOf({ world }: Session, answer: DemandAnswer, runId: string, t
   const all = await checkpointsOf(world.files, join(folder, ".."));
   const { files, bytes } = all.find(({ seq }) => seq === answer.seq) ?? { files: 0, bytes: 0 };
   const size = bytes === null ? "too large for a patch" : `${bytes} bytes`;
-  return `Checkpoint ${answer.seq} of ${what} is kept: ${files} ${files === 1 ? "file" : "files"}, ${size}.`;
+  return `Checkpoint ${answer.seq} of ${what} is kept: ${counted(files, "file")}, ${size}.`;
 }

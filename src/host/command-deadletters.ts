@@ -1,5 +1,6 @@
 import { UserError } from "../system/errors.ts";
 import { renderDeadLetter, renderDeadLetters } from "../views/dead-letter-list.ts";
+import { counted } from "../views/units.ts";
 import type { Command, CommandCall } from "./commands.ts";
 import { giveUpByHand } from "./record-dead-letter.ts";
 import { dealtWith } from "./redrive.ts";
@@ -26,7 +27,7 @@ export async function deadLetterText(session: Session, width: number): Promise<s
   const { letters, bad, more } = await (await session.runs()).deadLetters.list({ limit: LISTED_MAX, openOnly: true });
   const lines = renderDeadLetters(letters, session.world.clock.now(), width);
   if (more) lines.push(`There are more than ${LISTED_MAX}; the newest are shown.`);
-  if (bad > 0) lines.push(`${bad} ${bad === 1 ? "line" : "lines"} of deadletter.jsonl files could not be read.`);
+  if (bad > 0) lines.push(`${counted(bad, "line")} of deadletter.jsonl files could not be read.`);
   return lines.join("\n");
 }
 

@@ -1,6 +1,7 @@
 import { applyExports, type ExportPlan, planExports } from "../store/old-exports.ts";
 import { applyPrune, type PrunePlan, planPrune, readRunFacts } from "../store/retention.ts";
 import { UserError } from "../system/errors.ts";
+import { counted } from "../views/units.ts";
 import type { Command } from "./commands.ts";
 import { splitWords } from "./words.ts";
 
@@ -13,7 +14,7 @@ const LISTED_MAX = 20;
  * the user agrees. Nothing is ever removed by itself.
  */
 export const pruneCommand: Command = async ({ session, ctx, args }) => {
-  const { options } = splitWords(args.replace(/(^|\s)--yes(\s|$)/, " "), ["days", "keep"]);
+  const { options, flags } = splitWords(args, ["days", "keep"], ["yes"]);
   const policy = {
     olderThanDays: wholeNumber(options.get("days"), DAYS_DEFAULT, "days"),
     keepNewest: wholeNumber(options.get("keep"), KEPT_DEFAULT, "keep"),
@@ -26,7 +27,7 @@ export const pruneCommand: Command = async ({ session, ctx, args }) => {
   if (plan.remove.length + exported.remove.length === 0)
     return `No run would go (${which}), and no export of that age.`;
   const shown = preview(plan, exported, which);
-  const agreed = /(^|\s)--yes(\s|$)/.test(args) || (ctx.hasUI && (await ctx.ui.confirm("Remove all of this?", shown)));
+  const agreed = flags.has("yes") || (ctx.hasUI && (await ctx.ui.confirm("Remove all of this?", shown)));
   const same = `/team-prune --days ${policy.olderThanDays} --keep ${policy.keepNewest} --yes`;
   if (!agreed) return `${shown}\nNothing was removed. ${same} removes them without asking.`;
   const runs = await applyPrune(files, store, plan);
@@ -57,10 +58,6 @@ function preview(plan: PrunePlan, exported: ExportPlan, which: string): string {
 function listed(lines: readonly string[]): string[] {
   const more = lines.length - LISTED_MAX;
   return more > 0 ? [...lines.slice(0, LISTED_MAX), `and ${more} more`] : [...lines];
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function sizeOf(bytes: number): string {

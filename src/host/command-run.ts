@@ -1,9 +1,8 @@
 import { UserError } from "../system/errors.ts";
-import { announceEnd } from "./announce-end.ts";
 import type { Command, CommandCall } from "./commands.ts";
 import { followUpRequest } from "./follow-ups.ts";
 import { modeOf } from "./output.ts";
-import { reportEnd } from "./run-report.ts";
+import { announceEnd, reportEnd } from "./run-report.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
 import { startRun } from "./start-run.ts";

@@ -150,8 +150,11 @@ async function handle(
 
 async function complete(session: Session | null, entry: CommandEntry, prefix: string, known: KnownRuns) {
   if (!session || !entry.completes) return null;
-  const completes = entry.completes(await session.late());
-  const found = await completes({ session, prefix, known }).catch(() => []);
+  const { completes } = entry;
+  const found = await session
+    .late()
+    .then((late) => completes(late)({ session, prefix, known }))
+    .catch(() => []);
   // a completion that adds nothing would only swallow the Enter that sends the command
   const fitting = found.filter(({ value }) => value.startsWith(prefix) && value !== prefix);
   if (fitting.length === 0) return null;

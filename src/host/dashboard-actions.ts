@@ -2,11 +2,11 @@ import { isTerminal, type TaskState } from "../runs/run-state.ts";
 import { whyUnread } from "../runs/task-message.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
 import type { DashboardRun } from "../views/dashboard-view.ts";
-import { announceEnd } from "./announce-end.ts";
 import { sendMessage } from "./command-message.ts";
 import { cancelRun } from "./command-status.ts";
 import { dealtWith, type RedriveTarget, redriveTask } from "./redrive.ts";
 import { type ContinuedRun, resumeRun } from "./resume-run.ts";
+import { announceEnd } from "./run-report.ts";
 import type { Session } from "./session.ts";
 import { showProgress } from "./widget.ts";
 

@@ -1,4 +1,4 @@
-import type { TaskState } from "../runs/run-state.ts";
+import { openQuestion } from "../runs/run-state.ts";
 import { chosenRun, chosenTask, type DashboardView } from "../views/dashboard-view.ts";
 import {
   askToCancel,
@@ -59,11 +59,6 @@ function paneKeys(view: Chosen): [string, string][] {
   const task = chosenTask(view);
   const keys: [string, string][] = (run?.state.tasks.length ?? 0) > 1 ? [["↑↓", "task"]] : [];
   if (pane === "output") keys.push(["PgUp", "scroll"]);
-  if (run && task && whyNotTold(run, task) === null) keys.push(["m", questionTo(task) ? "answer" : "message"]);
+  if (run && task && whyNotTold(run, task) === null) keys.push(["m", openQuestion(task) ? "answer" : "message"]);
   return keys;
-}
-
-/** Whether the task's worker waits for its user's words. */
-export function questionTo(task: TaskState): boolean {
-  return task.status === "running" && task.question !== null;
 }

@@ -1,5 +1,6 @@
 import { attemptFolder } from "../store/layout.ts";
 import { messageOf } from "../system/errors.ts";
+import { versionOf } from "../system/file-version.ts";
 import type { World } from "../system/world.ts";
 import { liveLines, readTranscript, type TranscriptLine } from "../views/transcript.ts";
 import { type AttemptPaths, attemptPaths } from "../workers/attempt-folder.ts";
@@ -77,9 +78,7 @@ export class DashboardTranscript {
 
   #versionOf(paths: AttemptPaths, segment: number): string {
     const { files } = this.#world;
-    const live = files.factsNow(paths.live);
-    const begun = live ? `${live.inode} ${live.modifiedMs} ${live.bytes}` : "";
-    return `${logVersion(files, paths.stdout, segment)} ${begun}`;
+    return `${logVersion(files, paths.stdout, segment)} ${versionOf(files.factsNow(paths.live))}`;
   }
 
   async #read(paths: AttemptPaths): Promise<void> {

@@ -1,6 +1,6 @@
 import type { ExtensionCommandContext } from "@mariozechner/pi-coding-agent";
 import { parseKey, type TUI } from "@mariozechner/pi-tui";
-import { attemptUnderWay, type TaskState } from "../runs/run-state.ts";
+import { attemptUnderWay, openQuestion, type TaskState } from "../runs/run-state.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { renderDashboard } from "../views/dashboard.ts";
 import { chosenRun, chosenTask, type DashboardRun, type DashboardView } from "../views/dashboard-view.ts";
@@ -9,7 +9,7 @@ import { exportRun } from "./command-export.ts";
 import { tellTask, whyNotTold } from "./dashboard-actions.ts";
 import { Choice } from "./dashboard-choice.ts";
 import type { DashboardData } from "./dashboard-data.ts";
-import { keysOf, questionOf, questionTo, whyNothing } from "./dashboard-keys.ts";
+import { keysOf, questionOf, whyNothing } from "./dashboard-keys.ts";
 import { DashboardPrompt } from "./dashboard-prompt.ts";
 import type { DashboardTranscript, FollowedAttempt } from "./dashboard-transcript.ts";
 import type { Session } from "./session.ts";
@@ -120,12 +120,6 @@ class Dashboard {
     });
   }
 
-  #change(): void {
-    this.#stale = true;
-    this.#refresh();
-    this.#tui.requestRender();
-  }
-
   #draw(width: number, height: number): void {
     this.#frame = { lines: renderDashboard(this.#view(height, width), width), width, height };
     this.#stale = false;
@@ -193,7 +187,7 @@ class Dashboard {
     if (why !== null) this.#prompt.say(why, "warning");
     if (why !== null || task === null) return;
     const { taskId } = task;
-    const how = questionTo(task) ? "Answer to" : "To";
+    const how = openQuestion(task) ? "Answer to" : "To";
     const title = `${how} task ${taskId}, before its next reply   Enter sends   Esc leaves it`;
     this.#prompt.type(title, "", (text) => {
       if (text.trim() === "") this.#prompt.say("Nothing was sent.", "muted");

@@ -1,4 +1,5 @@
 import { dirname, join, resolve } from "node:path";
+import { parseObject } from "../system/json.ts";
 import type { Files } from "../system/world.ts";
 
 /** What this Pi's command line says; the host tells extensions none of it in any other way. */
@@ -45,16 +46,8 @@ export function readHostArguments(argv: readonly string[], cwd: string): HostArg
 export async function findSdkEntry(files: Files, script: string | undefined): Promise<string | null> {
   if (script === undefined || (await files.facts(script)) === null) return null;
   for (let folder = dirname(await files.realPath(script)); ; folder = dirname(folder)) {
-    const manifest = parse(await files.readText(join(folder, "package.json")));
-    if (manifest?.name?.endsWith("/pi-coding-agent")) return join(folder, manifest.main ?? "dist/index.js");
+    const { name, main } = parseObject(await files.readText(join(folder, "package.json"))) ?? {};
+    if (String(name).endsWith("/pi-coding-agent")) return join(folder, String(main ?? "dist/index.js"));
     if (dirname(folder) === folder) return null;
-  }
-}
-
-function parse(text: string | null): { name?: string; main?: string } | null {
-  try {
-    return text === null ? null : (JSON.parse(text) as { name?: string; main?: string });
-  } catch {
-    return null;
   }
 }

@@ -1,10 +1,10 @@
 import type { ArtifactRecord } from "../events/crew-event.ts";
-import type { RunManifest } from "../runs/manifest.ts";
+import type { KeptResult, RunManifest } from "../runs/manifest.ts";
 import type { EndedRun } from "../runs/resume.ts";
 import type { TaskState } from "../runs/run-state.ts";
 import { runPaths } from "../store/layout.ts";
 import type { Files } from "../system/world.ts";
-import { isThere, keepArtifacts } from "../workers/artifacts.ts";
+import { keepArtifacts, readArtifact } from "../workers/artifacts.ts";
 import type { Session } from "./session.ts";
 
 /** Files that tasks of an ended run handed over, for the run that goes on with it. */
@@ -14,7 +14,7 @@ export async function withFilesThere<T extends EndedRun>(session: Session, old: 
   const { files } = session.world;
   const records = old.state.tasks.flatMap((task) => (task.status === "completed" ? task.artifacts : []));
   const there = new Set<string>();
-  for (const record of records) if (await isThere(files, record)) there.add(record.name);
+  for (const record of records) if ((await readArtifact(files, record)) !== null) there.add(record.name);
   const tasks = old.state.tasks.map((task): TaskState => {
     // of one name the run has one file, whoever wrote it last
     const gone = task.status === "completed" ? task.artifacts.filter(({ name }) => !there.has(name)) : [];
@@ -30,11 +30,11 @@ export async function withFilesThere<T extends EndedRun>(session: Session, old: 
 /** The new run with copies of its own, so that it needs nothing of the runs before it: they may be pruned. */
 export async function withOwnFiles(files: Files, crewRoot: string, manifest: RunManifest): Promise<RunManifest> {
   const { folder } = runPaths(crewRoot, manifest.runId);
-  const kept: Record<string, RunManifest["kept"][string]> = {};
+  const kept: Record<string, KeptResult> = {};
   for (const [taskId, result] of Object.entries(manifest.kept)) {
     const artifacts: ArtifactRecord[] = [];
     for (const record of result.artifacts) {
-      const isOwn = await isThere(files, record);
+      const isOwn = (await readArtifact(files, record)) !== null;
       if (isOwn) await files.makeFolder(folder);
       // of one name the run has one file, and one record of it
       artifacts.push(...(isOwn ? await keepArtifacts(files, [record], folder) : []));

@@ -1,7 +1,9 @@
 import { basename, join, sep } from "node:path";
 import type { HttpHandler, HttpRequest, Routes } from "../export/http-routes.ts";
+import { type HttpServer, startHttpServer } from "../export/http-server.ts";
 import { metricsRoute } from "../export/metrics-route.ts";
 import { pageRoute } from "../export/page-route.ts";
+import type { MetricRegistry } from "../metrics/registry.ts";
 import type { MetricsSnapshot } from "../metrics/snapshot.ts";
 import { findCrewRoot } from "../store/layout.ts";
 import { codeOf, UserError } from "../system/errors.ts";
@@ -12,6 +14,7 @@ import { historyMetrics } from "./history-metrics.ts";
 import { packageVersion } from "./package-folder.ts";
 import { RunAnswers } from "./run-answers.ts";
 import { said } from "./run-json.ts";
+import type { Session } from "./session.ts";
 import { scoreboardKeys, windowOf } from "./task-history.ts";
 
 const NOT_FOUND = new Set(["unknown-run"]);
@@ -73,6 +76,18 @@ export async function projectRoutes({ world, cwd, agentDir, session, startedAt, 
       return { status: "ok", version, project: basename(cwd), session, upSeconds, tasks, runs };
     }),
   };
+}
+
+/** Serves the session's metrics and its project's runs until it ends. Throws a UserError when it can't listen there. */
+export async function serveMetrics(
+  { world, cwd, agentDir, startedAt, id: session }: Session,
+  registry: MetricRegistry,
+  port: number,
+  host: string,
+): Promise<HttpServer> {
+  const snapshot = () => registry.snapshot();
+  const routes = await projectRoutes({ world, cwd, agentDir, session, startedAt, snapshot });
+  return startHttpServer({ port, host, routes, clock: world.clock, log: world.log });
 }
 
 function refuseTwice(query: URLSearchParams): void {

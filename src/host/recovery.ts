@@ -7,11 +7,11 @@ import { detectInterruptedRuns, planRecovery, type RunFacts } from "../supervisi
 import { messageOf } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
 import { readAttemptFacts } from "../workers/attempt-facts.ts";
-import { announceEnd } from "./announce-end.ts";
 import { askToContinue } from "./ask-to-continue.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import type { Config } from "./config-schema.ts";
 import { applyResumption, type Resumption } from "./resumption.ts";
+import { announceEnd } from "./run-report.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";

@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import type { RunManifest } from "../runs/manifest.ts";
+import { type RunManifest, specOf } from "../runs/manifest.ts";
 import { inheritedCommits, worksApart, writes } from "../runs/work-trees.ts";
 import { attemptFolder, runPaths } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
@@ -32,8 +32,8 @@ export async function agreeToBegin(
   again: ReadonlySet<string>,
   { seq, agreed }: BeginAt,
 ): Promise<void> {
-  const spec = old.manifest.tasks.find((task) => task.taskId === taskId);
-  if (!spec || !writes(spec)) throw new UserError("no-checkpoint", `Task ${taskId} only reads: it has no checkpoint.`);
+  const spec = specOf(old.manifest, taskId);
+  if (!writes(spec)) throw new UserError("no-checkpoint", `Task ${taskId} only reads: it has no checkpoint.`);
   const anew = spec.dependsOn.filter((id) => again.has(id));
   if (anew.length > 0)
     throw new UserError(

@@ -1,3 +1,4 @@
+import { specOf } from "../runs/manifest.ts";
 import { continuedManifest, redrivenTasks, withChangedTask } from "../runs/resume.ts";
 import { taskOf } from "../runs/run-state.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
@@ -92,8 +93,8 @@ export function dealtWith(letter: DeadLetter): UserError {
 /** Throws a UserError unless the task failed and can be asked for like this. */
 function checkTask(old: RunView, taskId: string, { model, prompt }: RedriveChanges): void {
   failedTask(old, taskId);
-  const spec = old.manifest.tasks.find((task) => task.taskId === taskId);
-  if (spec?.agent === null && (model !== null || prompt !== null))
+  const spec = specOf(old.manifest, taskId);
+  if (spec.agent === null && (model !== null || prompt !== null))
     throw new UserError(
       "no-agent",
       `Task ${taskId} is of kind ${spec.kind}, which has neither model nor prompt: redrive it without them.`,
@@ -103,16 +104,11 @@ function checkTask(old: RunView, taskId: string, { model, prompt }: RedriveChang
 /** The failed task of a run. Throws a UserError when there is none of that name, or when it did not fail. */
 export function failedTask({ manifest, state }: RunView, taskId: string) {
   const { runId } = manifest;
+  specOf(manifest, taskId);
   const task = taskOf(state, taskId);
   if (task?.status === "failed") return task;
-  if (task)
-    throw new UserError(
-      "not-failed",
-      `Task ${taskId} of run ${runId} is ${task.status}; only a failed one is given up.`,
-    );
-  const known = manifest.tasks.map((it) => it.taskId).join(", ");
   throw new UserError(
-    "unknown-task",
-    `Run ${runId} has no task ${JSON.stringify(taskId.slice(0, 80))}. It has ${known}.`,
+    "not-failed",
+    `Task ${taskId} of run ${runId} is ${task?.status}; only a failed one is given up.`,
   );
 }

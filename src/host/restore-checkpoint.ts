@@ -1,7 +1,8 @@
 import { UserError } from "../system/errors.ts";
 import { safeText } from "../system/safe-text.ts";
+import { counted } from "../views/units.ts";
 import { Checkpoints } from "../workers/checkpoint.ts";
-import { type Git, readable } from "../workers/git.ts";
+import { readable } from "../workers/git.ts";
 import type { CheckpointPlace } from "./checkpoint-place.ts";
 import type { Session } from "./session.ts";
 
@@ -14,11 +15,7 @@ export interface RestorePreview {
 }
 
 /** Looks without changing anything in the tree. Throws a UserError for a checkpoint that can't be restored. */
-export async function previewRestore(
-  session: Session,
-  place: Pick<CheckpointPlace, "attempt" | "workFolder"> & { git: Git },
-  seq: number,
-): Promise<RestorePreview> {
+export async function previewRestore(session: Session, place: CheckpointPlace, seq: number): Promise<RestorePreview> {
   const checkpoints = new Checkpoints(session.world, place.attempt, () => undefined);
   try {
     await checkpoints.begin(place.git);
@@ -33,10 +30,10 @@ export async function previewRestore(
 export async function restoreCheckpoint(session: Session, place: CheckpointPlace, seq: number): Promise<string> {
   const checkpoints = new Checkpoints(session.world, place.attempt, () => undefined);
   try {
-    const restored = await checkpoints.begin(place.git, seq, "all");
-    const { files, backup } = restored ?? { files: 0, backup: null };
+    await checkpoints.begin(place.git);
+    const { files, backup } = await checkpoints.restore(seq, "all");
     const kept = backup === null ? "" : ` What was there before is kept as checkpoint ${backup.seq} of the same task.`;
-    return `Checkpoint ${seq} is restored in ${place.workFolder}: ${counted(files)} changed.${kept} Your index and branches are as they were.`;
+    return `Checkpoint ${seq} is restored in ${place.workFolder}: ${counted(files, "file")} changed.${kept} Your index and branches are as they were.`;
   } finally {
     await checkpoints.close();
   }
@@ -57,10 +54,6 @@ export async function agreeToRestore(session: Session, preview: RestorePreview, 
 function previewText(paths: readonly string[], folder: string, seq: number): string {
   const shown = paths.slice(0, SHOWN_PATHS_MAX).map((path) => `  ${safeText(path, { multiline: false })}`);
   if (paths.length > shown.length) shown.push(`  and ${paths.length - shown.length} more`);
-  const what = `Checkpoint ${seq} changes ${counted(paths.length)} in ${folder}, to what they were then, whoever changed them since:`;
+  const what = `Checkpoint ${seq} changes ${counted(paths.length, "file")} in ${folder}, to what they were then, whoever changed them since:`;
   return [what, ...shown, "What is there now is kept as a checkpoint of the task first."].join("\n");
-}
-
-function counted(files: number): string {
-  return `${files} ${files === 1 ? "file" : "files"}`;
 }

@@ -6,6 +6,7 @@ import { keepEnds, safeText } from "../system/safe-text.ts";
 import type { Processes } from "../system/world.ts";
 import { type RunPicture, renderRun } from "../views/run-summary.ts";
 import { followUpLines } from "./follow-ups.ts";
+import { outputWidth } from "./output.ts";
 import { RUNS_COMPARED_MAX, regressionsIn, workflowSampleOf } from "./regressions.ts";
 import type { Session } from "./session.ts";
 import type { DriveEnd, ShownRun } from "./shown-run.ts";
@@ -57,6 +58,22 @@ export async function reportEnd(session: Session, active: ShownRun, end: DriveEn
   const view = await (await session.runs()).view(active.run.manifest.runId);
   const lines = renderRun(pictureOf(view, session.cwd, session.world.processes), session.world.clock.now(), width);
   return [...lines, ...endNote(end), ...(await becameWorse(session, view)), ...outputsOf(view)].join("\n");
+}
+
+/** Tells a run's end once, in the session that shows it, where the model can read it too. */
+export function announceEnd(session: Session, shown: ShownRun): void {
+  shown.done
+    .then(async (end) => {
+      if (session.closed) return;
+      const content = await reportEnd(session, shown, end, outputWidth());
+      // the session may have been replaced meanwhile, and its pi be stale
+      if (session.closed) return;
+      const { runId } = shown.run.manifest;
+      // the model that started a run in the background goes on with what came of it
+      const options = shown.wake ? { triggerTurn: true, deliverAs: "followUp" as const } : {};
+      session.pi.sendMessage({ customType: "foreman-run", content, display: true, details: { runId } }, options);
+    })
+    .catch((error: unknown) => session.world.log.warn("a run's end could not be told", { error: String(error) }));
 }
 
 /** A sentence when the newest runs of this one's workflow, itself among them, are worse than those before. */

@@ -95,7 +95,10 @@ async function start(session: Session, config: Config, ending: Ending): Promise<
     if (otlp !== null) await tellLoss(session, instance, otlp.status().channels);
   });
   ending.wait(async () => sink?.close());
-  const server = openServer((port) => startServer(session, registry, port, config.http.host), ending);
+  const server = openServer(async (port) => {
+    const { serveMetrics } = await import("./project-routes.ts");
+    return serveMetrics(session, registry, port, config.http.host);
+  }, ending);
   // other extensions come last: what they register takes no name of ours
   ending.release(openToPlugins({ bus: session.bus, registry, exporters }));
   // kept until now: what is told to a start that fails is lost
@@ -189,16 +192,6 @@ function usableBuckets(given: Config["observability"]["buckets"], problems: stri
     }
   });
   return Object.fromEntries(usable);
-}
-
-async function startServer(
-  session: Session,
-  registry: MetricRegistry,
-  port: number,
-  host: string,
-): Promise<HttpServer> {
-  const { serveMetrics } = await import("./serve-metrics.ts");
-  return serveMetrics(session, registry, port, host);
 }
 
 function keepFile(session: Session, registry: MetricRegistry, config: Config, redactor: Redactor): MetricSink {

@@ -1,4 +1,5 @@
 import type { ArtifactRecord, WorkerKind } from "../events/crew-event.ts";
+import { UserError } from "../system/errors.ts";
 
 /** What the agent of a task brings along, resolved when the run was made. */
 export interface TaskAgent {
@@ -72,4 +73,15 @@ export interface RunManifest {
   kept: Readonly<Record<string, KeptResult>>;
   /** SHA-256 of each definition file used, by its name. */
   definitionHashes: Readonly<Record<string, string>>;
+}
+
+/** Throws a UserError for a task that the run has not. */
+export function specOf({ runId, tasks }: RunManifest, taskId: string): TaskSpec {
+  const spec = tasks.find((task) => task.taskId === taskId);
+  if (spec) return spec;
+  const known = tasks.map((task) => task.taskId).join(", ");
+  throw new UserError(
+    "unknown-task",
+    `Run ${runId} has no task ${JSON.stringify(taskId.slice(0, 80))}. It has ${known}.`,
+  );
 }

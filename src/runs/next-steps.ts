@@ -1,5 +1,5 @@
 import type { RunManifest, TaskSpec } from "./manifest.ts";
-import { isTerminal, type RunState, type TaskState } from "./run-state.ts";
+import { isTerminal, openQuestion, type RunState, type TaskState } from "./run-state.ts";
 
 /** What a run can do now. Empty lists and no end: it waits for an attempt. */
 export interface NextSteps {
@@ -20,7 +20,7 @@ export function readyTasks(manifest: RunManifest, state: RunState): TaskSpec[] {
 /** Decides from manifest and state alone; `freeSlots` is how many more attempts may run. Pure. */
 export function nextSteps(manifest: RunManifest, state: RunState, freeSlots: number): NextSteps {
   // one that waits for its user is at no work
-  const running = state.tasks.filter((task) => task.status === "running" && task.question === null).length;
+  const running = state.tasks.filter((task) => task.status === "running" && openQuestion(task) === null).length;
   const startable = readyTasks(manifest, state);
   const slots = Math.max(0, Math.min(freeSlots, manifest.maxConcurrency - running));
   return {

@@ -210,6 +210,11 @@ export function attemptUnderWay(task: TaskState): Extract<AttemptRecord, { statu
   return task.status === "running" && last?.status === "running" ? last : null;
 }
 
+/** What a task's worker waits to be told; null when it waits for nothing. */
+export function openQuestion(task: TaskState): TaskQuestion | null {
+  return task.status === "running" ? task.question : null;
+}
+
 export function taskOf(state: RunState, taskId: string): TaskState | undefined {
   return state.tasks.find((task) => task.taskId === taskId);
 }

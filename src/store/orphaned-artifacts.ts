@@ -4,8 +4,6 @@ import type { RunState } from "../runs/run-state.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Files, World } from "../system/world.ts";
 
-const NAME_CHARS_MAX = 1000;
-
 /**
  * Removes from an ended run's `artifacts/` what no event tells of: copied by an owner who was killed before it could say
  * so. Links are removed and never followed. Never rejects.
@@ -19,22 +17,34 @@ export async function removeOrphanedArtifacts(
     ...state.tasks.flatMap(({ attempts }) => attempts.flatMap((it) => (it.status === "ended" ? it.artifacts : []))),
     ...state.tasks.flatMap((task) => (task.status === "completed" ? task.artifacts : [])),
   ];
-  const known = new Set(told.map(({ name }) => name));
+  const names = told.map(({ name }) => name);
   try {
-    await sweep(files, join(folder, "artifacts"), "", known);
+    await sweep(files, join(folder, "artifacts"), "", new Set(names), new Set(names.flatMap(foldersOf)));
   } catch (error) {
     log.warn("artifacts that nobody knows of were not removed", { folder, error: messageOf(error) });
   }
 }
 
-async function sweep(files: Files, root: string, below: string, known: ReadonlySet<string>): Promise<void> {
+/** `a` and `a/b` of `a/b/c`. */
+function foldersOf(name: string): string[] {
+  const parts = name.split("/").slice(0, -1);
+  return parts.map((_, at) => parts.slice(0, at + 1).join("/"));
+}
+
+async function sweep(
+  files: Files,
+  root: string,
+  below: string,
+  known: ReadonlySet<string>,
+  folders: ReadonlySet<string>,
+): Promise<void> {
   const path = join(root, below);
   if ((await files.facts(path))?.kind !== "directory") return;
   for (const entry of await files.list(path)) {
     const name = below === "" ? entry : `${below}/${entry}`;
-    // no name is as long
-    if (known.has(name) || name.length > NAME_CHARS_MAX) continue;
-    await sweep(files, root, name, known);
-    if ((await files.list(join(path, entry)).catch(() => [])).length === 0) await files.remove(join(path, entry));
+    if (known.has(name)) continue;
+    const isFolder = folders.has(name) && (await files.facts(join(root, name)))?.kind === "directory";
+    if (isFolder) await sweep(files, root, name, known, folders);
+    else await files.remove(join(root, name));
   }
 }

@@ -4,7 +4,7 @@ import { chosenRun, chosenTask, type DashboardRun, type DashboardView, STATUS_TO
 import { drawLine, drawTable, firstShown, fold, type Paint, type Row } from "./paint.ts";
 import { activityOf, LEVELS, lastModel, SIGNS, timeOf } from "./run-summary.ts";
 import { fitting } from "./text-width.ts";
-import { formatDuration, formatTokens, formatUsd } from "./units.ts";
+import { counted, formatDuration, formatTokens, formatUsd } from "./units.ts";
 
 const HEADS = ["TASK", "AGENT", "STATE", "TIME", "TOKENS", "COST", "DOING"] as const;
 const LIMITS = [30, 16, 0, 0, 0, 0, 0];
@@ -58,11 +58,7 @@ function detailOf(view: DashboardView, run: DashboardRun, width: number): string
   const task = chosenTask(view);
   if (!task) return [];
   const told = mailOf(run.state, task.taskId).length;
-  const facts = [
-    `${task.taskId}`,
-    ...attemptFacts(task),
-    told > 0 ? `told ${told} ${told === 1 ? "thing" : "things"}` : "",
-  ];
+  const facts = [`${task.taskId}`, ...attemptFacts(task), told > 0 ? `told ${counted(told, "thing")}` : ""];
   const head = drawLine([{ text: facts.filter(Boolean).join(" · "), tone: "muted" }], width, view.paint);
   return [head, ...wordsOf(task, width, view.paint)];
 }

@@ -1,6 +1,6 @@
 import { safeText } from "../system/safe-text.ts";
 import { clip, columns, pad } from "./text-width.ts";
-import { formatCount, formatDuration } from "./units.ts";
+import { counted, formatCount, formatDuration } from "./units.ts";
 
 export interface CheckpointRow {
   taskId: string;
@@ -28,7 +28,7 @@ export function renderCheckpoints(rows: readonly CheckpointRow[], now: number, w
     String(row.seq),
     row.attempt === 0 ? "before" : `attempt ${row.attempt}`,
     `${formatDuration(Math.max(0, now - Date.parse(row.createdAt)))} ago`,
-    `${formatCount(row.files)} ${row.files === 1 ? "file" : "files"}`,
+    counted(row.files, "file"),
     row.bytes === null ? "no patch, too large" : `${formatCount(row.bytes)} bytes`,
     one(row.hint === "" ? (WHY[row.why] ?? row.why) : row.hint),
   ]);

@@ -1,7 +1,7 @@
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
 import { safeText } from "../system/safe-text.ts";
 import { clip, columns, pad } from "./text-width.ts";
-import { formatDuration } from "./units.ts";
+import { counted, formatDuration } from "./units.ts";
 
 /** One line a letter, in the order given. */
 export function renderDeadLetters(letters: readonly DeadLetter[], now: number, width: number): string[] {
@@ -11,7 +11,7 @@ export function renderDeadLetters(letters: readonly DeadLetter[], now: number, w
     letter.runId,
     safeText(letter.taskId, { multiline: false }),
     letter.reason,
-    attemptsOf(letter),
+    counted(letter.attempts, "attempt"),
     ageOf(letter, now),
     firstLine(letter),
   ]);
@@ -34,13 +34,9 @@ export function renderDeadLetter(letter: DeadLetter, now: number, width: number)
   return [
     `${letter.id}  ${became}`,
     `task ${letter.taskId} of run ${letter.runId}`,
-    `${letter.reason} after ${attemptsOf(letter)}, ${ageOf(letter, now)}`,
+    `${letter.reason} after ${counted(letter.attempts, "attempt")}, ${ageOf(letter, now)}`,
     ...safeText(error, { multiline: true }).split("\n"),
   ].map((line) => clip(safeText(line, { multiline: false }), width));
-}
-
-function attemptsOf({ attempts }: DeadLetter): string {
-  return `${attempts} ${attempts === 1 ? "attempt" : "attempts"}`;
 }
 
 function ageOf({ timestamp }: DeadLetter, now: number): string {

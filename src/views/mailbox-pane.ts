@@ -1,4 +1,11 @@
-import { isTerminal, type RunState, type TaskMessage, type TaskState, taskOf } from "../runs/run-state.ts";
+import {
+  isTerminal,
+  openQuestion,
+  type RunState,
+  type TaskMessage,
+  type TaskState,
+  taskOf,
+} from "../runs/run-state.ts";
 import { mailOf, whyUnread } from "../runs/task-message.ts";
 import { safeText } from "../system/safe-text.ts";
 import { chosenRun, chosenTask, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
@@ -19,11 +26,11 @@ export function renderMailbox(view: DashboardView, width: number): string[] {
   if (!run || !task) return [];
   const { state } = run;
   const table = taskTable(view, state, width);
-  const asked = questionOf(task);
+  const asked = openQuestion(task);
   const why = whyUnread(run, task.taskId);
   const words = [
-    ...(asked === "" ? [] : textLines(`? ${task.taskId}  `, asked, "", "warning", width, paint)),
-    ...(asked === "" ? [] : [drawLine([{ text: "m answers", tone: "warning" }], width, paint)]),
+    ...(asked ? textLines(`? ${task.taskId}  `, asked.text, "", "warning", width, paint) : []),
+    ...(asked ? [drawLine([{ text: "m answers", tone: "warning" }], width, paint)] : []),
     ...(why === null ? [] : [drawLine([{ text: why, tone: "dim" }], width, paint)]),
   ];
   const room = Math.max(1, height - table.length - words.length - 1);
@@ -44,17 +51,12 @@ function taskTable({ task: chosen, height, paint }: DashboardView, state: RunSta
       cells: [
         `${SIGNS[status]} ${taskId}`,
         { text: status, tone: STATUS_TONES[status] ?? "muted" },
-        { text: questionOf(task) === "" ? "" : "asks you", tone: "warning" },
+        { text: openQuestion(task) ? "asks you" : "", tone: "warning" },
         { text: told > 0 ? `✉ ${told}` : "", tone: "accent" },
       ],
     };
   });
   return drawTable(table, width, paint, { limits: [30] });
-}
-
-/** What is waited for with: it stands above the others. */
-function questionOf(task: TaskState): string {
-  return task.status === "running" ? (task.question?.text ?? "") : "";
 }
 
 /** The last ones that `room` lines hold, and a little more: no others are folded. */

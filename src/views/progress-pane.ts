@@ -50,18 +50,13 @@ export function renderProgress(view: DashboardView, width: number): string[] {
     return { cells: [{ text: name, tone: "muted" }, ...(wide ? [""] : []), " ", cell] };
   });
   const below = view.task - first + 1;
-  const axis: Row = { cells: [" ", ...(wide ? [""] : []), " ", { text: drawAxis(scale), tone: "dim" }] };
+  // a table's column is as wide as what is in it, and the bars' begin must not move with that
+  const blank = [" ".repeat(nameColumns), ...(wide ? [" ".repeat(AFTER_COLUMNS_MAX)] : [])];
+  const axis: Row = { cells: [...blank, " ", { text: drawAxis(scale), tone: "dim" }] };
   const all = [axis, ...tasks.slice(0, below), ...parts, ...tasks.slice(below)];
   // all rows in one table, so that all bars stand on one axis
   const limits = wide ? [nameColumns, AFTER_COLUMNS_MAX] : [nameColumns];
-  return [...drawTable(padded(all, nameColumns, wide), width, paint, { limits }), ...foot];
-}
-
-/** A table's column is as wide as what is in it; the bars' begin must not move with that. */
-function padded(rows: readonly Row[], nameColumns: number, wide: boolean): Row[] {
-  const [axis, ...rest] = rows;
-  const blank = ["".padEnd(nameColumns), ...(wide ? ["".padEnd(AFTER_COLUMNS_MAX)] : [])];
-  return axis ? [{ ...axis, cells: [...blank, ...axis.cells.slice(blank.length)] }, ...rest] : [];
+  return [...drawTable(all, width, paint, { limits }), ...foot];
 }
 
 function treeNames(run: DashboardRun, first: number, rows: number): string[] {

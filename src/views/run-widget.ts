@@ -1,7 +1,7 @@
 import { isTerminal, type RunState } from "../runs/run-state.ts";
 import { type Cell, drawLine, type Paint } from "./paint.ts";
 import { activityOf, runTime, taskCount } from "./run-summary.ts";
-import { formatUsd } from "./units.ts";
+import { counted, formatUsd } from "./units.ts";
 
 export interface WidgetRun {
   state: RunState;
@@ -34,7 +34,7 @@ export function renderRunsBrief(runs: readonly WidgetRun[]): string {
   if (runs.length === 0) return "";
   const atWork = runs.flatMap(({ state }) => state.tasks).filter(({ status }) => status === "running").length;
   const paused = runs.filter((run) => run.paused !== null).length;
-  const parts = [`${runs.length} ${runs.length === 1 ? "run" : "runs"}`, `${atWork} at work`];
+  const parts = [counted(runs.length, "run"), `${atWork} at work`];
   if (paused > 0) parts.push(`${paused} paused`);
   return `team: ${parts.join(" · ")}`;
 }

@@ -52,6 +52,11 @@ export function formatCount(value: number): string {
   return decimals === "" ? groupThousands(whole) : `${groupThousands(whole)}.${decimals}`;
 }
 
+/** `1 file`, `1,234 files`. */
+export function counted(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 function twoParts(total: number, base: number, big: string, small: string): string {
   return `${formatCount(Math.floor(total / base))}${big} ${String(total % base).padStart(2, "0")}${small}`;
 }

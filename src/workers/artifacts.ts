@@ -26,11 +26,11 @@ export async function collectOutputs(
   return records;
 }
 
-/** Whether an artifact is still the file that was handed over. */
-export async function isThere(files: Files, { path, artifact_hash }: ArtifactRecord): Promise<boolean> {
+/** What was handed over; null when it is there no more, or is another by now. */
+export async function readArtifact(files: Files, { path, artifact_hash }: ArtifactRecord): Promise<Uint8Array | null> {
   const facts = await files.facts(path);
   const bytes = facts?.kind === "file" && facts.bytes <= FILE_BYTES_MAX ? await files.read(path) : null;
-  return bytes !== null && hashOf(bytes) === artifact_hash;
+  return bytes !== null && hashOf(bytes) === artifact_hash ? bytes : null;
 }
 
 /** Copies an attempt's artifacts to `artifacts/` of its run's folder. Throws when one is not what was recorded. */

@@ -2,7 +2,7 @@ import type { TokenCounts } from "../events/crew-event.ts";
 import { codeOf } from "../system/errors.ts";
 import { parseObject } from "../system/json.ts";
 import type { Liveness, ProcessIdentity, World } from "../system/world.ts";
-import { attemptPaths, parseAttemptState, readAttemptState } from "./attempt-folder.ts";
+import { attemptPaths, makeAttemptFolder, parseAttemptState, readAttemptState } from "./attempt-folder.ts";
 import { foldLines } from "./line-reader.ts";
 import type { AttemptState } from "./step-contract.ts";
 
@@ -47,7 +47,7 @@ export async function readRemains(
  * place taken. True when nobody had begun it.
  */
 export async function closeAttempt({ files }: Pick<World, "files">, folder: string): Promise<boolean> {
-  await files.makeFolder(folder);
+  await makeAttemptFolder(files, folder);
   const closed: Pick<AttemptState, "status"> & { closed: true } = { status: "ended", closed: true };
   try {
     await files.writeNew(attemptPaths(folder).state, `${JSON.stringify(closed)}\n`);

@@ -1,7 +1,8 @@
-import { isAbsolute, join } from "node:path";
+import { basename, dirname, isAbsolute, join } from "node:path";
 import { attemptId } from "../runs/run-state.ts";
 import { codeOf, UserError } from "../system/errors.ts";
 import { isObject, parseObject } from "../system/json.ts";
+import { makeRealFolder } from "../system/real-folder.ts";
 import type { Files } from "../system/world.ts";
 import type { AttemptMeta, AttemptState, LifecycleEvent, StepRequest } from "./step-contract.ts";
 
@@ -50,6 +51,12 @@ export function requireAttemptFolder({ runtime: { attemptFolder } }: StepRequest
   );
 }
 
+/** Throws a UserError where the folder, or its task's, is a link: an agent can put one there while its run goes on. */
+export function makeAttemptFolder(files: Files, folder: string): Promise<string> {
+  const task = dirname(folder);
+  return makeRealFolder(files, dirname(task), basename(task), basename(folder));
+}
+
 export function eventId(attempt: number, seq: number): string {
   return `${attemptId(attempt)}:event:${String(seq).padStart(4, "0")}`;
 }
@@ -81,6 +88,7 @@ export async function writeMeta(files: Files, request: StepRequest): Promise<voi
 }
 
 const PREPARED = ["run_prepared", "step_prepared"] as const;
+const PREPARED_BYTES_MAX = 4096;
 
 /** What `worker.log` begins with: the folder and what was asked are there. `at` is ISO 8601. */
 export function preparedEvents(attempt: number, at: string): LifecycleEvent[] {
@@ -89,7 +97,10 @@ export function preparedEvents(attempt: number, at: string): LifecycleEvent[] {
 
 /** Those of an attempt that was prepared before anybody did it; empty when it was not. */
 export async function readPrepared(files: Files, folder: string): Promise<LifecycleEvent[]> {
-  const lines = ((await files.readText(attemptPaths(folder).worker)) ?? "").split("\n");
+  const begin = await files.readRange(attemptPaths(folder).worker, 0, PREPARED_BYTES_MAX);
+  const lines = Buffer.from(begin ?? [])
+    .toString()
+    .split("\n");
   const events = PREPARED.map((_, index) => parseObject(lines[index] ?? "") as LifecycleEvent | null);
   return events.every((event, index) => event?.type === PREPARED[index]) ? (events as LifecycleEvent[]) : [];
 }

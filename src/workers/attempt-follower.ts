@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { AttemptProgress, KeptCheckpoint } from "../runs/execute.ts";
 import { messageOf } from "../system/errors.ts";
+import { versionOf } from "../system/file-version.ts";
 import type { Liveness, ProcessIdentity, World } from "../system/world.ts";
 import { attemptPaths, readAttemptState } from "./attempt-folder.ts";
 import { checkpointsIn, keptCheckpointOf } from "./checkpoint-files.ts";
@@ -154,8 +155,7 @@ export class AttemptFollower {
 
   async #readState(): Promise<void> {
     // at once: a hop to the thread pool costs ten times the look, and a worker that writes wakes us often
-    const facts = this.#world.files.factsNow(attemptPaths(this.#folder).state);
-    const version = facts ? `${facts.inode}:${facts.bytes}:${facts.modifiedMs}` : "";
+    const version = versionOf(this.#world.files.factsNow(attemptPaths(this.#folder).state));
     if (version === this.#stateVersion) return;
     this.#state = await readAttemptState(this.#world.files, this.#folder);
     this.#stateVersion = version;

@@ -1,7 +1,7 @@
 import type { AppendHandle, World } from "../system/world.ts";
 import { type AttemptPaths, attemptPaths } from "./attempt-folder.ts";
-import { type LimitedLog, limitedEventLog, limitedTextLog } from "./limited-log.ts";
-import { LogTail, segmentPath } from "./log-tail.ts";
+import { type LimitedLog, limitedEventLog, limitedTextLog, logBytesMax } from "./limited-log.ts";
+import { LogTail, SEGMENT_BYTES_MAX, segmentPath } from "./log-tail.ts";
 import type { LifecycleEvent, LogSummary } from "./step-contract.ts";
 
 /** Writes that wait for `open`. */
@@ -47,11 +47,14 @@ class DroppingLog implements AppendHandle {
   }
 }
 
-/** The usual ones unless given. */
 export interface LogLimits {
-  bytesMax?: number;
-  segmentBytesMax?: number;
+  /** Of a log. */
+  bytesMax: number;
+  /** Of a segment of its tail. */
+  segmentBytesMax: number;
 }
+
+const LIMITS: LogLimits = { bytesMax: logBytesMax, segmentBytesMax: SEGMENT_BYTES_MAX };
 
 /** The three logs of an attempt. Nothing is opened before the attempt is ours: another worker may be writing them. */
 export class AttemptLogs {
@@ -60,19 +63,14 @@ export class AttemptLogs {
   readonly #eventLines: boolean;
   readonly #early: ((open: Open) => void)[] = [];
   readonly #opened: DroppingLog[] = [];
-  readonly #bytesMax: number | undefined;
-  readonly #segmentBytesMax: number | undefined;
+  readonly #limits: LogLimits;
   #open: Open | null = null;
   #removing: Promise<unknown> = Promise.resolve();
   #unopened = 0;
 
-  /**
-   * `eventLines`: stdout.log holds the host's events, one a line; else a program's output. The limits are those of a log
-   * and of a segment of its tail, in bytes.
-   */
-  constructor(world: World, folder: string, eventLines: boolean, limits: LogLimits = {}) {
-    this.#bytesMax = limits.bytesMax;
-    this.#segmentBytesMax = limits.segmentBytesMax;
+  /** `eventLines`: stdout.log holds the host's events, one a line; else a program's output. */
+  constructor(world: World, folder: string, eventLines: boolean, limits = LIMITS) {
+    this.#limits = limits;
     this.#world = world;
     this.#folder = folder;
     this.#eventLines = eventLines;
@@ -93,9 +91,9 @@ export class AttemptLogs {
         stdout: (this.#eventLines ? limitedEventLog : limitedTextLog)(
           openOne(paths.stdout),
           this.#tailOf(paths.stdout, openOne),
-          this.#bytesMax,
+          this.#limits.bytesMax,
         ),
-        stderr: limitedTextLog(openOne(paths.stderr), this.#tailOf(paths.stderr, openOne), this.#bytesMax),
+        stderr: limitedTextLog(openOne(paths.stderr), this.#tailOf(paths.stderr, openOne), this.#limits.bytesMax),
       };
     } catch (error) {
       for (const log of this.#opened.splice(0)) log.close();
@@ -119,7 +117,7 @@ export class AttemptLogs {
         return null;
       }
     };
-    return new LogTail(openSegment, forget, this.#segmentBytesMax);
+    return new LogTail(openSegment, forget, this.#limits.segmentBytesMax);
   }
 
   worker(line: string): void {

@@ -66,8 +66,8 @@ class NewestBytes {
   }
 
   push(chunk: Uint8Array): void {
-    // whoever hands it over may use its memory again
-    this.#chunks.push(chunk.slice(-this.#bytesMax));
+    // whoever hands it over may use its memory again; slice() of a Buffer would be no copy
+    this.#chunks.push(Buffer.from(chunk.subarray(-this.#bytesMax)));
     this.#leftOut += Math.max(0, chunk.byteLength - this.#bytesMax);
     this.#bytes += Math.min(chunk.byteLength, this.#bytesMax);
     while (this.#bytes > this.#bytesMax) {

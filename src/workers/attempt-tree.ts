@@ -58,7 +58,8 @@ export class AttemptTree {
     try {
       const { GIT_CEILING_DIRECTORIES } = runtime.env;
       const env = GIT_CEILING_DIRECTORIES === undefined ? {} : { GIT_CEILING_DIRECTORIES };
-      await this.#checkpoints.begin(new Git(this.#world.processes, runtime.worktreePath, gitMs, env), wanted);
+      await this.#checkpoints.begin(new Git(this.#world.processes, runtime.worktreePath, gitMs, env));
+      if (wanted !== null) await this.#checkpoints.restore(wanted, "unkept");
     } catch (error) {
       if (wanted !== null) return messageOf(error);
       this.#problem = messageOf(error);
@@ -95,8 +96,8 @@ export class AttemptTree {
   async #answerDemand(): Promise<void> {
     const { files, log } = this.#world;
     const folder = this.#request.runtime.attemptFolder;
-    const demand = this.#answering ? null : demandedNow(files, folder);
-    if (demand === null) return;
+    const demand = this.#answering ? "" : demandedNow(files, folder);
+    if (demand === "") return;
     this.#answering = true;
     try {
       const measured = (await this.#take("demand", gitMs)) !== null;

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { versionOf } from "../system/file-version.ts";
 import { parseObject } from "../system/json.ts";
 import type { Files } from "../system/world.ts";
 
@@ -17,9 +18,9 @@ export async function demandCheckpoint(files: Files, attemptFolder: string): Pro
   await files.writeAtomic(wantedFile(attemptFolder), "");
 }
 
-/** Null when nobody has asked; else what tells this demand from one that comes while it is met. */
-export function demandedNow(files: Files, attemptFolder: string): string | null {
-  return versionOf(files, wantedFile(attemptFolder));
+/** Tells a demand from one that comes while it is met; empty when nobody has asked. */
+export function demandedNow(files: Files, attemptFolder: string): string {
+  return versionOf(files.factsNow(wantedFile(attemptFolder)));
 }
 
 /** The worker's: what came of a demand, which is then no more unless another has taken its place. */
@@ -35,18 +36,13 @@ export async function answerDemand(
 
 /** Tells one answer from the next; empty before the first. */
 export function answerVersion(files: Files, attemptFolder: string): string {
-  return versionOf(files, answerFile(attemptFolder)) ?? "";
+  return versionOf(files.factsNow(answerFile(attemptFolder)));
 }
 
 export async function readAnswer(files: Files, attemptFolder: string): Promise<DemandAnswer | null> {
   const { seq, problem } = parseObject(await files.readText(answerFile(attemptFolder), ANSWER_BYTES_MAX)) ?? {};
   const told = typeof problem === "string" ? problem : null;
   return Number.isSafeInteger(seq) ? { seq: Number(seq), problem: told } : { seq: null, problem: told };
-}
-
-function versionOf(files: Files, path: string): string | null {
-  const facts = files.factsNow(path);
-  return facts && `${facts.inode}:${facts.bytes}:${facts.modifiedMs}`;
 }
 
 const wantedFile = (attemptFolder: string) => join(attemptFolder, "checkpoint.wanted");

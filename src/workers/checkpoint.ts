@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import type { TreeChanges } from "../events/crew-event.ts";
-import { UserError } from "../system/errors.ts";
+import { invariant, UserError } from "../system/errors.ts";
 import { makeRealFolder } from "../system/real-folder.ts";
 import type { Clock, Files } from "../system/world.ts";
 import {
@@ -69,28 +69,35 @@ export class Checkpoints {
     this.#tell = tell;
   }
 
-  /**
-   * Remembers the tree as it is; with `resumeFromSeq` it first becomes as it was at that checkpoint of the task, and
-   * what nobody has kept of it is kept as a checkpoint before: of `all`, also what that checkpoint began with. Throws a
-   * UserError where no checkpoint can be.
-   */
-  async begin(
-    git: Git,
-    resumeFromSeq: number | null = null,
-    keep: "unkept" | "all" = "unkept",
-  ): Promise<Restored | null> {
+  /** Remembers the tree as it is. Throws a UserError where no checkpoint can be. */
+  async begin(git: Git): Promise<void> {
     const snapshots = await this.#openSnapshots(git);
     this.#open = { snapshots, base: await snapshots.take() };
-    if (resumeFromSeq === null) return null;
-    return await this.#restore(snapshots, await this.#find(resumeFromSeq), keep);
   }
 
   /** The paths that a restore would change, one character for each byte. Throws a UserError when it can't be restored. */
   async differences(seq: number): Promise<string[]> {
-    if (!this.#open) return [];
-    const { snapshots, base } = this.#open;
+    const { snapshots, base } = this.#begun();
     const tree = await this.#restorable(snapshots, base, await this.#find(seq));
-    return await snapshots.git.paths(["diff-tree", "-r", "-z", "--name-only", base, tree]);
+    return await changedPaths(snapshots, base, tree);
+  }
+
+  /**
+   * Makes the tree what it was at that checkpoint of the task; what nobody has kept of it is kept as a checkpoint before:
+   * of `all`, also what that checkpoint began with. Throws a UserError when it can't be restored, or what is there can't
+   * be kept.
+   */
+  async restore(seq: number, keep: "unkept" | "all"): Promise<Restored> {
+    const { snapshots, base } = this.#begun();
+    const found = await this.#find(seq);
+    const { baseTree } = found.checkpoint;
+    const tree = await this.#restorable(snapshots, base, found);
+    const isKept = base === tree || (base === baseTree && keep === "unkept");
+    const backup = isKept ? null : await this.#keepBefore(snapshots.git, baseTree, base);
+    const changed = await changedPaths(snapshots, base, tree);
+    await snapshots.git.ask(["read-tree", "-m", "-u", base, tree]);
+    this.#open = { snapshots, base: baseTree };
+    return { files: changed.length, backup };
   }
 
   /**
@@ -99,13 +106,16 @@ export class Checkpoints {
    */
   async carry(git: Git, seq: number): Promise<Checkpoint> {
     const snapshots = await this.#openSnapshots(git);
-    const found = await this.#find(seq);
-    const tree = await treeOfPatch(this.#files, snapshots, found);
-    const baseTree = await snapshots.git.line(["rev-parse", "HEAD^{tree}"]);
-    const { filesChanged } = await changesBetween(snapshots.git, baseTree, tree);
-    const kept = await this.#write(snapshots.git, { why: found.checkpoint.why, baseTree, tree }, filesChanged);
-    await snapshots.close();
-    if (kept.bytes !== null) return kept;
+    try {
+      const found = await this.#find(seq);
+      const tree = await treeOfPatch(this.#files, snapshots, found);
+      const baseTree = await snapshots.git.line(["rev-parse", "HEAD^{tree}"]);
+      const { filesChanged } = await changesBetween(snapshots.git, baseTree, tree);
+      const kept = await this.#write(snapshots.git, { why: found.checkpoint.why, baseTree, tree }, filesChanged);
+      if (kept.bytes !== null) return kept;
+    } finally {
+      await snapshots.close();
+    }
     throw new UserError(
       "checkpoint",
       `Checkpoint ${seq} is too large to be handed on: ${patchBytesMax} bytes is the most.`,
@@ -199,17 +209,9 @@ export class Checkpoints {
     return checkpoint;
   }
 
-  async #restore(snapshots: Snapshots, found: FoundCheckpoint, keep: "unkept" | "all"): Promise<Restored> {
-    const { baseTree } = found.checkpoint;
-    const { git } = snapshots;
-    const now = this.#open?.base ?? "";
-    const tree = await this.#restorable(snapshots, now, found);
-    const isKept = now === tree || (now === baseTree && keep === "unkept");
-    const backup = isKept ? null : await this.#keepBefore(git, baseTree, now);
-    const changed = await git.paths(["diff-tree", "-r", "-z", "--name-only", now, tree]);
-    await git.ask(["read-tree", "-m", "-u", now, tree]);
-    this.#open = { snapshots, base: baseTree };
-    return { files: changed.length, backup };
+  #begun(): { snapshots: Snapshots; base: string } {
+    invariant(this.#open !== null, "a tree is remembered before anything is done to it");
+    return this.#open;
   }
 
   /** The tree that a restore makes of `now`. */
@@ -228,4 +230,9 @@ export class Checkpoints {
     const message = `No checkpoint is restored: what the folder holds now is too large to be kept (${patchBytesMax} bytes is the most).`;
     throw new UserError("checkpoint", message);
   }
+}
+
+/** One character for each byte. */
+function changedPaths({ git }: Snapshots, before: string, after: string): Promise<string[]> {
+  return git.paths(["diff-tree", "-r", "-z", "--name-only", before, after]);
 }

@@ -77,11 +77,11 @@ export class LimitedLog {
 }
 
 /** Of event lines. Usage is money: it is kept whatever the size, without the words. */
-export function limitedEventLog(handle: AppendHandle, tail: LogTail, bytesMax = logBytesMax): LimitedLog {
+export function limitedEventLog(handle: AppendHandle, tail: LogTail, bytesMax: number): LimitedLog {
   return new LimitedLog(handle, tail, bytesMax, `${JSON.stringify({ type: "log_cut", bytesMax })}\n`, essenceOf);
 }
 
-export function limitedTextLog(handle: AppendHandle, tail: LogTail, bytesMax = logBytesMax): LimitedLog {
+export function limitedTextLog(handle: AppendHandle, tail: LogTail, bytesMax: number): LimitedLog {
   const notice = `\n[cut at ${bytesMax} bytes; the newest of what follows is in the file of this name with the highest number]\n`;
   return new LimitedLog(handle, tail, bytesMax, notice, () => "");
 }

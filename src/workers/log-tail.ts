@@ -6,7 +6,7 @@ import type { AppendHandle, Files } from "../system/world.ts";
  * begin and is never renamed nor cut, since owners read events from it by their place, each once, also after a crash.
  */
 
-const SEGMENT_BYTES_MAX = 8 * 1024 * 1024;
+export const SEGMENT_BYTES_MAX = 8 * 1024 * 1024;
 const SEGMENTS_KEPT = 2;
 
 export class LogTail {
@@ -21,7 +21,7 @@ export class LogTail {
   constructor(
     open: (number: number) => AppendHandle | null,
     forget: (number: number) => void,
-    segmentBytesMax = SEGMENT_BYTES_MAX,
+    segmentBytesMax: number,
   ) {
     this.#open = open;
     this.#forget = forget;

@@ -1,7 +1,7 @@
 import type { TaskMessage } from "../runs/run-state.ts";
 import { parseObject } from "../system/json.ts";
 import type { Files } from "../system/world.ts";
-import { attemptPaths } from "./attempt-folder.ts";
+import { attemptPaths, makeAttemptFolder } from "./attempt-folder.ts";
 
 /**
  * `mail.jsonl` of an attempt: what its worker is told while it works. Only the run's owner writes there, only at the
@@ -17,7 +17,7 @@ const LINE_CHARS_MAX = 64 * 1024;
 /** Adds those that are not there yet, in their order. Rejects when the file can't be written. */
 export async function putMail(files: Files, folder: string, letters: readonly Letter[]): Promise<void> {
   if (letters.length === 0) return;
-  await files.makeFolder(folder);
+  await makeAttemptFolder(files, folder);
   const path = attemptPaths(folder).mail;
   const text = await textOf(files, path);
   const there = new Set(lettersIn(text).map(({ messageId }) => messageId));

@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { codeOf } from "../system/errors.ts";
+import { versionOf } from "../system/file-version.ts";
 import type { Files } from "../system/world.ts";
 
 /** What a session is made from: when one of these files changes, services made before are stale. */
@@ -39,7 +40,7 @@ async function describe(files: Files, path: string, levels: number, budget: { le
     let facts = files.factsNow(path);
     if (facts?.kind === "symlink") facts = files.factsNow(await files.realPath(path));
     if (!facts) return "-";
-    const own = `${facts.inode}:${facts.bytes}:${facts.modifiedMs}`;
+    const own = versionOf(facts);
     if (facts.kind !== "directory" || levels === 0) return own;
     const names = (await files.list(path)).filter((name) => !skipped.has(name));
     const inside: string[] = [];

@@ -3,6 +3,7 @@ import { collectSecretValues, createRedactor, type Redactor } from "../system/re
 import type { World } from "../system/world.ts";
 import {
   attemptPaths,
+  makeAttemptFolder,
   preparedEvents,
   readAttemptState,
   readPrepared,
@@ -37,7 +38,7 @@ export async function prepareStep(
 ): Promise<PreparedStep> {
   requireAttemptFolder(request);
   const folder = request.runtime.attemptFolder;
-  await files.makeFolder(folder);
+  await makeAttemptFolder(files, folder);
   await writeMeta(files, request);
   const at = new Date(clock.now()).toISOString();
   const { worker, stdout, stderr } = attemptPaths(folder);

@@ -1,6 +1,6 @@
 import { codeOf, messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
-import { attemptEnvironment, attemptTags } from "./attempt-folder.ts";
+import { attemptEnvironment, attemptTags, makeAttemptFolder } from "./attempt-folder.ts";
 import type { AttemptHistory } from "./attempt-history.ts";
 import { endTagged } from "./attempt-processes.ts";
 import { AttemptRecord } from "./attempt-record.ts";
@@ -126,7 +126,7 @@ export class WorkerHost {
   async #work(request: StepRequest, workerId: string): Promise<void> {
     const redactor = await this.#process.redactor;
     try {
-      await this.#world.files.makeFolder(request.runtime.attemptFolder);
+      await makeAttemptFolder(this.#world.files, request.runtime.attemptFolder);
     } catch (error) {
       this.#tellEnded(`the attempt's folder can't be written: ${messageOf(error)}`);
       return;

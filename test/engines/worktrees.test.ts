@@ -15,6 +15,9 @@ import type { AttemptReport } from "../../src/runs/execute.ts";
 import { git } from "../support/git-repo.ts";
 import { openBench } from "./worktree-bench.ts";
 
+const GIT = "git -c user.name=A -c user.email=a@example.invalid";
+const COMMIT = `${GIT} commit -q`;
+
 const commitOf = (report: AttemptReport) => report.commit ?? "";
 
 describe("a task's worktree", { timeout: 60_000 }, () => {
@@ -146,6 +149,22 @@ describe("a task's worktree", { timeout: 60_000 }, () => {
     expect(git(repo, "branch", "--format=%(refname:short)")).toBe("main");
     expect(readdirSync(join(crewRoot, "worktrees"))).toEqual([".gitignore"]);
     expect(git(repo, "worktree", "list").split("\n")).toHaveLength(1);
+  });
+
+  it("stays after the run where a repository within it has work that is in no commit of the user's", async () => {
+    const { run, end, tree } = await openBench();
+    const made = await run("one", `git init -q nest && cd nest && echo n > n.txt && git add . && ${COMMIT} -m n`);
+    expect(made).toMatchObject({ outcome: "completed" });
+    expect((await end(["one"])).folders).toEqual([tree("one")]);
+    expect(readFileSync(join(tree("one"), "nest/n.txt"), "utf8")).toBe("n\n");
+  });
+
+  it("with a merge that was left unresolved hands nothing over", async () => {
+    const { run } = await openBench();
+    const side = (name: string) => `git checkout -qb ${name} main && echo ${name} > a.txt && ${COMMIT} -am ${name}`;
+    const report = await run("one", `${side("left")} && ${side("right")} && ! ${GIT} merge left`);
+    expect(report).toMatchObject({ outcome: "failed", commit: null });
+    expect(report.error?.message).toContain("a merge was left unresolved in a.txt");
   });
 
   it("keeps a branch whose work only a commit without a name has", async () => {

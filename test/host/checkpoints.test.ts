@@ -47,9 +47,9 @@ function reply(script: { fails: boolean; first: string; second: string }) {
   };
 }
 
-/** Without what is ours. */
+/** Without what is ours, which may change while it is read. */
 function treeOf(folder: string): Record<string, string> {
-  return Object.fromEntries(Object.entries(readTree(folder)).filter(([path]) => !path.startsWith(".crew/")));
+  return readTree(folder, [".git", ".crew"]);
 }
 
 async function ended(rig: Rig, runId: string): Promise<void> {

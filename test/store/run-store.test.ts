@@ -314,7 +314,9 @@ describe("finding a run", () => {
   it("says what there is when it finds none, or more than one", async () => {
     const { store } = await withRuns();
     const all = [...IDS].reverse().join(", ");
-    await expect(store.find("nope")).rejects.toThrow(`No run is called "nope". Use one of ${all}, or "latest".`);
+    await expect(store.find("nope")).rejects.toThrow(
+      `No run is called "nope". Use one of ${all}, or "latest"; the last 4 characters do.`,
+    );
     await expect(store.find("2024")).rejects.toThrow(`More than one run is called "2024". Use one of ${all}`);
     await expect(store.find("../..")).rejects.toThrow('No run is called "../..".');
     await expect(store.find("\n\u001b[2J")).rejects.toThrow('No run is called "\\n\\u001b[2J".');

@@ -62,14 +62,14 @@ export function putTree(folder: string, tree: Tree): void {
   }
 }
 
-/** All that is in a folder, `.git` apart: kind, executable bit and bytes (hex) by path. */
-export function readTree(folder: string, below = ""): Record<string, string> {
+/** All that is in a folder, what is left out at its top apart: kind, executable bit and bytes (hex) by path. */
+export function readTree(folder: string, leftOut: readonly string[] = [".git"], below = ""): Record<string, string> {
   const found: Record<string, string> = {};
   for (const name of readdirSync(join(folder, below))) {
     const path = below === "" ? name : `${below}/${name}`;
-    if (path === ".git") continue;
+    if (leftOut.includes(path)) continue;
     const facts = lstatSync(join(folder, path));
-    if (facts.isDirectory()) Object.assign(found, readTree(folder, path));
+    if (facts.isDirectory()) Object.assign(found, readTree(folder, leftOut, path));
     else if (facts.isSymbolicLink()) found[path] = `link ${readlinkSync(join(folder, path))}`;
     else found[path] = `${(facts.mode & 0o100) === 0 ? "-" : "x"} ${readFileSync(join(folder, path)).toString("hex")}`;
   }

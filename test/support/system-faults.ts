@@ -76,6 +76,12 @@ export async function breakCalls(pid: number, call: string, error: string): Prom
 
 /** In all its threads: one of the pool that is not yet attached would write unharmed. */
 export function isTraced(pid: number): boolean {
-  const threads = readdirSync(`/proc/${pid}/task`);
-  return threads.every((id) => !/TracerPid:\s*0\b/.test(readFileSync(`/proc/${pid}/task/${id}/status`, "utf8")));
+  const isFree = (thread: string) => {
+    try {
+      return /TracerPid:\s*0\b/.test(readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8"));
+    } catch {
+      return false; // it has ended
+    }
+  };
+  return !readdirSync(`/proc/${pid}/task`).some(isFree);
 }

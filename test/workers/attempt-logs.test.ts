@@ -10,6 +10,7 @@ import { lineReaderOf } from "../../src/workers/line-reader.ts";
 import { newestSegment, readLogEnd } from "../../src/workers/log-tail.ts";
 import type { PiTally } from "../../src/workers/pi-events.ts";
 import { tempFolder } from "../store/temp-store.ts";
+import { FakeClock } from "../support/fake-clock.ts";
 import { stepBench } from "./step-bench.ts";
 
 const world = nodeWorld({ warn: (message) => expect.unreachable(message), error: () => undefined });
@@ -63,14 +64,19 @@ describe("the logs of an attempt that says more than they hold", { timeout: 120_
     const folder = await tempFolder();
     const logs = new AttemptLogs(world, folder, false, { bytesMax: 100_000, segmentBytesMax: 200_000 });
     logs.open([]);
-    const output = new AttemptOutput(world.clock, logs, createRedactor({ secretValues: [SECRET] }));
+    const clock = new FakeClock();
+    const output = new AttemptOutput(clock, logs, createRedactor({ secretValues: [SECRET] }));
     const line = (number: number) => `line ${number} ${number % 7 === 0 ? SECRET : "is harmless"}\n`;
     const count = 200_000;
+    const piece = Buffer.alloc(4099);
     for (let number = 0; number < count; number += 1000) {
       const lines = Array.from({ length: 1000 }, (_, at) => line(number + at)).join("");
-      // pieces as a pipe gives them, wherever they break
-      for (let at = 0; at < lines.length; at += 4099) output.push("stdout", Buffer.from(lines.slice(at, at + 4099)));
-      if (number % 50_000 === 0) await world.clock.sleep(1200);
+      // pieces as a pipe gives them, wherever they break, each in the memory of the one before
+      for (let at = 0; at < lines.length; at += piece.byteLength) {
+        const bytes = piece.write(lines.slice(at, at + piece.byteLength));
+        output.push("stdout", piece.subarray(0, bytes));
+      }
+      if (number % 50_000 === 0) await clock.advance(1200);
     }
     output.push("stdout", Buffer.from("the very end, without a line feed"));
     output.flush();

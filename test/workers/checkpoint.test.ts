@@ -53,6 +53,13 @@ function attemptIn(root: string, number: number) {
   return { checkpoints, folder: join(folder, "checkpoints"), told };
 }
 
+/** As the attempt of that number, which begins with a checkpoint. */
+async function restore(root: string, repo: string, number: number, seq: number, keep: "unkept" | "all" = "unkept") {
+  const { checkpoints } = attemptIn(root, number);
+  await checkpoints.begin(gitIn(repo));
+  return checkpoints.restore(seq, keep);
+}
+
 const gitIn = (folder: string) => new Git(nodeProcesses(), folder, 20_000);
 
 describe("a checkpoint", () => {
@@ -80,12 +87,12 @@ describe("a checkpoint", () => {
           expect(readTree(repo)).toEqual(wanted);
           return;
         }
-        await second.checkpoints.begin(gitIn(repo), taken.checkpoint.seq);
+        await second.checkpoints.begin(gitIn(repo));
+        await second.checkpoints.restore(taken.checkpoint.seq, "unkept");
         expect(readTree(repo)).toEqual(wanted);
         expect(repoState(repo)).toEqual(before);
         for (const backup of second.checkpoints.taken) {
-          const third = attemptIn(join(root, `${round}`), 3);
-          await third.checkpoints.begin(gitIn(repo), backup.seq);
+          await restore(join(root, `${round}`), repo, 3, backup.seq);
           expect(readTree(repo)).toEqual(overwritten);
         }
       }),
@@ -102,16 +109,16 @@ describe("a checkpoint", () => {
     await first.checkpoints.take("end", 20_000);
     git(repo, "clean", "-qf");
     const begun = readTree(repo);
-    const restored = await attemptIn(root, 2).checkpoints.begin(gitIn(repo), 1, "all");
+    const restored = await restore(root, repo, 2, 1, "all");
     expect(restored).toMatchObject({ files: 1, backup: { seq: 2, files: 0, bytes: 0 } });
     expect(Object.keys(readTree(repo)).sort()).toEqual(["new", "read.me"]);
-    expect(await attemptIn(root, 3).checkpoints.begin(gitIn(repo), 2, "all")).toMatchObject({
+    expect(await restore(root, repo, 3, 2, "all")).toMatchObject({
       files: 1,
       backup: { seq: 3 },
     });
     expect(readTree(repo)).toEqual(begun);
     // an attempt that goes on keeps no second copy
-    expect(await attemptIn(root, 4).checkpoints.begin(gitIn(repo), 1)).toMatchObject({ files: 1, backup: null });
+    expect(await restore(root, repo, 4, 1)).toMatchObject({ files: 1, backup: null });
   });
 
   it("counts lines, and has nothing of what is ignored or ours", async () => {
@@ -168,12 +175,11 @@ describe("a checkpoint", () => {
       writeFileSync(join(folder, "0001.json"), JSON.stringify(record));
       writeFileSync(join(folder, "0001.patch"), patch);
     };
-    const restore = (number: number) => attemptIn(root, number).checkpoints.begin(gitIn(repo), 1);
     const added = (path: string) =>
       `diff --git a/${path} b/${path}\nnew file mode 100644\n--- /dev/null\n+++ b/${path}\n@@ -0,0 +1 @@\n+evil\n`;
     for (const path of ["../evil", "x/../../evil", ".git/hooks/post-checkout", "/evil"]) {
       forge("0".repeat(40), added(path));
-      await expect(restore(2), path).rejects.toThrow(
+      await expect(restore(root, repo, 2, 1), path).rejects.toThrow(
         /git does not take .*(invalid path|does not exist|No such)|is not what was written/s,
       );
     }
@@ -188,7 +194,7 @@ describe("a checkpoint", () => {
     const patch = git(repo, "diff-tree", "-r", "-p", "--binary", "--full-index", "HEAD", tree);
     git(repo, "reset", "-q", "--hard");
     forge(tree, `${patch}\n`);
-    expect(await restore(3)).toMatchObject({ files: 1 });
+    expect(await restore(root, repo, 3, 1)).toMatchObject({ files: 1 });
     expect(Object.keys(readTree(repo)).sort()).toEqual(["a.txt", "b.txt"]);
 
     // neither record nor patch nor objects are looked for behind a link
@@ -198,9 +204,9 @@ describe("a checkpoint", () => {
       renameSync(join(folder, name), join(elsewhere, "checkpoints", name));
       symlinkSync(join(elsewhere, "checkpoints", name), join(folder, name));
     }
-    await expect(restore(4)).rejects.toThrow("none of that number");
+    await expect(restore(root, repo, 4, 1)).rejects.toThrow("none of that number");
     symlinkSync(elsewhere, join(root, "task/a0007"));
-    await expect(restore(5)).rejects.toThrow("none of that number");
+    await expect(restore(root, repo, 5, 1)).rejects.toThrow("none of that number");
     const planted = attemptIn(root, 6);
     mkdirSync(planted.folder);
     symlinkSync(elsewhere, join(planted.folder, "objects"));
@@ -216,17 +222,13 @@ describe("a checkpoint", () => {
     writeFileSync(join(repo, "read.me"), "second\n");
     writeFileSync(join(repo, "new"), "new\n");
     await first.checkpoints.take("end", 20_000);
-    const lost = attemptIn(root, 2);
-    await expect(lost.checkpoints.begin(gitIn(repo), 7)).rejects.toThrow("the task has none of that number");
+    await expect(restore(root, repo, 2, 7)).rejects.toThrow("the task has none of that number");
     writeFileSync(join(repo, ".git/info/exclude"), "new\n");
     writeFileSync(join(repo, "new"), "mine\n");
-    const ignored = attemptIn(root, 3);
-    await expect(ignored.checkpoints.begin(gitIn(repo), 1)).rejects.toThrow("which git ignores: move it away first");
+    await expect(restore(root, repo, 3, 1)).rejects.toThrow("which git ignores: move it away first");
     expect(readFileSync(join(repo, "new"), "utf8")).toBe("mine\n");
     const patch = join(first.folder, "0001.patch");
     writeFileSync(patch, readFileSync(patch, "utf8").replace("+second", "+other"));
-    await expect(attemptIn(root, 4).checkpoints.begin(gitIn(repo), 1)).rejects.toThrow(
-      /0001\.patch is not what was written|git does not take/,
-    );
+    await expect(restore(root, repo, 4, 1)).rejects.toThrow(/0001\.patch is not what was written|git does not take/);
   });
 });

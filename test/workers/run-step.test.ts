@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { AttemptKind, KindResult } from "../../src/workers/kind.ts";
@@ -67,6 +67,19 @@ describe("a step by hand", { timeout: 30_000 }, () => {
       await expect(runStep(quietWorld, request, options)).rejects.toMatchObject(refused);
       await expect(readFile(join(step.work, "done"))).rejects.toMatchObject({ code: "ENOENT" });
     }
+  });
+
+  it("is refused a folder below a link that was planted for its task", async () => {
+    const step = await stepBench({ command: "echo done > done" });
+    const elsewhere = join(step.work, "elsewhere");
+    await mkdir(elsewhere);
+    const attemptFolder = join(step.work, "tasks/t/a0001");
+    await mkdir(join(step.work, "tasks"));
+    await symlink(elsewhere, join(step.work, "tasks/t"));
+    const request = { ...step.request, runtime: { ...step.request.runtime, attemptFolder } };
+    const doing = runStep(quietWorld, request, { workerId: step.workerId, kinds });
+    await expect(doing).rejects.toThrow("must be a real folder");
+    expect(await readdir(elsewhere)).toEqual([]);
   });
 
   it("is done once, whoever comes second", async () => {
