@@ -29,9 +29,12 @@ export function createGitKind(parts: CommandParts): AttemptKind {
       const parsed = parseGitCommand(request.command);
       if ("problem" in parsed) return { ...emptyResult, ...failed("permanent", "command", parsed.problem) };
       const takesBack = parsed.args[0] === "merge" && !(await isMerging(parts, request, context));
+      const staged = takesBack && (await hasStaged(parts, request, context));
       const end = await git(parts, request, context, parsed.args, context.signal);
       const conflict =
-        takesBack && end.failure === null && end.code !== 0 ? await takeBackMerge(parts, request, context) : null;
+        takesBack && end.failure === null && end.code !== 0
+          ? await takeBackMerge(parts, request, context, staged)
+          : null;
       const verdict = await judge(parts, request, context, { end, name: parsed.args[0] ?? "", conflict });
       return { ...emptyResult, ...verdict, summary: end.stdout || end.output };
     },
@@ -78,13 +81,28 @@ async function isMerging(parts: CommandParts, request: StepRequest, context: Kin
   return (await git(parts, request, silent, ["rev-parse", "-q", "--verify", "MERGE_HEAD"], context.signal)).code === 0;
 }
 
-/** Also of a merge that was stopped: the work tree is left as it was. The sentence on its conflicts, null without any. */
-async function takeBackMerge(parts: CommandParts, request: StepRequest, context: KindContext): Promise<string | null> {
+async function hasStaged(parts: CommandParts, request: StepRequest, context: KindContext): Promise<boolean> {
+  const silent = { ...context, bytes: () => undefined };
+  return (await git(parts, request, silent, ["diff", "--cached", "--quiet"], context.signal)).code !== 0;
+}
+
+/**
+ * Also of a merge that was stopped: the work tree is left as it was. `staged`: the user had changes in the index before.
+ * The sentence on its conflicts, null without any.
+ */
+async function takeBackMerge(
+  parts: CommandParts,
+  request: StepRequest,
+  context: KindContext,
+  staged: boolean,
+): Promise<string | null> {
   const always = new AbortController().signal;
   const silent = { ...context, bytes: () => undefined };
   const unmerged = await git(parts, request, silent, ["diff", "--name-only", "--diff-filter=U"], always);
   const aborted = await git(parts, request, silent, ["merge", "--abort"], always);
   const files = unmerged.stdout.split("\n").filter(Boolean);
+  // stopped within a hook it has changed files and index, and not yet noted what it merges
+  if (aborted.code !== 0 && !staged) await git(parts, request, silent, ["reset", "-q", "--merge"], always);
   if (files.length === 0) return null;
   const after = aborted.code === 0 ? "the merge was aborted" : "aborting the merge failed, too";
   return `The merge conflicts in ${files.slice(0, 50).join(", ")}; ${after}. Resolve it by hand, or in a step of kind pi.`;

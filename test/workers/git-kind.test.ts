@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { parseGitCommand } from "../../src/runs/git-command.ts";
+import { waitUntil } from "../support/processes.ts";
 import { stepBench } from "./step-bench.ts";
 
 const AUTHOR = ["-c", "user.name=Test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false"];
@@ -80,6 +81,30 @@ describe("a git step", { timeout: 30_000 }, () => {
     });
     expect(git("status", "--short")).toBe("");
     expect(readFileSync(join(folder, "file"), "utf8")).toBe("main\n");
+  });
+
+  it("takes back a merge that was stopped within a hook, and leaves the user's own changes", async () => {
+    const { folder, git, write } = repository();
+    write("mine", "one\n");
+    git("add", "mine");
+    git("commit", "--quiet", "-m", "Mine");
+    git("checkout", "--quiet", "-b", "side");
+    write("theirs", "side\n");
+    git("add", "theirs");
+    git("commit", "--quiet", "-m", "Side");
+    git("checkout", "--quiet", "main");
+    git("commit", "--quiet", "--allow-empty", "-m", "Main");
+    write("mine", "not committed\n");
+    write(".git/hooks/pre-merge-commit", "#!/bin/sh\ntouch .git/in-hook; sleep 60\n");
+    chmodSync(join(folder, ".git/hooks/pre-merge-commit"), 0o755);
+    const stop = new AbortController();
+    const doing = (await step(folder, "merge side")).run(stop.signal);
+    await waitUntil(() => existsSync(join(folder, ".git/in-hook")));
+    expect(existsSync(join(folder, "theirs"))).toBe(true);
+    stop.abort();
+    expect((await doing).attemptOutcome).toBe("cancelled");
+    expect(git("status", "--short")).toBe(" M mine\n");
+    expect(readFileSync(join(folder, "mine"), "utf8")).toBe("not committed\n");
   });
 
   it("leaves a merge alone that its user began and has not ended", async () => {
