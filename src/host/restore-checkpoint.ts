@@ -20,7 +20,7 @@ export async function previewRestore(session: Session, place: CheckpointPlace, s
   try {
     await checkpoints.begin(place.git);
     const paths = (await checkpoints.differences(seq)).map(readable);
-    return { paths, text: previewText(paths, place.workFolder, seq) };
+    return { paths, text: previewText(paths, await topOf(place), seq) };
   } finally {
     await checkpoints.close();
   }
@@ -33,7 +33,7 @@ export async function restoreCheckpoint(session: Session, place: CheckpointPlace
     await checkpoints.begin(place.git);
     const { files, backup } = await checkpoints.restore(seq, "all");
     const kept = backup === null ? "" : ` What was there before is kept as checkpoint ${backup.seq} of the same task.`;
-    return `Checkpoint ${seq} is restored in ${place.workFolder}: ${counted(files, "file")} changed.${kept} Your index and branches are as they were.`;
+    return `Checkpoint ${seq} is restored in ${await topOf(place)}: ${counted(files, "file")} changed.${kept} Your index and branches are as they were.`;
   } finally {
     await checkpoints.close();
   }
@@ -49,6 +49,11 @@ export async function agreeToRestore(session: Session, preview: RestorePreview, 
       `${preview.text}\nNothing was changed: there is nobody to ask. --yes restores it.`,
     );
   return await session.dialogs.during(() => context.ui.confirm("Restore this checkpoint?", preview.text));
+}
+
+/** A checkpoint is of the whole work tree, also where the project is a folder within it. */
+async function topOf({ git }: CheckpointPlace): Promise<string> {
+  return readable(await git.line(["rev-parse", "--show-toplevel"]));
 }
 
 function previewText(paths: readonly string[], folder: string, seq: number): string {

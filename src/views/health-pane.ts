@@ -68,7 +68,7 @@ function workerRows({ silences, now }: DashboardView, { state }: DashboardRun): 
           tone: "muted",
         },
         {
-          text: `at attempt ${attempt.attempt} for ${formatDuration(Math.max(0, now - attempt.startedAt))}`,
+          text: `attempt ${attempt.attempt}, ${formatDuration(Math.max(0, now - attempt.startedAt))}`,
           tone: "muted",
         },
       ],
