@@ -2,6 +2,7 @@ import { UserError } from "../system/errors.ts";
 import { renderDeadLetter, renderDeadLetters } from "../views/dead-letter-list.ts";
 import { counted } from "../views/units.ts";
 import type { Command, CommandCall } from "./commands.ts";
+import { dialogLimit } from "./output.ts";
 import { giveUpByHand } from "./record-dead-letter.ts";
 import { dealtWith } from "./redrive.ts";
 import type { Session } from "./session.ts";
@@ -36,7 +37,8 @@ async function discard({ session, ctx }: CommandCall, id: string): Promise<strin
   const letter = await deadLetters.find(id);
   if (letter.status !== "open") throw dealtWith(letter);
   const what = `task ${letter.taskId} of run ${letter.runId}`;
-  if (ctx.hasUI && !(await ctx.ui.confirm("Discard the dead letter?", `${letter.id}: ${what}, ${letter.reason}.`)))
+  const question = `${letter.id}: ${what}, ${letter.reason}.`;
+  if (ctx.hasUI && !(await ctx.ui.confirm("Discard the dead letter?", question, dialogLimit(ctx))))
     return `Dead letter ${letter.id} stays.`;
   if (!(await deadLetters.discard(letter))) throw dealtWith(await deadLetters.find(letter.id));
   return `Dead letter ${letter.id} of ${what} is discarded.`;

@@ -4,6 +4,7 @@ import { displayPath } from "../store/layout.ts";
 import { codeOf, UserError } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
 import type { Command } from "./commands.ts";
+import { dialogLimit } from "./output.ts";
 import { splitWords } from "./words.ts";
 
 const FOLDERS = ["teams", "workflows", "agents"];
@@ -17,7 +18,9 @@ export const initCommand: Command = async ({ session, ctx, args }) => {
   const known = [...catalog.teams.keys()].sort();
   const { words } = splitWords(args, []);
   if (words.length > 1) throw new UserError("usage", "One team at a time: /team-init fast-fix.");
-  const chosen = words[0] ?? (ctx.hasUI ? await ctx.ui.select("Which team shall the project have?", known) : undefined);
+  const chosen =
+    words[0] ??
+    (ctx.hasUI ? await ctx.ui.select("Which team shall the project have?", known, dialogLimit(ctx)) : undefined);
   if (chosen === undefined) return `Name the team to copy into .crew/: /team-init <team>. Known: ${known.join(", ")}.`;
   const root = join(session.cwd, ".crew");
   for (const folder of [root, ...FOLDERS.map((name) => join(root, name))])

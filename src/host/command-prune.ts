@@ -3,6 +3,7 @@ import { applyPrune, type PrunePlan, planPrune, readRunFacts } from "../store/re
 import { UserError } from "../system/errors.ts";
 import { counted } from "../views/units.ts";
 import type { Command } from "./commands.ts";
+import { dialogLimit } from "./output.ts";
 import { splitWords } from "./words.ts";
 
 const DAYS_DEFAULT = 30;
@@ -27,7 +28,8 @@ export const pruneCommand: Command = async ({ session, ctx, args }) => {
   if (plan.remove.length + exported.remove.length === 0)
     return `No run would go (${which}), and no export of that age.`;
   const shown = preview(plan, exported, which);
-  const agreed = flags.has("yes") || (ctx.hasUI && (await ctx.ui.confirm("Remove all of this?", shown)));
+  const agreed =
+    flags.has("yes") || (ctx.hasUI && (await ctx.ui.confirm("Remove all of this?", shown, dialogLimit(ctx))));
   const same = `/team-prune --days ${policy.olderThanDays} --keep ${policy.keepNewest} --yes`;
   if (!agreed) return `${shown}\nNothing was removed. ${same} removes them without asking.`;
   const runs = await applyPrune(files, store, plan);

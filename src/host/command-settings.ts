@@ -8,6 +8,7 @@ import { refuseLink } from "./command-init.ts";
 import type { Command } from "./commands.ts";
 import { DEFAULT_CONFIG, ENV } from "./config.ts";
 import { applyConfigFile, type ConfigFile, shownValue } from "./config-file.ts";
+import { dialogLimit } from "./output.ts";
 import type { Session } from "./session.ts";
 import { ENVIRONMENT, environmentContent, readValue, SETTINGS, type Setting, valueAt, withValue } from "./settings.ts";
 
@@ -82,11 +83,11 @@ function settingOf(name: string, levels: readonly Level[], session: Session): Se
 /** Its section first: a list must fit a small screen. */
 async function chooseSetting(ctx: ExtensionCommandContext, levels: readonly Level[]): Promise<Setting | undefined> {
   const sections = [...new Set(SETTINGS.map(sectionOf))];
-  const section = await ctx.ui.select("Settings of pi-foreman", sections);
+  const section = await ctx.ui.select("Settings of pi-foreman", sections, dialogLimit(ctx));
   const settings = SETTINGS.filter((setting) => sectionOf(setting) === section);
   if (settings.length === 0) return undefined;
   const lines = rows(settings, levels);
-  const chosen = await ctx.ui.select(`Settings of pi-foreman: ${section}`, lines);
+  const chosen = await ctx.ui.select(`Settings of pi-foreman: ${section}`, lines, dialogLimit(ctx));
   return settings[lines.indexOf(chosen ?? "")];
 }
 
@@ -100,8 +101,8 @@ async function askValue(
   levels: readonly Level[],
 ): Promise<string | undefined> {
   const title = `${setting.path}: ${setting.description} Now: ${shownValue(setting.path, inForce(setting, levels).value)}`;
-  if (setting.choices.length > 0) return await ctx.ui.select(title, [...setting.choices]);
-  const text = await ctx.ui.input(title, JSON.stringify(setting.default));
+  if (setting.choices.length > 0) return await ctx.ui.select(title, [...setting.choices], dialogLimit(ctx));
+  const text = await ctx.ui.input(title, JSON.stringify(setting.default), dialogLimit(ctx));
   return text?.trim() === "" ? undefined : text;
 }
 

@@ -10,6 +10,8 @@ type MaybeMode = { mode?: Mode };
 
 export type Mode = "tui" | "rpc" | "json" | "print";
 
+const RPC_ANSWER_MS = 120_000;
+
 /** Ends the dim grey in which the host draws a notice, so that tables can be read. */
 const UNDIMMED = "\x1b[22m\x1b[39m";
 
@@ -56,6 +58,11 @@ export function modeOf(ctx: ExtensionContext): Mode {
   // only the TUI has themes; and only the command line tells JSON from print
   if (ctx.hasUI) return ctx.ui.getAllThemes().length > 0 ? "tui" : "rpc";
   return readHostArguments(process.argv, ctx.cwd).json ? "json" : "print";
+}
+
+/** Of a dialog that a command opens. A client may show none over RPC, and would never answer: the text then comes by itself. */
+export function dialogLimit(ctx: ExtensionContext): { timeout?: number } {
+  return modeOf(ctx) === "rpc" ? { timeout: RPC_ANSWER_MS } : {};
 }
 
 /** Columns to draw for; 100 where nobody says. */

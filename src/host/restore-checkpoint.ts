@@ -4,6 +4,7 @@ import { counted } from "../views/units.ts";
 import { Checkpoints } from "../workers/checkpoint.ts";
 import { readable } from "../workers/git.ts";
 import type { CheckpointPlace } from "./checkpoint-place.ts";
+import { dialogLimit } from "./output.ts";
 import type { Session } from "./session.ts";
 
 const SHOWN_PATHS_MAX = 10;
@@ -48,7 +49,9 @@ export async function agreeToRestore(session: Session, preview: RestorePreview, 
       "not-agreed",
       `${preview.text}\nNothing was changed: there is nobody to ask. --yes restores it.`,
     );
-  return await session.dialogs.during(() => context.ui.confirm("Restore this checkpoint?", preview.text));
+  return await session.dialogs.during(() =>
+    context.ui.confirm("Restore this checkpoint?", preview.text, dialogLimit(context)),
+  );
 }
 
 /** A checkpoint is of the whole work tree, also where the project is a folder within it. */

@@ -102,6 +102,8 @@ it("/team-settings asks where there are dialogs", async () => {
   });
   expect(await say(host, "/team-settings")).toContain("reliability.deadletterThreshold = 12 is written");
   expect(asked.map(({ method }) => method)).toEqual(["select", "select", "input"]);
+  // a client that shows no dialogs answers none
+  expect(asked.map(({ timeout }) => typeof timeout)).toEqual(["number", "number", "number"]);
   expect(JSON.parse(readFileSync(join(agentDir, "crew.json"), "utf8"))).toEqual({
     reliability: { deadletterThreshold: 12 },
   });
