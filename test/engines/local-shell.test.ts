@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { expectGone, processesVisible, processesWithEnvironment, waitUntil } from "../support/processes.ts";
@@ -64,7 +64,11 @@ describe("a shell step in a worker", { timeout: 120_000 }, () => {
     const kept = await readFile(join(order.folder, "stdout.log"));
     expect(kept.byteLength).toBeLessThan(51 * MB);
     expect(kept.byteLength).toBeGreaterThan(49 * MB);
-    expect(`${kept.subarray(-40)}`).toMatch(/\[cut at \d+ bytes\]\n$/);
+    expect(`${kept.subarray(-200)}`).toMatch(/\[cut at \d+ bytes; .* with the highest number\]\n$/);
+    const newest = (await readdir(order.folder)).filter((name) => /^stdout\.\d+\.log$/.test(name)).sort();
+    expect(newest.length).toBeGreaterThan(0);
+    expect(newest.length).toBeLessThanOrEqual(2);
+    expect(`${await readFile(join(order.folder, newest.at(-1) ?? ""))}`.endsWith("\nthe end\n")).toBe(true);
     const grown = {
       worker: peakOf(hooks.workers[1]?.pid ?? 0) - before.worker,
       owner: peakOf("self") - before.owner,
