@@ -217,6 +217,10 @@ describe("/team-dashboard in the terminal", () => {
       await pi.waitFor((text) => text.includes("A question of another's") && !text.includes("2 progress"));
       await pi.sendKeys("Enter");
       await pi.waitFor((text) => !text.includes("A question of another's"));
+      await pi.submit("/team-cancel");
+      await pi.waitForText(/Cancel run \S+\?/);
+      await pi.sendKeys("Escape");
+      await pi.waitForText(/Run \S+ goes on\./);
       await open(pi);
       await pi.sendKeys("c");
       await pi.waitForText("y cancel the run");

@@ -34,8 +34,12 @@ it("what a run leaves open is shown at its end, and a command has it done", asyn
 it("a team that can't be used is named, not taken for the first word of a goal", async () => {
   const broken = "---\nname: big\ndescription: x\ndefaultWorkflow: diamond\nroles:\n  hand: nobody\n---\n";
   const files = { ...diamondFiles, ".crew/teams/big.team.md": broken };
-  const host = await (await makeRig(() => ({ text: "never asked" }), { files })).rpc({ extensions: [PACKAGE] });
+  const rig = await makeRig(() => ({ text: "never asked" }), { files });
+  const host = await rig.rpc({ extensions: [PACKAGE] });
   const said = await say(host, "/team-run big first");
   expect(said).toContain('no team called "big"');
   expect(said).toMatch(/big\.team\.md:\d+: .*nobody/);
+  for (const slip of ["diamnd", "diamondd", "dia_mond"])
+    expect(await say(host, `/team-run ${slip} make it pass`)).toContain(`no team ${slip}. Did you mean diamond?`);
+  expect(await runIds(rig.agentFolder.project).catch(() => [])).toEqual([]);
 });

@@ -318,6 +318,7 @@ describe("finding a run", () => {
       `No run is called "nope". Use one of ${all}, or "latest"; the last 4 characters do.`,
     );
     await expect(store.find("2024")).rejects.toThrow(`More than one run is called "2024". Use one of ${all}`);
+    await expect(store.find("aaa")).rejects.toThrow('No run is called "aaa".');
     await expect(store.find("../..")).rejects.toThrow('No run is called "../..".');
     await expect(store.find("\n\u001b[2J")).rejects.toThrow('No run is called "\\n\\u001b[2J".');
   });
