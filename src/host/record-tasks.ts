@@ -35,6 +35,8 @@ export async function openTaskRecords(
   const recorder = new TaskRecorder({ world, crewRoot, redact });
   await recorder.prepare();
   const stops: Array<() => void> = [];
+  const closing = new AbortController();
+  let caughtUp = Promise.resolve();
   let retained = Promise.resolve();
   return {
     recorder,
@@ -45,7 +47,7 @@ export async function openTaskRecords(
         if (active) recorder.onEvent(event, active.run.manifest, active.run.state);
       };
       stops.push(...HEARD.map((type) => bus.on(type, hear)));
-      catchUpWithEnded(recorder, runs).catch((error: unknown) =>
+      caughtUp = catchUpWithEnded(recorder, runs, closing.signal).catch((error: unknown) =>
         world.log.warn("tasks of earlier sessions are not all kept", { error: messageOf(error) }),
       );
       const retain = () => {
@@ -60,15 +62,18 @@ export async function openTaskRecords(
     },
     async dispose() {
       for (const stop of stops.splice(0)) stop();
+      closing.abort();
+      await caughtUp;
       await retained;
       await recorder.dispose();
     },
   };
 }
 
-/** A process that was killed the moment a task ended has told its log, and no more. */
-async function catchUpWithEnded(recorder: TaskRecorder, runs: RunService): Promise<void> {
+/** A process that was killed the moment a task ended has told its log, and no more. Ends between two runs when told to. */
+async function catchUpWithEnded(recorder: TaskRecorder, runs: RunService, closing: AbortSignal): Promise<void> {
   for (const id of recorder.unrecorded((await runs.store.ids()).slice(0, LOOKED_AT_MAX))) {
+    if (closing.aborted) return;
     const view = await runs.view(id).catch(() => null);
     if (view && isTerminal(view.state.status)) await recorder.catchUp(view.manifest);
   }

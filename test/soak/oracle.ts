@@ -14,6 +14,7 @@ import { ofType, runIds } from "../support/run-files.ts";
 import { attemptFaults } from "./attempt-faults.ts";
 import { deadLetterFaults } from "./dead-letter-faults.ts";
 import type { LedgerLine } from "./ledger.ts";
+import { recordFaults } from "./record-faults.ts";
 
 /** Judges what a round has left on disk, when no process of it is there any more. */
 
@@ -73,6 +74,7 @@ async function runFaults(project: string, run: EndedRun): Promise<string[]> {
     ...endFaults(run),
     ...attemptFaults(run),
     ...(await deadLetterFaults(run)),
+    ...(await recordFaults(project, run)),
     ...litter(run).map((path) => `${path} was left`),
   ];
 }

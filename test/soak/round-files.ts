@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { runFolder } from "../support/run-files.ts";
 import type { PlannedRun, RoundPlan } from "./plan.ts";
@@ -56,6 +56,13 @@ export class RoundFiles {
   ended(): boolean {
     const ended = this.#logs().filter((path) => /"type":"crew\.run\.(completed|failed|cancelled)"/.test(textOf(path)));
     return ended.length >= this.#plan.runs.length && this.missing().length === 0;
+  }
+
+  /** Some run's tasks may not all have their records yet. */
+  unrecorded(): boolean {
+    return this.#folders().some(
+      (folder) => !existsSync(join(folder, "recorded.json")) && existsSync(join(folder, "manifest.json")),
+    );
   }
 
   standing(): string {

@@ -16,6 +16,8 @@ const LOOK_MS = 4;
 const QUIET_MS = 4000;
 /** Nothing has happened for so long, and no scripted wait is that long: the run was left lying. */
 const LYING_MS = 30_000;
+/** Who ends a run marks its records as complete at once. */
+const RECORD_MS = 500;
 const ROUND_MS_MAX = 180_000;
 const LEAVE_MS_MAX = 30_000;
 
@@ -94,8 +96,15 @@ class Round {
     }
   }
 
-  /** All sessions quit; nothing of the round is left then. */
+  /** What nobody has kept a record of by now, the next session does. All quit; nothing of the round is left then. */
   async leave(): Promise<void> {
+    const recorded = (limitMs: number) => waitUntil(() => !this.#files.unrecorded(), limitMs);
+    await recorded(RECORD_MS)
+      .catch(async () => {
+        await this.#open(1);
+        await recorded(LEAVE_MS_MAX);
+      })
+      .catch(() => this.faults.push("the next session did not keep the records of all tasks"));
     await Promise.all(this.#sessions.map((session) => this.#quit(session)));
     await waitUntil(() => this.#processes().length === 0, LEAVE_MS_MAX).catch(() => {
       for (const { pid, command } of this.#processes()) this.faults.push(`process ${pid} was left: ${command}`);

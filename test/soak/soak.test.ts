@@ -1,4 +1,4 @@
-import { appendFile, cp, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, cp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { sealedLine } from "../../src/events/event-line.ts";
@@ -95,6 +95,12 @@ function defects(runId: string): Defect[] {
     { name: "no end", plant: inLog((lines) => lines.slice(0, -1)), found: /it has 0 ends/ },
     { name: "a torn line", plant: inLog((lines) => [...lines, '{"v":1,"seq":']), found: /log is not whole/ },
     { name: "a dead letter twice", plant: plantDeadLetter(runId), found: /2 lines of dead letters for 1 letters/ },
+    {
+      name: "a record twice",
+      plant: inRecords((lines) => [...lines, ...lines.slice(0, 1)]),
+      found: /records are kept/,
+    },
+    { name: "a record missing", plant: inRecords((lines) => lines.slice(1)), found: /records are kept of/ },
     { name: "a false snapshot", plant: plantSnapshot, found: /is not the fold of the log/ },
     {
       name: "an unfinished file",
@@ -105,6 +111,18 @@ function defects(runId: string): Defect[] {
       found: /\.state\.json\.1\.ab\.tmp was left/,
     },
   ];
+}
+
+function inRecords(change: (lines: string[]) => string[]): Defect["plant"] {
+  return async ({ project, ledger }) => {
+    const folder = join(project, ".crew/metrics/tasks");
+    for (const name of (await readdir(folder)).filter((it) => it.endsWith(".jsonl"))) {
+      const path = join(folder, name);
+      const lines = (await readFile(path, "utf8")).split("\n").filter(Boolean);
+      await writeFile(path, `${change(lines).join("\n")}\n`);
+    }
+    return ledger;
+  };
 }
 
 function plantDeadLetter(runId: string): Defect["plant"] {
