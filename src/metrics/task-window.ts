@@ -29,6 +29,7 @@ export interface TaskCell {
 interface Tally {
   completed: number;
   failed: number;
+  /** Of models alone. */
   seconds: number;
 }
 
@@ -54,13 +55,25 @@ export class TaskWindow {
   }
 
   add(cell: TaskCell, seconds: number): void {
-    this.#count(cell, seconds, 1);
+    this.count(cell, 1);
+    this.addDuration(cell, seconds);
+  }
+
+  /** Tasks of one cell. What they took is told by `addDuration` for each, or by `addSeconds` and `addBins` for all. */
+  count({ completed, type, model }: TaskCell, by: number): void {
+    for (const tally of [this.#all, type, model]) {
+      if (completed) tally.completed += by;
+      else tally.failed += by;
+    }
+  }
+
+  addDuration(cell: TaskCell, seconds: number): void {
+    cell.model.seconds += seconds;
     this.#durations.add(seconds);
   }
 
-  /** Tasks of one cell, `seconds` in all. What they took each is told by `addBins`, for many cells at once. */
-  addMany(cell: TaskCell, count: number, seconds: number): void {
-    this.#count(cell, seconds, count);
+  addSeconds(cell: TaskCell, seconds: number): void {
+    cell.model.seconds += seconds;
   }
 
   addBins(bins: ReturnType<DurationBins["bins"]>): void {
@@ -68,7 +81,8 @@ export class TaskWindow {
   }
 
   remove(cell: TaskCell, seconds: number): void {
-    this.#count(cell, -seconds, -1);
+    this.count(cell, -1);
+    this.addSeconds(cell, -seconds);
     this.#durations.remove(seconds);
   }
 
@@ -92,14 +106,6 @@ export class TaskWindow {
         return { count, avg_duration: roundTo(tally.seconds / count, 3) };
       }),
     };
-  }
-
-  #count({ completed, type, model }: TaskCell, seconds: number, by: number): void {
-    for (const tally of [this.#all, type, model]) {
-      if (completed) tally.completed += by;
-      else tally.failed += by;
-      tally.seconds += seconds;
-    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { type TaskAggregate, type TaskCell, type TaskTraits, TaskWindow } from "../metrics/task-window.ts";
-import type { ColumnsHead } from "./task-columns.ts";
+import type { ColumnsHead, TaskColumns } from "./task-columns.ts";
 import type { TaskSegment } from "./task-segment.ts";
 
 const HOUR_MS = 3_600_000;
@@ -91,14 +91,29 @@ export class LiveWindow {
     const columns = await segment.columns();
     if (columns === null) return;
     this.#addCells(columns.traits, reading);
-    for (let row = reading.rows; row < segment.rows; row++) {
-      const cell = reading.cells[columns.trait[row] as number];
-      const at = columns.at[row] as number;
-      if (!cell || at < this.#start) continue;
-      if (at > this.#until) this.#later.push({ at, seconds: columns.seconds[row] as number, cell });
-      else this.#add(cell, at, columns.seconds[row] as number);
-    }
+    this.#takeRows(columns, reading, segment.rows);
     reading.rows = segment.rows;
+  }
+
+  /** Many rows and few traits: each is counted with the others of its traits first. */
+  #takeRows({ trait, at, seconds }: TaskColumns, { cells, rows }: Reading, until: number): void {
+    const counts = new Float64Array(cells.length);
+    for (let row = rows; row < until; row++) {
+      const id = trait[row] as number;
+      const cell = cells[id];
+      const endedAt = at[row] as number;
+      if (!cell || endedAt < this.#start) continue;
+      const took = seconds[row] as number;
+      if (endedAt > this.#until) {
+        this.#later.push({ at: endedAt, seconds: took, cell });
+        continue;
+      }
+      counts[id] = (counts[id] as number) + 1;
+      this.#window.addDuration(cell, took);
+      if (this.#edge && endedAt < this.#edge.until) this.#edge = null;
+    }
+    for (const [id, cell] of cells.entries()) if (cell) this.#window.count(cell, counts[id] as number);
+    this.#answer = null;
   }
 
   #add(cell: TaskCell, at: number, seconds: number): void {
@@ -115,8 +130,11 @@ export class LiveWindow {
 
   #takeSummary({ rows, traits, counts, seconds, bins }: ColumnsHead, reading: Reading): void {
     this.#addCells(traits, reading);
-    for (const [id, cell] of reading.cells.entries())
-      if (cell) this.#window.addMany(cell, counts[id] ?? 0, seconds[id] ?? 0);
+    for (const [id, cell] of reading.cells.entries()) {
+      if (!cell) continue;
+      this.#window.count(cell, counts[id] ?? 0);
+      this.#window.addSeconds(cell, seconds[id] ?? 0);
+    }
     this.#window.addBins(bins);
     this.#answer = null;
     reading.rows = rows;

@@ -13,8 +13,8 @@ import { TaskLog } from "./task-log.ts";
 import { RAW_DAYS } from "./task-metrics.ts";
 import { type TaskEndEvent, type TaskRecord, taskRecordOf } from "./task-record.ts";
 
-/** On its way to `recording-<n>.json` or `recorded.json`. */
-const UNFINISHED_MARK = /^\.record(?:ing-\d+|ed)\.json\..+\.tmp$/;
+/** On its way to `recording-<n>.json` or `recorded.json`: removed here, and nowhere else. */
+export const UNFINISHED_MARK = /^\.record(?:ing-\d+|ed)\.json\..+\.tmp$/;
 const DAY_MS = 86_400_000;
 
 interface TaskRecorderParts {
@@ -108,14 +108,7 @@ export class TaskRecorder {
     if (!isTerminal(state.status)) return written;
     this.#forget(runId);
     await this.#mark(runId, seq);
-    await this.#clearUp(runPaths(this.#parts.crewRoot, runId).folder);
     return written;
-  }
-
-  /** What others that came to do this had begun to write as they were killed; of what is not ours they may be alive. */
-  async #clearUp(folder: string): Promise<void> {
-    const { files } = this.#parts.world;
-    for (const name of await files.list(folder)) if (UNFINISHED_MARK.test(name)) await files.remove(join(folder, name));
   }
 
   async #writeMissing(runId: string, records: readonly TaskRecord[]): Promise<number> {
@@ -163,8 +156,13 @@ export class TaskRecorder {
       for (const key of kept.keys()) if (key.startsWith(`${runId}\n`)) kept.delete(key);
   }
 
-  #mark(runId: string, seq: number): Promise<void> {
-    return this.#parts.world.files.writeAtomic(this.#markPath(runId), `${JSON.stringify({ v: 1, seq })}\n`);
+  /** And removes what others that came to do this had begun to write as they were killed. */
+  async #mark(runId: string, seq: number): Promise<void> {
+    const { crewRoot, world } = this.#parts;
+    const { folder } = runPaths(crewRoot, runId);
+    await world.files.writeAtomic(this.#markPath(runId), `${JSON.stringify({ v: 1, seq })}\n`);
+    for (const name of await world.files.list(folder))
+      if (UNFINISHED_MARK.test(name)) await world.files.remove(join(folder, name));
   }
 
   /**

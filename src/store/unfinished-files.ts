@@ -1,12 +1,15 @@
 import { basename, join } from "node:path";
 import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
+import { UNFINISHED_MARK } from "./task-recorder.ts";
 
 /** A file on its way to its name: see `Files.writeAtomic`. */
 export const UNFINISHED = /^\..+\.tmp$/;
 
-/** Begun by whoever goes on with the run, as soon as it has ended: by a living process, maybe at this moment. */
+/** Begun by whoever goes on with the run, as soon as it has ended. */
 const RESUMING = /^\.resumed-/;
+/** May be written by a living process at this moment. */
+const UNDER_WAY = [RESUMING, UNFINISHED_MARK];
 
 /** Removes what killed writers had begun to write below a run's folder; for one that has ended. Never rejects. */
 export async function removeUnfinishedFiles(
@@ -22,7 +25,7 @@ export async function removeUnfinishedFiles(
     for (const place of [folder, join(folder, "inbox"), ...attempts])
       for (const path of await below(place)) {
         const name = basename(path);
-        if (UNFINISHED.test(name) && !RESUMING.test(name)) await files.remove(path);
+        if (UNFINISHED.test(name) && !UNDER_WAY.some((one) => one.test(name))) await files.remove(path);
       }
   } catch (error) {
     log.warn("unfinished files of an ended run were not removed", { folder, error: messageOf(error) });

@@ -8,6 +8,8 @@ import type { CommandResult, Liveness, Processes, ProcessIdentity, RunOptions } 
 
 const commandOutputBytesMax = 64 * 1024 * 1024;
 const identityToolMs = 2000;
+/** On a machine where processes come and go without an end. */
+const LISTINGS_MAX = 10;
 
 /** The real processes. */
 export function nodeProcesses(): Processes {
@@ -96,21 +98,37 @@ function signalQuietly(pid: number, target: number, signal: "SIGTERM" | "SIGKILL
   }
 }
 
-/** In one pass, however many variables: each process's environment is read under a lock of its memory. */
+/** However many variables, each process's environment is read once: that takes a lock of its memory. */
 function withEnvironment(variables: Readonly<Record<string, string>>): number[] {
   const pairs = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
   if (process.platform === "darwin")
     return pidsInListing(outputOf("ps", ["-axEww", "-o", "pid=,command="]), pairs).filter((pid) => pid !== process.pid);
   if (process.platform !== "linux") return [];
   const wanted = pairs.map((pair) => Buffer.from(`\0${pair}\0`).toString("latin1"));
-  const carries = (pid: number) => {
+  const looked = new Set([process.pid]);
+  const found: number[] = [];
+  const blank: number[] = [];
+  const look = (pid: number) => {
     const environment = `\0${readOrEmpty(`/proc/${pid}/environ`)}`;
-    return wanted.some((pair) => environment.includes(pair));
+    if (environment.length === 1) blank.push(pid);
+    else if (wanted.some((pair) => environment.includes(pair))) found.push(pid);
   };
+  // one that ended while it was looked for may have started others, which the listing before does not have
+  for (let round = 0; round < LISTINGS_MAX; round++) {
+    const fresh = pidsListed().filter((pid) => !looked.has(pid));
+    if (fresh.length === 0) break;
+    for (const pid of fresh) look(pid);
+    for (const pid of fresh) looked.add(pid);
+  }
+  // while a process turns into another program it has none for a moment
+  for (const pid of blank.splice(0)) look(pid);
+  return found;
+}
+
+function pidsListed(): number[] {
   return namesOrNone("/proc")
     .filter((entry) => /^\d+$/.test(entry))
-    .map(Number)
-    .filter((pid) => pid !== process.pid && carries(pid));
+    .map(Number);
 }
 
 /** Of lines `pid command environment`, where only blanks end a word, those with one of the pairs `name=value`. */

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -59,6 +59,27 @@ describe.skipIf(!processesVisible)("processes", () => {
     expect(processes.killGroup(child.pid, "SIGKILL")).toBe(true);
     expect(await child.exited).toEqual({ code: null, signal: "SIGKILL" });
     await expectGone(() => processesInGroup(child.pid));
+  });
+
+  it("are found while each starts another and ends", async () => {
+    const value = `chain-${process.pid}`;
+    const link = join(folder, "link.sh");
+    await writeFile(link, '[ "$1" -gt 0 ] || exit 0\nsh "$0" $(($1-1)) &\n');
+    const chain = processes.fork({
+      execPath: "sh",
+      args: [link, "400"],
+      cwd: folder,
+      env: { PATH: process.env["PATH"] ?? "", FOREMAN_PROBE: value },
+      outputFile: join(folder, "out.log"),
+    });
+    await chain.exited;
+    const looks: number[] = [];
+    // as many in vain mean that the chain has ended
+    while (looks.length < 20 || looks.slice(-20).some((found) => found > 0))
+      looks.push(processes.withEnvironment({ FOREMAN_PROBE: value }).length);
+    const last = looks.findLastIndex((found) => found > 0);
+    expect(last).toBeGreaterThan(3);
+    expect(looks.slice(0, last)).not.toContain(0);
   });
 
   it("never signals everyone for a bad pid", () => {
