@@ -3,7 +3,10 @@
  * value in it (the "fast" index mapping of DDSketch).
  */
 const SUB_BITS = 14;
-const VIEW = new DataView(new ArrayBuffer(8));
+const DOUBLE = new Float64Array(1);
+const WORDS = new Uint32Array(DOUBLE.buffer);
+/** Which of the words has the upper bits: the second, but for a few machines. */
+const UPPER = new Uint8Array(Uint32Array.of(1).buffer)[0] as 0 | 1;
 const SHORTEST = 2 ** -14;
 const LONGEST = 2 ** 31;
 const FIRST = upperBits(SHORTEST);
@@ -55,21 +58,36 @@ export class DurationBins {
     } else this.#bins[at] = { values: [seconds], sorted: true };
   }
 
-  /** How many fell into each bin that has any, to be added elsewhere. */
-  bins(): [bin: number, count: number][] {
-    const found: [number, number][] = [];
-    for (let bin = 0; bin < BINS; bin++) {
-      const count = this.#counts[bin] as number;
-      if (count > 0) found.push([bin, count]);
+  addRows(seconds: Float64Array, rows: Uint32Array): void {
+    if (this.#bins !== null) {
+      for (let i = 0; i < rows.length; i++) this.add(seconds[rows[i] as number] as number);
+      return;
     }
-    return found;
+    const counts = this.#counts;
+    for (let i = 0; i < rows.length; i++) {
+      const at = binOf(seconds[rows[i] as number] as number);
+      counts[at] = (counts[at] as number) + 1;
+    }
+    this.#total += rows.length;
+  }
+
+  /** The number of the first bin that has any, and how many fell into it and each behind it; to be added elsewhere. */
+  bins(): number[] {
+    if (this.#total === 0) return [];
+    const counts = this.#counts;
+    let first = 0;
+    while (counts[first] === 0) first++;
+    let end = BINS;
+    while (counts[end - 1] === 0) end--;
+    return [first, ...counts.subarray(first, end)];
   }
 
   /** Of bins that keep counts alone. */
-  addBins(bins: readonly (readonly [bin: number, count: number])[]): void {
-    for (const [bin, count] of bins) {
-      this.#counts[bin] = (this.#counts[bin] as number) + count;
-      this.#total += count;
+  addBins(bins: readonly number[]): void {
+    const counts = this.#counts;
+    for (let i = 1, at = bins[0] as number; i < bins.length; i++, at++) {
+      counts[at] = (counts[at] as number) + (bins[i] as number);
+      this.#total += bins[i] as number;
     }
   }
 
@@ -125,12 +143,12 @@ function middleOf(bin: number): number {
 }
 
 function lowerBound(bin: number): number {
-  VIEW.setUint32(0, (bin - 1 + FIRST) << SUB_BITS);
-  VIEW.setUint32(4, 0);
-  return VIEW.getFloat64(0);
+  WORDS[1 - UPPER] = 0;
+  WORDS[UPPER] = (bin - 1 + FIRST) << SUB_BITS;
+  return DOUBLE[0] as number;
 }
 
 function upperBits(value: number): number {
-  VIEW.setFloat64(0, value);
-  return VIEW.getUint32(0) >>> SUB_BITS;
+  DOUBLE[0] = value;
+  return (WORDS[UPPER] as number) >>> SUB_BITS;
 }

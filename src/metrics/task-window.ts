@@ -26,6 +26,12 @@ export interface TaskCell {
   readonly model: Tally;
 }
 
+/** Columns: which cell a task counts towards, and what it took. */
+export interface TaskRows {
+  readonly trait: Uint32Array;
+  readonly seconds: Float64Array;
+}
+
 interface Tally {
   completed: number;
   failed: number;
@@ -56,10 +62,32 @@ export class TaskWindow {
 
   add(cell: TaskCell, seconds: number): void {
     this.count(cell, 1);
-    this.addDuration(cell, seconds);
+    this.addSeconds(cell, seconds);
+    this.#durations.add(seconds);
   }
 
-  /** Tasks of one cell. What they took is told by `addDuration` for each, or by `addSeconds` and `addBins` for all. */
+  /**
+   * Some rows of columns, each with the number of its cell. Many, and perhaps before any of this was compiled: so plain
+   * arrays of numbers, and nothing else, in the loops over them.
+   */
+  addRows(cells: readonly (TaskCell | null)[], columns: TaskRows, rows: Uint32Array): void {
+    const { trait, seconds } = columns;
+    const models = [...new Set(cells.flatMap((cell) => cell?.model ?? []))];
+    const modelOf = Int32Array.from(cells, (cell) => (cell ? models.indexOf(cell.model) : 0));
+    const [counts, sums] = [new Float64Array(cells.length), Float64Array.from(models, (model) => model.seconds)];
+    for (let i = 0; i < rows.length; i++) {
+      const row = rows[i] as number;
+      const id = trait[row] as number;
+      const model = modelOf[id] as number;
+      counts[id] = (counts[id] as number) + 1;
+      sums[model] = (sums[model] as number) + (seconds[row] as number);
+    }
+    for (const [id, cell] of cells.entries()) if (cell) this.count(cell, counts[id] as number);
+    for (const [at, model] of models.entries()) model.seconds = sums[at] as number;
+    this.#durations.addRows(seconds, rows);
+  }
+
+  /** Tasks of one cell. What they took is told by `addSeconds` and `addBins`. */
   count({ completed, type, model }: TaskCell, by: number): void {
     for (const tally of [this.#all, type, model]) {
       if (completed) tally.completed += by;
@@ -67,16 +95,11 @@ export class TaskWindow {
     }
   }
 
-  addDuration(cell: TaskCell, seconds: number): void {
-    cell.model.seconds += seconds;
-    this.#durations.add(seconds);
-  }
-
   addSeconds(cell: TaskCell, seconds: number): void {
     cell.model.seconds += seconds;
   }
 
-  addBins(bins: ReturnType<DurationBins["bins"]>): void {
+  addBins(bins: readonly number[]): void {
     this.#durations.addBins(bins);
   }
 

@@ -1,12 +1,14 @@
-import { DurationBins } from "../metrics/duration-bins.ts";
 import type { TaskTraits } from "../metrics/task-window.ts";
+import { type ColumnPlaces, type HourTogether, hoursOf, type RowsTogether, sumOfParts } from "./task-hours.ts";
 import { sumOf } from "./task-line.ts";
 
-const MAGIC = 0x33544d43;
+const MAGIC = 0x34544d43;
 /** A magic number, the length of the head, a sum over the head, one over the columns. */
 export const PREAMBLE_BYTES = 16;
 const ROW_BYTES = 44;
 const ROWS_MIN = 256;
+/** Fewer are read one by one, before their hours would be. */
+const ROWS_BY_HOUR = 20_000;
 /** Combinations told apart in one file; what comes after is one group. */
 const TRAITS_MAX = 10_000;
 const OTHER = "(other)";
@@ -21,14 +23,16 @@ export interface ColumnsOrigin {
   tail: string;
 }
 
-/** What stands before the columns: enough for who asks about all of them together. */
-export interface ColumnsHead extends ColumnsOrigin {
+interface WrittenHead extends ColumnsOrigin, RowsTogether {
   rows: number;
   traits: TaskTraits[];
-  /** Of each of the traits: how many rows, and their seconds in all. */
-  counts: number[];
-  seconds: number[];
-  bins: ReturnType<DurationBins["bins"]>;
+  /** Of the text behind the columns, an array of `HourTogether`. */
+  hours: { bytes: number; sum: number };
+}
+
+/** What stands before the columns: enough for who asks about all of them together. */
+export interface ColumnsHead extends WrittenHead {
+  places: ColumnPlaces & { hours: number };
 }
 
 /** The records of one file as columns, in the file's order. */
@@ -85,31 +89,28 @@ export class TaskColumns {
     }
   }
 
-  encode(origin: ColumnsOrigin): Uint8Array {
-    const head = Buffer.from(JSON.stringify(this.#headOf(origin)));
+  /** `dayStart` is null where records may be of any time: their hours are not told apart, nor are those of few. */
+  encode(origin: ColumnsOrigin, dayStart: number | null): Uint8Array {
+    const { rows, traits } = this;
+    const byHour = rows < ROWS_BY_HOUR ? null : dayStart;
+    const parts = hoursOf(this, traits.length, rows, byHour);
+    const hours = padded(byHour === null ? [] : parts);
+    const about = { bytes: hours.length, sum: sumOfText(hours) };
+    const written: WrittenHead = { ...origin, rows, traits, ...sumOfParts(parts, traits.length), hours: about };
+    const head = Buffer.from(JSON.stringify(written));
     const columnsAt = PREAMBLE_BYTES + Math.ceil(head.length / 8) * 8;
-    const file = Buffer.allocUnsafe(columnsAt + this.rows * ROW_BYTES);
+    const columnsEnd = columnsAt + this.rows * ROW_BYTES;
+    const file = Buffer.allocUnsafe(columnsEnd + hours.length);
     head.copy(file.fill(" ", 0, columnsAt), PREAMBLE_BYTES);
+    hours.copy(file, columnsEnd);
     let offset = columnsAt;
     for (const column of [this.at, this.seconds, this.tokens, this.costUsd, this.wastedUsd, this.trait]) {
       const { buffer, byteOffset, BYTES_PER_ELEMENT } = column;
       offset += Buffer.from(buffer, byteOffset, this.rows * BYTES_PER_ELEMENT).copy(file, offset);
     }
-    const sums = [sumBetween(file, PREAMBLE_BYTES, columnsAt), sumBetween(file, columnsAt, file.length)];
+    const sums = [sumBetween(file, PREAMBLE_BYTES, columnsAt), sumBetween(file, columnsAt, columnsEnd)];
     [MAGIC, head.length, ...sums].forEach((value, i) => void file.writeInt32LE(value, i * 4));
     return file;
-  }
-
-  #headOf(origin: ColumnsOrigin): ColumnsHead {
-    const [counts, seconds] = [this.traits.map(() => 0), this.traits.map(() => 0)];
-    const durations = new DurationBins(0);
-    for (let row = 0; row < this.rows; row++) {
-      const [id, took] = [this.trait[row] as number, this.seconds[row] as number];
-      counts[id] = (counts[id] as number) + 1;
-      seconds[id] = (seconds[id] as number) + took;
-      durations.add(took);
-    }
-    return { ...origin, rows: this.rows, traits: this.traits, counts, seconds, bins: durations.bins() };
   }
 
   /** Null when the bytes are no such file, not a whole one, or damaged. */
@@ -117,10 +118,12 @@ export class TaskColumns {
     // the numbers are used where they lie; typed arrays want them at multiples of their size
     const file = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes);
     const head = decodeHead(file);
-    const columnsAt = PREAMBLE_BYTES + Math.ceil(headBytesOf(file) / 8) * 8;
-    if (!head || columnsAt + head.rows * ROW_BYTES !== file.length) return null;
+    const columnsAt = columnsAtIn(file);
+    const columnsEnd = columnsAt + (head?.rows ?? 0) * ROW_BYTES;
+    if (!head || columnsEnd + head.hours.bytes !== file.length) return null;
     const preamble = new DataView(file.buffer, file.byteOffset, PREAMBLE_BYTES);
-    if (preamble.getInt32(12, true) !== sumBetween(file, columnsAt, file.length)) return null;
+    if (preamble.getInt32(12, true) !== sumBetween(file, columnsAt, columnsEnd)) return null;
+    if (head.hours.sum !== sumBetween(file, columnsEnd, file.length)) return null;
     const columns = new TaskColumns();
     for (const traits of head.traits) columns.idOf(traits);
     let offset = file.byteOffset + columnsAt;
@@ -134,7 +137,7 @@ export class TaskColumns {
   }
 }
 
-/** How many bytes the beginning has that `decodeHead` needs; 0 when it is none of such a file. */
+/** How many bytes the text of the head has; 0 when it is none of such a file. */
 export function headBytesOf(file: Uint8Array): number {
   if (file.length < PREAMBLE_BYTES) return 0;
   const view = new DataView(file.buffer, file.byteOffset, PREAMBLE_BYTES);
@@ -143,11 +146,36 @@ export function headBytesOf(file: Uint8Array): number {
 
 /** Null when it is damaged. */
 export function decodeHead(file: Uint8Array): ColumnsHead | null {
-  const end = PREAMBLE_BYTES + Math.ceil(headBytesOf(file) / 8) * 8;
+  const end = columnsAtIn(file);
   if (end === PREAMBLE_BYTES || file.length < end) return null;
   const view = new DataView(file.buffer, file.byteOffset, PREAMBLE_BYTES);
   if (view.getInt32(8, true) !== sumBetween(file, PREAMBLE_BYTES, end)) return null;
-  return JSON.parse(Buffer.from(file.buffer, file.byteOffset + PREAMBLE_BYTES, end - PREAMBLE_BYTES).toString());
+  const text = Buffer.from(file.buffer, file.byteOffset + PREAMBLE_BYTES, end - PREAMBLE_BYTES).toString();
+  const head = JSON.parse(text) as WrittenHead;
+  const { rows } = head;
+  // five columns of 8 bytes a row, and one of 4
+  const places = { at: end, seconds: end + rows * 8, trait: end + rows * 40, hours: end + rows * ROW_BYTES };
+  return { ...head, places };
+}
+
+function columnsAtIn(file: Uint8Array): number {
+  return PREAMBLE_BYTES + Math.ceil(headBytesOf(file) / 8) * 8;
+}
+
+/** Null when it is damaged. */
+export function decodeHours({ hours }: ColumnsHead, bytes: Uint8Array): HourTogether[] | null {
+  const text = Buffer.from(bytes);
+  return text.length === hours.bytes && sumOfText(text) === hours.sum ? JSON.parse(text.toString()) : null;
+}
+
+/** With blanks to a multiple of 8. */
+function padded(value: unknown): Buffer {
+  const text = JSON.stringify(value);
+  return Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8));
+}
+
+function sumOfText(text: Buffer): number {
+  return sumBetween(new Uint8Array(text), 0, text.length);
 }
 
 /** Between multiples of 4. */

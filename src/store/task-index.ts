@@ -4,14 +4,17 @@ import {
   type ColumnsHead,
   type ColumnsOrigin,
   decodeHead,
+  decodeHours,
   headBytesOf,
   PREAMBLE_BYTES,
   TaskColumns,
 } from "./task-columns.ts";
+import { type HourTogether, readRows, type TimedRows } from "./task-hours.ts";
 
 const TAIL_BYTES = 64;
 const INDEX_BYTES_MAX = 2 ** 31;
-const HEAD_BYTES = 64 * 1024;
+/** Most heads are shorter. */
+const HEAD_BYTES = 16 * 1024;
 /** Size and inode of a file that is not there. */
 const GONE = -1;
 
@@ -27,6 +30,22 @@ export async function readIndexHead(files: Files, path: string): Promise<Columns
 export async function readIndex(files: Files, path: string) {
   const file = await files.read(path, INDEX_BYTES_MAX);
   return file && TaskColumns.decode(file);
+}
+
+/** What an index has of one day, to be read in parts. */
+export interface IndexedDay {
+  hours: HourTogether[];
+  /** And perhaps some of other hours; null when they are no longer what they were. */
+  rows(hour: HourTogether): Promise<TimedRows | null>;
+}
+
+/** Where `head` is what the index there begins with; null when the rest does not go with it, or tells no hours. */
+export async function readDay(files: Files, path: string, head: ColumnsHead): Promise<IndexedDay | null> {
+  const bytes = await files.readRange(path, head.places.hours, head.hours.bytes).catch(() => null);
+  const hours = bytes && decodeHours(head, bytes);
+  return hours && hours.length > 0
+    ? { hours, rows: (hour) => readRows(files, path, head.places, hour).catch(() => null) }
+    : null;
 }
 
 /** Of a file with records: the last of its first `bytes`, hex. */

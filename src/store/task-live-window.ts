@@ -1,10 +1,10 @@
 import { type TaskAggregate, type TaskCell, type TaskTraits, TaskWindow } from "../metrics/task-window.ts";
-import type { ColumnsHead, TaskColumns } from "./task-columns.ts";
+import { HOUR_MS, type RowsTogether, type TimedRows } from "./task-hours.ts";
 import type { TaskSegment } from "./task-segment.ts";
 
-const HOUR_MS = 3_600_000;
 const REBUILD_MS = 24 * HOUR_MS;
 const EXACT_MAX = 200_000;
+const NO_ROWS: TimedRows = { at: new Float64Array(), seconds: new Float64Array(), trait: new Uint32Array() };
 
 interface Reading {
   generation: number;
@@ -83,37 +83,74 @@ export class LiveWindow {
   async #takeNew(segment: TaskSegment): Promise<void> {
     const reading = this.#readings.get(segment) ?? { generation: segment.generation, rows: 0, cells: [] };
     this.#readings.set(segment, reading);
-    const { summary } = segment;
-    const isPast = segment.until <= this.#until;
-    const isSummed = this.#project === null && !this.#window.exact && isPast && isWhole(segment, this.#start);
-    if (summary && isSummed && reading.rows === 0) this.#takeSummary(summary, reading);
+    if (reading.rows === 0 && this.#project === null && !this.#window.exact) await this.#takeTogether(segment, reading);
     if (reading.rows >= segment.rows) return;
     const columns = await segment.columns();
     if (columns === null) return;
     this.#addCells(columns.traits, reading);
-    this.#takeRows(columns, reading, segment.rows);
+    this.#takeRows(columns, reading.cells, [reading.rows, segment.rows]);
     reading.rows = segment.rows;
   }
 
-  /** Many rows and few traits: each is counted with the others of its traits first. */
-  #takeRows({ trait, at, seconds }: TaskColumns, { cells, rows }: Reading, until: number): void {
-    const counts = new Float64Array(cells.length);
-    for (let row = rows; row < until; row++) {
-      const id = trait[row] as number;
-      const cell = cells[id];
-      const endedAt = at[row] as number;
-      if (!cell || endedAt < this.#start) continue;
-      const took = seconds[row] as number;
-      if (endedAt > this.#until) {
-        this.#later.push({ at: endedAt, seconds: took, cell });
-        continue;
-      }
-      counts[id] = (counts[id] as number) + 1;
-      this.#window.addDuration(cell, took);
-      if (this.#edge && endedAt < this.#edge.until) this.#edge = null;
+  /** What the index has added up already: all of its rows, or by the hour, with the rows of the hours that are cut. */
+  async #takeTogether(segment: TaskSegment, reading: Reading): Promise<void> {
+    const { summary, dayStart } = segment;
+    if (summary === null || dayStart === null) return;
+    if (segment.until <= this.#until && isWhole(segment, this.#start)) {
+      this.#addCells(summary.traits, reading);
+      this.#addTogether(summary, reading.cells);
+      reading.rows = summary.rows;
+      return;
     }
-    for (const [id, cell] of cells.entries()) if (cell) this.#window.count(cell, counts[id] as number);
-    this.#answer = null;
+    const day = await segment.day();
+    if (day === null) return;
+    const placed = day.hours
+      .map((hour) => ({ hour, start: dayStart + hour.hour * HOUR_MS }))
+      .filter(({ start }) => start + HOUR_MS > this.#start);
+    const isCut = (start: number) => start < this.#start || start + HOUR_MS > this.#until;
+    const cut: { rows: TimedRows | null; start: number }[] = [];
+    for (const { hour, start } of placed) if (isCut(start)) cut.push({ rows: await day.rows(hour), start });
+    if (cut.some(({ rows }) => rows === null)) return;
+    this.#addCells(summary.traits, reading);
+    for (const { hour, start } of placed) if (!isCut(start)) this.#addTogether(hour, reading.cells);
+    for (const { rows, start } of cut)
+      if (rows) this.#takeRows(rows, reading.cells, [0, rows.at.length], [start, start + HOUR_MS]);
+    reading.rows = summary.rows;
+  }
+
+  /** Of the rows `from` to before `until` those that ended within a time. */
+  #takeRows(
+    columns: TimedRows,
+    cells: Reading["cells"],
+    [from, until]: readonly [number, number],
+    [since, before]: readonly [number, number] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY],
+  ): void {
+    const { trait, at } = columns;
+    const [start, last, edge] = [
+      Math.max(since, this.#start),
+      this.#until,
+      this.#edge?.until ?? Number.NEGATIVE_INFINITY,
+    ];
+    const isOurs = Uint8Array.from(cells, (cell) => (cell ? 1 : 0));
+    const taken = new Uint32Array(until - from);
+    let count = 0;
+    let atEdge = 0;
+    for (let row = from; row < until; row++) {
+      const endedAt = at[row] as number;
+      if (endedAt < start || endedAt >= before || isOurs[trait[row] as number] === 0) continue;
+      if (endedAt > last) this.#put(columns, row, cells);
+      else taken[count++] = row;
+      if (endedAt < edge) atEdge++;
+    }
+    this.#window.addRows(cells, columns, taken.subarray(0, count));
+    if (count > 0) this.#answer = null;
+    if (atEdge > 0) this.#edge = null;
+  }
+
+  /** Aside, until its time comes. */
+  #put({ at, seconds, trait }: TimedRows, row: number, cells: Reading["cells"]): void {
+    const cell = cells[trait[row] as number];
+    if (cell) this.#later.push({ at: at[row] as number, seconds: seconds[row] as number, cell });
   }
 
   #add(cell: TaskCell, at: number, seconds: number): void {
@@ -128,16 +165,14 @@ export class LiveWindow {
     this.#later = this.#later.filter(({ at }) => at > this.#until);
   }
 
-  #takeSummary({ rows, traits, counts, seconds, bins }: ColumnsHead, reading: Reading): void {
-    this.#addCells(traits, reading);
-    for (const [id, cell] of reading.cells.entries()) {
+  #addTogether({ counts, seconds, bins }: RowsTogether, cells: Reading["cells"]): void {
+    for (const [id, cell] of cells.entries()) {
       if (!cell) continue;
       this.#window.count(cell, counts[id] ?? 0);
       this.#window.addSeconds(cell, seconds[id] ?? 0);
     }
     this.#window.addBins(bins);
     this.#answer = null;
-    reading.rows = rows;
   }
 
   #addCells(traits: readonly TaskTraits[], reading: Reading): void {
@@ -170,16 +205,27 @@ export class LiveWindow {
     for (const segment of segments) {
       const reading = this.#readings.get(segment);
       if (!reading?.rows || segment.until <= from || (segment.dayStart ?? from) >= until) continue;
-      const columns = await segment.columns();
-      if (columns === null) return null;
-      for (let row = 0; row < reading.rows; row++) {
-        const at = columns.at[row] as number;
-        const cell = reading.cells[columns.trait[row] as number];
-        if (cell && at >= from && at < until) rows.push({ at, seconds: columns.seconds[row] as number, cell });
+      const found = await this.#rowsOfHour(segment, reading, until - HOUR_MS);
+      if (found === null) return null;
+      const { at, seconds, trait } = found;
+      for (let row = 0; row < Math.min(at.length, reading.rows); row++) {
+        const [endedAt, cell] = [at[row] as number, reading.cells[trait[row] as number]];
+        if (cell && endedAt >= from && endedAt < until)
+          rows.push({ at: endedAt, seconds: seconds[row] as number, cell });
       }
     }
     rows.sort((a, b) => a.at - b.at);
     return { rows, next: 0, until };
+  }
+
+  /** And perhaps some of others; null when they can't be read. */
+  async #rowsOfHour(segment: TaskSegment, reading: Reading, start: number): Promise<TimedRows | null> {
+    const { summary, dayStart } = segment;
+    if (summary === null || dayStart === null || reading.rows !== summary.rows) return segment.columns();
+    const day = await segment.day();
+    if (day === null) return segment.columns();
+    const hour = day.hours.find((one) => dayStart + one.hour * HOUR_MS === start);
+    return hour ? ((await day.rows(hour)) ?? segment.columns()) : NO_ROWS;
   }
 }
 

@@ -45,11 +45,27 @@ export class TaskScan {
   #at = 0;
   #date = 0;
   #dateMs = Number.NaN;
+  /** Within a line that is longer than a piece. */
+  #skipping = false;
   badLines = 0;
 
   constructor(columns: TaskColumns, dayStart: number | null) {
     this.#columns = columns;
     this.#dayStart = dayStart;
+  }
+
+  /** Returns how many bytes were read. A line that is longer than a piece of full size counts as bad. */
+  piece(bytes: Buffer, isFull: boolean): number {
+    if (this.#skipping) {
+      const end = bytes.indexOf(0x0a);
+      this.#skipping = end === -1;
+      return end === -1 ? bytes.length : end + 1;
+    }
+    const read = this.lines(bytes);
+    if (read > 0 || !isFull) return read;
+    this.badLines++;
+    this.#skipping = true;
+    return bytes.length;
   }
 
   /** Returns how many bytes were read: to the end of the last whole line. */

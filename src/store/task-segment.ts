@@ -2,7 +2,16 @@ import { codeOf, systemFailure } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
 import { ReadAhead } from "./read-ahead.ts";
 import { type ColumnsHead, TaskColumns } from "./task-columns.ts";
-import { isReadFrom, placeOf, readIndex, readIndexHead, tailAt, unlessThere } from "./task-index.ts";
+import {
+  type IndexedDay,
+  isReadFrom,
+  placeOf,
+  readDay,
+  readIndex,
+  readIndexHead,
+  tailAt,
+  unlessThere,
+} from "./task-index.ts";
 import { TaskScan } from "./task-scan.ts";
 
 const DAY_MS = 86_400_000;
@@ -42,8 +51,6 @@ export class TaskSegment {
   #isKept = false;
   #readBytes = 0;
   #sealedBytes = 0;
-  /** Within a line that is longer than a chunk. */
-  #skipping = false;
 
   constructor(files: Files, folder: string, name: string, dayStart: number | null) {
     this.#files = files;
@@ -94,6 +101,11 @@ export class TaskSegment {
     }
   }
 
+  /** The rows that `summary` tells of, by the hour; null when they can't be read so, and `columns` have to do. */
+  async day(): Promise<IndexedDay | null> {
+    return this.summary && readDay(this.#files, this.#indexPath, this.summary);
+  }
+
   #failed(error: unknown): void {
     if (codeOf(error) === "") throw error;
     this.failure = codeOf(error);
@@ -120,7 +132,7 @@ export class TaskSegment {
     this.#loaded = { columns, scan };
     this.rows = columns.rows;
     this.badLines = scan.badLines;
-    // released before: back to where it stood
+    // released before
     if (bytes > this.#readBytes) await this.#readOn(bytes);
     if (this.rows >= known || this.#isKept || this.#files.factsNow(this.#keptPath) === null) return columns;
     // retired between two looks
@@ -139,8 +151,8 @@ export class TaskSegment {
   }
 
   async #encode(columns: TaskColumns): Promise<Uint8Array> {
-    const [bytes, { badLines }] = [this.#readBytes, this];
-    return columns.encode({ bytes, badLines, tail: await tailAt(this.#files, this.path, bytes) });
+    const [bytes, { badLines, dayStart }] = [this.#readBytes, this];
+    return columns.encode({ bytes, badLines, tail: await tailAt(this.#files, this.path, bytes) }, dayStart);
   }
 
   /** Gives the memory back; `columns` reads the index again. */
@@ -175,7 +187,6 @@ export class TaskSegment {
     this.#seen = null;
     this.#readBytes = 0;
     this.#sealedBytes = 0;
-    this.#skipping = false;
     this.rows = 0;
     this.badLines = 0;
   }
@@ -189,7 +200,7 @@ export class TaskSegment {
       if (lines === null || lines.length === 0) break;
       const whole = lines.lastIndexOf(0x0a) + 1;
       if (whole > 0) pieces.prepare(this.#readBytes + whole);
-      const read = this.#take(scan, lines);
+      const read = scan.piece(lines, lines.length === CHUNK_BYTES);
       if (read === 0) break;
       this.#readBytes += read;
       // as many again for each byte as there were so far
@@ -199,18 +210,8 @@ export class TaskSegment {
     this.badLines = scan.badLines;
   }
 
-  #take(scan: TaskScan, chunk: Buffer): number {
-    if (this.#skipping) {
-      const end = chunk.indexOf(0x0a);
-      if (end === -1) return chunk.length;
-      this.#skipping = false;
-      return end + 1;
-    }
-    const read = scan.lines(chunk);
-    if (read > 0 || chunk.length < CHUNK_BYTES) return read;
-    scan.badLines++;
-    this.#skipping = true;
-    return chunk.length;
+  get #indexPath(): string {
+    return this.#isKept ? this.#keptPath : `${this.#path}.agg`;
   }
 
   get #keptPath(): string {
@@ -220,8 +221,8 @@ export class TaskSegment {
   /** Takes over what the index says of its rows, without reading them. */
   async #readHead(): Promise<void> {
     this.#isKept = this.#files.factsNow(this.#keptPath) !== null;
-    const path = this.#isKept ? this.#keptPath : `${this.#path}.agg`;
-    const head = await readIndexHead(this.#files, path).catch((error: unknown) => this.#unlessKept(error));
+    const path = this.#indexPath;
+    const head = await readIndexHead(this.#files, path).catch(this.#unlessKept);
     const isOf = head !== null && (await isReadFrom(this.#files, this.path, head));
     if (this.#isKept && head === null) throw systemFailure(DAMAGED, `${path} is damaged`);
     if (head === null || (!isOf && !this.#isKept)) return;
@@ -233,15 +234,14 @@ export class TaskSegment {
   }
 
   async #readIndex() {
-    const path = this.#isKept ? this.#keptPath : `${this.#path}.agg`;
-    const kept = await readIndex(this.#files, path).catch((error: unknown) => this.#unlessKept(error));
+    const kept = await readIndex(this.#files, this.#indexPath).catch(this.#unlessKept);
     const isOf = kept !== null && (await isReadFrom(this.#files, this.path, kept.origin));
     return kept && (isOf || this.#isKept) ? { ...kept, readBytes: isOf ? kept.origin.bytes : 0 } : null;
   }
 
   /** An index that can't be read is done without, unless it is all there is. */
-  #unlessKept(error: unknown): null {
+  #unlessKept = (error: unknown): null => {
     if (this.#isKept) throw error;
     return null;
-  }
+  };
 }

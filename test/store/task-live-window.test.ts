@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { TaskMetrics } from "../../src/store/task-metrics.ts";
+import { CLOCK_SKEW_MS, TaskMetrics } from "../../src/store/task-metrics.ts";
 import type { TaskRecord } from "../../src/store/task-record.ts";
 import { nodeWorld } from "../../src/system/node.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -14,6 +14,10 @@ const DAY_MS = 24 * HOUR_MS;
 const NOW = Date.parse("2026-11-20T12:00:00.000Z");
 const PER_DAY = 40_000;
 
+function swap(records: TaskRecord[], a: number, b: number): void {
+  [records[a], records[b]] = [records[b] as TaskRecord, records[a] as TaskRecord];
+}
+
 const at = (ms: number) => new Date(ms).toISOString();
 
 it("whole days count by their summaries when they are many, and by their records again when they are few", async () => {
@@ -25,7 +29,10 @@ it("whole days count by their summaries when they are many, and by their records
   for (let day = Math.floor(NOW / DAY_MS) - 8; day <= Math.floor(NOW / DAY_MS); day++) {
     const step = DAY_MS / PER_DAY;
     const own = Array.from({ length: PER_DAY }, (_, i) => variedRecord(i, day * DAY_MS + Math.floor(i * step), random));
-    const ended = own.filter(({ created_at }) => created_at <= at(NOW));
+    // another machine's clock is ahead: what it tells counts when its time comes
+    const ended = own.filter(({ created_at }) => created_at <= at(NOW + 3 * HOUR_MS));
+    // several sessions write as they come to it
+    for (let i = 0; i < ended.length; i += 50) swap(ended, i, Math.floor(random() * ended.length));
     writeFileSync(join(folder, `${at(day * DAY_MS).slice(0, 10)}.jsonl`), linesOf(ended));
     records.push(...ended);
   }
@@ -34,7 +41,8 @@ it("whole days count by their summaries when they are many, and by their records
   await open().health();
   const check = async (metrics: TaskMetrics) => {
     const from = at(clock.now() - 7 * DAY_MS);
-    const there = records.filter(({ created_at }) => created_at >= from);
+    const until = at(clock.now() + CLOCK_SKEW_MS);
+    const there = records.filter(({ created_at }) => created_at >= from && created_at <= until);
     const answer = await metrics.aggregate();
     const failed = there.filter(({ status }) => status === "failed").length;
     expect(answer.success_rate).toMatchObject({ completed: there.length - failed, failed, total: there.length });
@@ -50,12 +58,25 @@ it("whole days count by their summaries when they are many, and by their records
   };
   const metrics = open();
   const counts: number[] = [];
-  for (const hours of [0, 1, 20, 7, 45, 30]) {
+  for (const hours of [0, 0.3, 0.7, 1, 18, 7, 45, 30]) {
     await clock.advance(hours * HOUR_MS);
     counts.push(await check(metrics));
     expect(await check(open())).toBe(counts.at(-1));
+    if (hours === 0.3) await withDamage(join(folder, "2026-11-13.agg"), () => check(open()));
   }
   expect(counts[0]).toBeGreaterThan(250_000);
   expect(counts.at(-1)).toBeLessThan(200_000);
   expect(readFileSync(join(folder, "2026-11-15.agg")).length).toBeGreaterThan(PER_DAY * 44);
 }, 180_000);
+
+/** Each row of an index says that it ended an hour or more from when it did. */
+async function withDamage(path: string, work: () => Promise<unknown>): Promise<void> {
+  const good = readFileSync(path);
+  const bad = Buffer.from(good);
+  const columnsAt = 16 + Math.ceil(good.readInt32LE(4) / 8) * 8;
+  for (let row = 0; row < PER_DAY; row++)
+    bad[columnsAt + row * 8 + 3] = (bad[columnsAt + row * 8 + 3] as number) ^ 0x40;
+  writeFileSync(path, bad);
+  await work();
+  writeFileSync(path, good);
+}
