@@ -1,6 +1,6 @@
 import { attemptUnderWay } from "../runs/run-state.ts";
 import { attemptFolder } from "../store/layout.ts";
-import type { Finding, LiveTask, Place, WatchSettings } from "../supervision/heartbeat-judge.ts";
+import type { Finding, LiveTask, WatchSettings } from "../supervision/heartbeat-judge.ts";
 import { HeartbeatWatcher } from "../supervision/heartbeat-watcher.ts";
 import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
@@ -21,14 +21,22 @@ export function watchWorkers(
   async function observe(): Promise<LiveTask[]> {
     const kept = readers;
     readers = new Map();
-    return runs.active.flatMap(liveAttempts).map((live) => {
-      const { runId, taskId, attempt } = live;
-      const place = `${runId}/${taskId}/${attempt}`;
-      const reader =
-        kept.get(place) ?? new HeartbeatReader(world, attemptFolder(runs.store.crewRoot, runId, taskId, attempt));
-      readers.set(place, reader);
-      return { ...live, ...reader.read() };
-    });
+    const found: LiveTask[] = [];
+    for (const { run } of runs.active) {
+      const { runId } = run.manifest;
+      for (const task of run.state.tasks) {
+        const { attempt, workerId, pid } = attemptUnderWay(task) ?? { pid: null };
+        if (pid === null) continue;
+        const { taskId } = task;
+        const place = `${runId}/${taskId}/${attempt}`;
+        const reader =
+          kept.get(place) ?? new HeartbeatReader(world, attemptFolder(runs.store.crewRoot, runId, taskId, attempt));
+        readers.set(place, reader);
+        const { sign, left, processAlive } = reader.read();
+        found.push({ runId, taskId, attempt, workerId, sign, left, processAlive });
+      }
+    }
+    return found;
   }
 
   async function report(findings: readonly Finding[]): Promise<void> {
@@ -86,12 +94,4 @@ export function watchWorkers(
     },
     settings,
   );
-}
-
-function liveAttempts({ run }: ActiveRun): Place[] {
-  return run.state.tasks.flatMap((task) => {
-    const { attempt, workerId, pid } = attemptUnderWay(task) ?? { pid: null };
-    if (pid === null) return [];
-    return [{ runId: run.manifest.runId, taskId: task.taskId, attempt, workerId }];
-  });
 }

@@ -1,6 +1,6 @@
 import type { HeartbeatLevel } from "../events/crew-event.ts";
 import type { Liveness } from "../system/world.ts";
-import { type HeartbeatThresholds, levelOfSilence, type WorkerHeartbeatState } from "./heartbeat.ts";
+import { type HeartbeatThresholds, levelOfSilence } from "./heartbeat.ts";
 
 /**
  * What one look at the live workers means. Pure:
@@ -20,8 +20,10 @@ export interface Place {
 
 /** A live task of an owned run, as seen at a tick. */
 export interface LiveTask extends Place {
-  /** `unchanged` when its file is the one seen before; null when there is none or it can't be understood. */
-  heartbeat: WorkerHeartbeatState | null | "unchanged";
+  /** Another one with each heartbeat; null when there is none to be seen. */
+  sign: string | null;
+  /** Its worker took its leave. */
+  left: boolean;
   /** By pid, start time and boot. */
   processAlive: Liveness;
 }
@@ -49,8 +51,8 @@ export type Finding = Place & { silenceMs: number } & (
 
 /** What is remembered of a live task. */
 export interface Watch extends Place {
-  /** The heartbeat last seen; empty before the first. */
-  sign: string;
+  /** Of the heartbeat last seen; null before the first. */
+  sign: string | null;
   left: boolean;
   silenceMs: number;
   level: HeartbeatLevel;
@@ -95,7 +97,7 @@ export function judgeTick(
   for (const task of observation) {
     const key = `${task.runId}/${task.taskId}/${task.attempt}/${task.workerId}`;
     const before = previous.watches.get(key) ?? newWatch(task);
-    const heard = listen(before, task.heartbeat, previous.watches.has(key) ? watchedMs : 0);
+    const heard = listen(before, task, previous.watches.has(key) ? watchedMs : 0);
     const judged = judge(heard, task.processAlive, settings.thresholds, freshTicks > 0);
     watches.set(key, judged);
     if (judged.level !== "healthy" || before.level !== "healthy")
@@ -112,7 +114,7 @@ function gapSince(last: Moment | null, now: Moment): Moment {
 function newWatch({ runId, taskId, attempt, workerId }: Place): Watch {
   return {
     ...{ runId, taskId, attempt, workerId },
-    sign: "",
+    sign: null,
     left: false,
     silenceMs: 0,
     level: "healthy",
@@ -122,15 +124,10 @@ function newWatch({ runId, taskId, attempt, workerId }: Place): Watch {
   };
 }
 
-/** A heartbeat that can't be read is no sign of death: silence goes on as before. */
-function listen(watch: Watch, heartbeat: LiveTask["heartbeat"], watchedMs: number): Watch {
-  const sign = heartbeat === null || heartbeat === "unchanged" ? watch.sign : signOf(heartbeat);
-  const left = heartbeat === null || heartbeat === "unchanged" ? watch.left : heartbeat.alive === false;
-  return { ...watch, sign, left, silenceMs: sign === watch.sign ? watch.silenceMs + watchedMs : 0 };
-}
-
-function signOf({ workerId, counter, lastSeenAt }: WorkerHeartbeatState): string {
-  return `${counter ?? lastSeenAt} ${workerId}`;
+/** A heartbeat that can't be seen is no sign of death: silence goes on as before. */
+function listen(watch: Watch, { sign, left }: LiveTask, watchedMs: number): Watch {
+  if (sign === null || sign === watch.sign) return { ...watch, left, silenceMs: watch.silenceMs + watchedMs };
+  return { ...watch, sign, left, silenceMs: 0 };
 }
 
 function judge(

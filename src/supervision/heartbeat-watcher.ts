@@ -14,8 +14,7 @@ const intervalMsMax = 60_000;
 export interface WatcherPorts {
   clock: Pick<Clock, "now" | "monotonicMs" | "every">;
   /**
-   * The live tasks of the runs this process owns. Reads a heartbeat only when its file has changed since the call
-   * before. A rejection spoils this look only.
+   * The live tasks of the runs this process owns. A rejection spoils this look only.
    */
   observe(): Promise<readonly LiveTask[]>;
   /** Hears of changes, in order; awaited before the next look. After a rejection that look counts as not taken. */

@@ -68,17 +68,27 @@ const SMALL_FILE_BYTES_MAX = 1024;
 /** Nobody is judged by his process before the third look without a sign of life. */
 const LOOKS_WITHOUT_PROOF = 2;
 
+/** What a look at a live attempt found. */
+export interface SignOfLife {
+  /** Another one with each heartbeat; null where there is none. */
+  sign: string | null;
+  /** Its last heartbeat says that the worker took its leave. */
+  left: boolean;
+  /** `unknown` too while nobody has asked. */
+  processAlive: Liveness;
+}
+
 /**
- * Looks at a live attempt again and again, at once: reads its heartbeat, which is new at nearly every look, and nothing
- * else of it; and asks for its process only from the second look in a row that found no new sign of life (`unknown`
- * until then).
+ * Looks at a live attempt again and again, at once. Each heartbeat is a new file, which its place shows without being
+ * read: one `lstat` at nearly every look. It is read once in a silence, and the process is asked for only from the second
+ * look in a row that found no new sign of life.
  */
 export class HeartbeatReader {
   readonly #world: Pick<World, "files" | "processes">;
   readonly #paths: { heartbeat: string; state: string };
-  #seen: string | null = null;
-  #sign: string | number | null = null;
+  #sign: string | null = null;
   #silentLooks = 0;
+  #left = false;
   #identity: ProcessIdentity | null = null;
 
   constructor(world: Pick<World, "files" | "processes">, folder: string) {
@@ -86,23 +96,26 @@ export class HeartbeatReader {
     this.#paths = attemptPaths(folder);
   }
 
-  read(): { heartbeat: AttemptFacts["heartbeat"] | "unchanged"; processAlive: AttemptFacts["process"] } {
-    const heartbeat = this.#readHeartbeat();
-    const found = heartbeat === "unchanged" || heartbeat?.alive === false ? null : heartbeat;
-    const sign = found === null ? this.#sign : (found.counter ?? found.lastSeenAt);
-    this.#silentLooks = sign === this.#sign ? this.#silentLooks + 1 : 0;
-    this.#sign = sign;
-    return { heartbeat, processAlive: this.#silentLooks < LOOKS_WITHOUT_PROOF ? "unknown" : this.#processAlive() };
+  read(): SignOfLife {
+    const facts = this.#world.files.factsNow(this.#paths.heartbeat);
+    // a link, a folder or a pipe is nobody's heartbeat
+    const sign = facts?.kind === "file" ? `${facts.inode} ${facts.modifiedMs}` : null;
+    if (sign !== null && sign !== this.#sign) {
+      this.#sign = sign;
+      this.#silentLooks = 0;
+      return { sign, left: false, processAlive: "unknown" };
+    }
+    this.#silentLooks++;
+    if (this.#silentLooks === 1) this.#left = sign !== null && this.#readLeave();
+    const processAlive = this.#silentLooks < LOOKS_WITHOUT_PROOF ? "unknown" : this.#processAlive();
+    return { sign, left: this.#left, processAlive };
   }
 
-  #readHeartbeat(): AttemptFacts["heartbeat"] | "unchanged" {
-    const text = this.#readSmall(this.#paths.heartbeat);
-    if (text !== null && text === this.#seen) return "unchanged";
-    this.#seen = text;
-    return parseHeartbeat(text);
+  #readLeave(): boolean {
+    return parseHeartbeat(this.#readSmall(this.#paths.heartbeat))?.alive === false;
   }
 
-  #processAlive(): AttemptFacts["process"] {
+  #processAlive(): Liveness {
     if (this.#identity === null) {
       const state = parseAttemptState(this.#readSmall(this.#paths.state));
       if (state?.status === "running") this.#identity = state;

@@ -9,7 +9,8 @@ const TASK: LiveTask = {
   taskId: "t",
   attempt: 1,
   workerId: "w",
-  heartbeat: { workerId: "w", lastSeenAt: "2026-11-20T00:00:00Z", counter: 1 },
+  sign: "1",
+  left: false,
   processAlive: "dead",
 };
 
@@ -51,7 +52,7 @@ describe("the heartbeat watcher", () => {
     expect(clock.pending).toBe(0);
     await clock.advance(60_000);
     expect(over).toBe(false);
-    finish([{ ...TASK, heartbeat: { workerId: "w", lastSeenAt: "", alive: false } }]);
+    finish([{ ...TASK, left: true }]);
     await disposal;
     expect(told).toEqual([]);
     await watcher.dispose();
@@ -91,7 +92,7 @@ describe("the heartbeat watcher", () => {
     const told: string[] = [];
     let full = true;
     const { clock, errors } = setup({
-      observe: async () => [{ ...TASK, heartbeat: { workerId: "w", lastSeenAt: "", alive: false } }],
+      observe: async () => [{ ...TASK, left: true }],
       report: async (findings) => {
         if (full) throw new Error("ENOSPC");
         told.push(...findings.map(({ kind }) => kind));

@@ -34,16 +34,20 @@ function setup() {
 }
 
 describe("a look at a worker", () => {
-  it("reads the heartbeat and nothing else while it beats, and understands it anew when it has changed", () => {
+  it("sees each heartbeat by its place alone, and reads nothing of a worker that beats", () => {
     const { reader, beat, spent, asked, paths } = setup();
+    const signs = new Set<string | null>();
     for (let counter = 1; counter <= 3; counter++) {
       beat({ counter });
       writeFileSync(paths.stdout, "x".repeat(10 ** (counter * 2)));
-      expect(reader.read()).toEqual({ heartbeat: { ...SIGN, counter }, processAlive: "unknown" });
-      expect(spent()).toEqual({ calls: ["readNow"], bytes: JSON.stringify({ ...SIGN, counter }).length });
+      const { sign, ...rest } = reader.read();
+      signs.add(sign);
+      expect(rest).toEqual({ left: false, processAlive: "unknown" });
+      expect(spent()).toEqual({ calls: ["factsNow"], bytes: 0 });
     }
-    expect(reader.read()).toEqual({ heartbeat: "unchanged", processAlive: "unknown" });
-    expect(spent().calls).toEqual(["readNow"]);
+    expect(signs.size).toBe(3);
+    expect([...signs]).not.toContain(null);
+    expect(reader.read()).toEqual({ sign: [...signs].at(-1), left: false, processAlive: "unknown" });
     expect(asked()).toBe(0);
   });
 
@@ -55,24 +59,31 @@ describe("a look at a worker", () => {
     expect(asked()).toBe(2);
     spent();
     reader.read();
-    expect(spent().calls, "its identity is read once").toEqual(["readNow"]);
+    expect(spent().calls, "its identity is read once").toEqual(["factsNow"]);
     beat({ counter: 2 });
     expect(reader.read().processAlive).toBe("unknown");
   });
 
   it.each([
-    ["is missing", null],
-    ["is no JSON", "{ half"],
-    ["is written again without a new sign", JSON.stringify(SIGN)],
-    ["says that the worker has left", JSON.stringify({ ...SIGN, alive: false })],
-  ])("takes a heartbeat that %s for silence", (_what, text) => {
+    ["is garbage", "{ half"],
+    ["is from the future", JSON.stringify({ ...SIGN, lastSeenAt: "2999-01-01T00:00:00Z" })],
+  ])("takes no heartbeat that %s for a death", (_what, text) => {
     const { reader, beat } = setup();
-    if (text === JSON.stringify(SIGN)) reader.read();
-    const seen = [1, 2, 3].map(() => {
-      if (text !== null) beat(text);
-      return reader.read().processAlive;
-    });
-    expect(seen.at(-1)).toBe("alive");
+    beat(text);
+    expect([1, 2, 3].map(() => reader.read())).toMatchObject([
+      { left: false, processAlive: "unknown" },
+      { left: false, processAlive: "unknown" },
+      { left: false, processAlive: "alive" },
+    ]);
+  });
+
+  it("takes a missing heartbeat for silence, and a worker's leave for one, once it is silent", () => {
+    const { reader, beat } = setup();
+    expect([1, 2].map(() => reader.read().processAlive)).toEqual(["unknown", "alive"]);
+    beat({ alive: false });
+    expect([1, 2, 3].map(() => reader.read().left)).toEqual([false, true, true]);
+    beat({ alive: true, counter: 2 });
+    expect([1, 2].map(() => reader.read().left)).toEqual([false, false]);
   });
 
   it("proves a process that is gone, and nothing about one that left no name", () => {
@@ -88,15 +99,15 @@ describe("a look at a worker", () => {
     beat();
     renameSync(paths.heartbeat, paths.worker);
     symlinkSync(paths.worker, paths.heartbeat);
-    expect(reader.read().heartbeat).toBeNull();
+    expect(reader.read().sign).toBeNull();
     rmSync(paths.heartbeat);
     mkdirSync(paths.heartbeat);
-    expect(reader.read().heartbeat).toBeNull();
+    expect(reader.read().sign).toBeNull();
     rmSync(paths.heartbeat, { recursive: true });
     if (process.platform === "linux") execFileSync("mkfifo", [paths.heartbeat]);
-    expect(reader.read().heartbeat).toBeNull();
+    expect(reader.read().sign).toBeNull();
     rmSync(paths.heartbeat, { force: true });
     beat({ counter: 2 });
-    expect(reader.read().heartbeat).toEqual({ ...SIGN, counter: 2 });
+    expect(reader.read().sign).not.toBeNull();
   });
 });
