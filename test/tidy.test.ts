@@ -33,7 +33,7 @@ const BANNED: { pattern: RegExp; allowed: RegExp; remedy: string }[] = [
   { pattern: /\bDate\.now\b|new Date\(\)|performance\.now\b/, allowed: /^system\/node\.ts$/, remedy: "take a Clock" },
   {
     pattern: /\bMath\.random\b|\brandomBytes\b|\brandomUUID\b/,
-    allowed: /^system\/node(-files)?\.ts$/,
+    allowed: /^system\/node(-write)?\.ts$/,
     remedy: "take a Random",
   },
   {

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -12,10 +11,10 @@ import {
   type Stats,
   watch as watchPath,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { codeOf, systemFailure } from "./errors.ts";
 import { NodeAppendHandle } from "./node-append.ts";
+import { linkNew, syncFiles, writeThrough } from "./node-write.ts";
 import { FILE_BYTES_MAX, type FileFacts, type Files } from "./world.ts";
 
 const readPart = promisify(read);
@@ -27,7 +26,6 @@ const SMALL_BYTES_MAX = 64 * 1024;
 const AT_ONCE = constants.O_NONBLOCK ?? 0;
 const READ = constants.O_RDONLY | AT_ONCE;
 const READ_ITSELF = READ | (constants.O_NOFOLLOW ?? 0);
-const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
 
 /** The real files. Errors carry the system's code (`ENOSPC`, `EACCES`, …). */
 export function nodeFiles(): Files {
@@ -37,12 +35,9 @@ export function nodeFiles(): Files {
     readRange,
     writeAtomic: (path, data, mode) => writeThrough(path, data, (temp) => fs.rename(temp, path), mode),
     replace: (path, data, mode) => writeThrough(path, data, (temp) => fs.rename(temp, path), mode, false),
-    // link(2) refuses an existing name, which rename(2) would replace
-    writeNew: (path, data) =>
-      writeThrough(path, data, async (temp) => {
-        await fs.link(temp, path);
-        await fs.unlink(temp);
-      }),
+    writeNew: (path, data) => writeThrough(path, data, (temp) => linkNew(temp, path)),
+    placeNew: (path, data) => writeThrough(path, data, (temp) => linkNew(temp, path), 0o600, false),
+    sync: syncFiles,
     rename: (from, to) => fs.rename(from, to),
     makeFolder: async (path) => {
       await fs.mkdir(path, { recursive: true, mode: 0o700 });
@@ -193,45 +188,6 @@ function readNow(path: string, offset: number, bytesMax: number): Uint8Array | n
     return buffer.subarray(0, read);
   } finally {
     closeSync(fd);
-  }
-}
-
-/** Temp file, fsync, publish, fsync of the folder: the acked version survives a power cut. */
-async function writeThrough(
-  path: string,
-  data: string | Uint8Array,
-  publish: (temp: string) => Promise<void>,
-  mode = 0o600,
-  durable = true,
-): Promise<void> {
-  const folder = dirname(path);
-  const temp = join(folder, `.${basename(path)}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
-  try {
-    const file = await fs.open(temp, NEW_FILE, mode);
-    try {
-      await file.writeFile(data);
-      if (durable) await file.sync();
-    } finally {
-      await file.close();
-    }
-    await publish(temp);
-  } catch (error) {
-    await fs.rm(temp, { force: true });
-    throw error;
-  }
-  if (durable) await syncFolder(folder);
-}
-
-/** Windows and some network file systems refuse to sync a folder; there the rename is all there is. */
-async function syncFolder(folder: string): Promise<void> {
-  let handle: fs.FileHandle | null = null;
-  try {
-    handle = await fs.open(folder, constants.O_RDONLY);
-    await handle.sync();
-  } catch (error) {
-    if (!["EPERM", "EISDIR", "EINVAL", "EACCES", "ENOTSUP"].includes(codeOf(error))) throw error;
-  } finally {
-    await handle?.close();
   }
 }
 

@@ -58,6 +58,10 @@ export interface Files {
   replace(path: string, data: string | Uint8Array, mode?: number): Promise<void>;
   /** As writeAtomic, but fails with EEXIST when the file is there. */
   writeNew(path: string, data: string | Uint8Array): Promise<void>;
+  /** As writeNew without any fsync: `sync` makes it last. */
+  placeNew(path: string, data: string | Uint8Array): Promise<void>;
+  /** Makes files of one folder, and their being there, survive a power cut. */
+  sync(paths: readonly string[]): Promise<void>;
   /** Replaces what has the new name. */
   rename(from: string, to: string): Promise<void>;
   /** Creates a folder and its parents, mode 0700. */

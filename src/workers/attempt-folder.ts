@@ -81,7 +81,7 @@ export function attemptEnvironment(attempt: { request: StepRequest; workerId: st
 export async function writeMeta(files: Files, request: StepRequest): Promise<void> {
   const meta: AttemptMeta = { attemptId: attemptId(request.attempt), request };
   try {
-    await files.writeNew(attemptPaths(request.runtime.attemptFolder).meta, JSON.stringify(meta));
+    await files.placeNew(attemptPaths(request.runtime.attemptFolder).meta, JSON.stringify(meta));
   } catch (error) {
     if (codeOf(error) !== "EEXIST") throw error;
   }

@@ -10,16 +10,17 @@ import type { LineReader } from "./line-reader.ts";
 import { LineSplitter, lastLineOf } from "./line-splitter.ts";
 import { logVersion, newestSegment, readLogEnd } from "./log-tail.ts";
 import { emptyTally, type PiTally } from "./pi-events.ts";
+import { ProgressQueue } from "./progress-queue.ts";
 import type { AttemptState, StepResult } from "./step-contract.ts";
 
 const pollMs = 250;
-const progressMs = 250;
+/** A worker that writes a line writes more; a look at each would cost its owner as much as all else. */
+const gatherMs = 10;
 /** Between two looks at a process that is not our child: on some systems each starts a program. */
 const probeMs = 2000;
 const probeHurriedMs = 100;
 const chunkBytes = 1024 * 1024;
 const outputLineBytesMax = 2000;
-const progressMax = 32; // told at one time: the newest
 
 export type AttemptEnd =
   | { kind: "ended"; result: StepResult }
@@ -44,9 +45,11 @@ export interface AttemptAudience {
 export class AttemptFollower {
   readonly #world: World;
   readonly #folder: string;
+  readonly #paths: ReturnType<typeof attemptPaths>;
   readonly #audience: AttemptAudience;
   readonly #stop = new AbortController();
   #wake = new AbortController();
+  #nudge: Disposable | null = null;
   #childGone = false;
   #offset = 0;
   #tailVersion = "";
@@ -60,21 +63,26 @@ export class AttemptFollower {
   #workerSeen = false;
   #probed: { atMs: number; found: Liveness } | null = null;
   #probeMs = probeMs;
-  readonly #toolStarts = new Map<string, number>();
-  /** Calls that have ended, and last what goes on. */
-  #pending: AttemptProgress[] = [];
-  /** Whether the first look is over: what was there before may have been told by another owner. */
-  #caughtUp = false;
-  #progressAtMs = Number.NEGATIVE_INFINITY;
+  readonly #progress: ProgressQueue;
 
   constructor(world: World, folder: string, reader: LineReader | null, audience: AttemptAudience) {
     this.#reader = reader;
     this.#world = world;
     this.#folder = folder;
+    this.#paths = attemptPaths(folder);
     this.#audience = audience;
+    this.#progress = new ProgressQueue(world.clock, (progress) => audience.progress(progress));
   }
 
-  /** Something has changed: look now. */
+  /** Something has changed, and more may follow at once: look soon. */
+  nudge(): void {
+    this.#nudge ??= this.#world.clock.after(gatherMs, () => {
+      this.#nudge = null;
+      this.poke();
+    });
+  }
+
+  /** Look now. */
   poke(): void {
     this.#wake.abort("poked"); // without a reason an error with its stack is made, each time
   }
@@ -103,7 +111,7 @@ export class AttemptFollower {
 
   /** Resolves once, with all progress told. Keeps this process alive until then. */
   async follow(): Promise<AttemptEnd> {
-    const watch = this.#world.files.watch(this.#folder, () => this.poke());
+    const watch = this.#world.files.watch(this.#folder, () => this.nudge());
     try {
       for (;;) {
         this.#wake = new AbortController();
@@ -113,6 +121,7 @@ export class AttemptFollower {
       }
     } finally {
       watch[Symbol.dispose]();
+      this.#nudge?.[Symbol.dispose]();
     }
   }
 
@@ -126,7 +135,7 @@ export class AttemptFollower {
     }
     const state = this.#state;
     const over = gone || state?.status === "ended";
-    this.#tell(over);
+    this.#progress.tell(over);
     if (state?.status === "ended") return { kind: "ended", result: state.result };
     const rest = { tally: this.#tally, startedAt: state?.startedAt ?? null };
     if (gone) return { kind: "gone", ...rest };
@@ -155,7 +164,7 @@ export class AttemptFollower {
 
   async #readState(): Promise<void> {
     // at once: a hop to the thread pool costs ten times the look, and a worker that writes wakes us often
-    const version = versionOf(this.#world.files.factsNow(attemptPaths(this.#folder).state));
+    const version = versionOf(this.#world.files.factsNow(this.#paths.state));
     if (version === this.#stateVersion) return;
     this.#state = await readAttemptState(this.#world.files, this.#folder);
     this.#stateVersion = version;
@@ -167,7 +176,7 @@ export class AttemptFollower {
 
   async #readOutput(): Promise<void> {
     for (;;) {
-      const path = attemptPaths(this.#folder).stdout;
+      const path = this.#paths.stdout;
       const bytes = await this.#world.files.readRange(path, this.#offset, chunkBytes);
       if (!bytes || bytes.byteLength === 0) return await this.#readTail(path);
       this.#offset += bytes.byteLength;
@@ -202,7 +211,7 @@ export class AttemptFollower {
   /** A program's own output, which may be anything: the newest line is shown. */
   #takeOutput(bytes: Uint8Array): void {
     const text = lastLineOf(bytes, outputLineBytesMax);
-    if (text !== "") this.#pending = [{ text }];
+    if (text !== "") this.#progress.replace({ text });
   }
 
   #takeLine(reader: LineReader, line: string): void {
@@ -210,41 +219,6 @@ export class AttemptFollower {
     if (!event) return;
     this.#tally = reader.fold(this.#tally, event);
     const shown = reader.progressOf(event);
-    if (!shown) return;
-    const { progress, toolCallId } = shown;
-    const last = this.#pending.at(-1);
-    if (toolCallId === null) {
-      this.#pending.splice(-1, 1, { ...last, ...progress });
-      return;
-    }
-    const next = { ...progress, ...this.#toolTime(progress, toolCallId) };
-    const hasEnded = last?.toolStatus === "ok" || last?.toolStatus === "error";
-    if (hasEnded && this.#caughtUp) this.#pending.push(next);
-    else this.#pending.splice(-1, 1, { ...withoutTool(last), ...next });
-    if (this.#pending.length > progressMax) this.#pending.shift();
+    if (shown) this.#progress.add(shown.progress, shown.toolCallId);
   }
-
-  /** Event lines carry no time; a poke comes with each, so that the time of reading is good enough. */
-  #toolTime(progress: AttemptProgress, toolCallId: string): AttemptProgress {
-    const now = this.#world.clock.monotonicMs();
-    if (progress.toolStatus === "running") {
-      this.#toolStarts.set(toolCallId, now);
-      return {};
-    }
-    const startedAt = this.#toolStarts.get(toolCallId);
-    this.#toolStarts.delete(toolCallId);
-    return startedAt === undefined ? {} : { toolDurationMs: Math.round(now - startedAt) };
-  }
-
-  #tell(atOnce: boolean): void {
-    const now = this.#world.clock.monotonicMs();
-    this.#caughtUp = true;
-    if (this.#pending.length === 0 || (!atOnce && now - this.#progressAtMs < progressMs)) return;
-    this.#progressAtMs = now;
-    for (const progress of this.#pending.splice(0)) this.#audience.progress(progress);
-  }
-}
-
-function withoutTool(progress: AttemptProgress | undefined): AttemptProgress {
-  return progress?.text === undefined ? {} : { text: progress.text };
 }

@@ -61,9 +61,9 @@ export class AttemptRecord {
   }
 
   /**
-   * Writes what was asked and that it is being done, before any of it is. Rejects with EEXIST when another process has
-   * taken the attempt: `state.json` is made once. Rejects also when the attempt was claimed and can't be logged; `claimed`
-   * tells.
+   * Writes what was asked and that it is being done, before any of it is; to survive a power cut it needs `sync` too.
+   * Rejects with EEXIST when another process has taken the attempt: `state.json` is made once. Rejects also when the
+   * attempt was claimed and can't be logged; `claimed` tells.
    */
   async claim(): Promise<void> {
     const { files, processes } = this.#world;
@@ -77,9 +77,9 @@ export class AttemptRecord {
     };
     await writeMeta(files, this.#request);
     try {
-      await files.writeNew(paths.state, JSON.stringify(state));
+      await files.placeNew(paths.state, JSON.stringify(state));
     } catch (error) {
-      // the folder may refuse its sync after the file is there
+      // the temporary file may refuse to go after this one is there
       if (codeOf(error) === "EEXIST" || !(await this.#isOurs())) throw error;
     }
     this.#claimed = true;
@@ -88,6 +88,12 @@ export class AttemptRecord {
     const prepared = await readPrepared(files, this.#request.runtime.attemptFolder);
     this.#events.splice(0, prepared.length, ...prepared);
     this.#logs.open(prepared.length > 0 ? [] : this.#prepared);
+  }
+
+  /** The claim survives a power cut from then on. */
+  sync(): Promise<void> {
+    const { meta, state } = attemptPaths(this.#request.runtime.attemptFolder);
+    return this.#world.files.sync([meta, state]);
   }
 
   async #isOurs(): Promise<boolean> {

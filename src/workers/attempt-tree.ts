@@ -22,7 +22,7 @@ const hurriedMs = 1000;
 export class AttemptTree {
   readonly #world: World;
   readonly #request: StepRequest;
-  readonly #record: Pick<AttemptRecord, "event" | "stderr">;
+  readonly #record: Pick<AttemptRecord, "event" | "stderr" | "sync">;
   readonly #checkpoints: Checkpoints;
   #begun: Promise<string | null> | null = null;
   #demands: Disposable | null = null;
@@ -31,7 +31,7 @@ export class AttemptTree {
   #problem: string | null = null;
   #answering = false;
 
-  constructor(world: World, request: StepRequest, record: Pick<AttemptRecord, "event" | "stderr">) {
+  constructor(world: World, request: StepRequest, record: Pick<AttemptRecord, "event" | "stderr" | "sync">) {
     this.#world = world;
     this.#request = request;
     this.#record = record;
@@ -45,9 +45,12 @@ export class AttemptTree {
     return (this.#request.checkpoint?.resumeFromSeq ?? null) !== null;
   }
 
-  /** To be awaited before anything is changed. Resolves to why the tree is not as it was asked for; null when it is. */
-  begin(): Promise<string | null> {
-    this.#begun ??= this.#begin();
+  /**
+   * To be awaited before anything is changed: makes the claim last, too. Resolves to why the tree is not as it was asked
+   * for; null when it is. Rejects when `claimed` does, or the claim can't be made to last.
+   */
+  begin(claimed: Promise<void>): Promise<string | null> {
+    this.#begun ??= claimed.then(() => this.#record.sync()).then(() => this.#begin());
     return this.#begun;
   }
 
@@ -72,7 +75,7 @@ export class AttemptTree {
   /** Takes what is handed over, and the last checkpoint. `hurried`: somebody waits for the end. Never rejects. */
   async conclude(result: KindResult, hurried: boolean): Promise<{ result: KindResult; left: LeftBehind }> {
     const { artifacts, problem } = await this.#outputs(result);
-    await this.#begun;
+    await this.#begun?.catch(() => null);
     this.#demands?.[Symbol.dispose]();
     const changes = await this.#take("end", hurried ? hurriedMs : gitMs);
     await this.#checkpoints.close();

@@ -7,8 +7,13 @@ import type { LifecycleEventType, StepOutcome, StepRequest } from "./step-contra
 export interface KindContext {
   /** Aborts with a StopReason. */
   signal: AbortSignal;
-  /** Resolves when the attempt is claimed on disk; nothing with an effect may happen before. Rejects when it is not ours. */
-  claimed: Promise<void>;
+  /** Resolves when the attempt is ours: a model may be asked, and nothing changed. Rejects when it is another's. */
+  taken: Promise<void>;
+  /**
+   * Resolves when the claim is on disk to stay, and what the work folder was is remembered; nothing with an effect may
+   * happen before. Begins that when it is first looked at. Rejects when the attempt is not ours.
+   */
+  readonly claimed: Promise<void>;
   /** One line into stdout.log, without its line feed. */
   stdout(line: string): void;
   /** Text into stderr.log. */
@@ -32,6 +37,8 @@ export type KindResult = Omit<AttemptReport, "durationMs" | "artifacts" | "chang
 };
 
 export interface AttemptKind {
+  /** What has to be there before an attempt is taken: who never takes one is given up. Never rejects. */
+  load?(): Promise<void>;
   /** Does ahead what the next attempt in `cwd` will need; called for kind `pi` only. Never rejects. */
   prepare(cwd: string): Promise<void>;
   /** Never rejects for what happens in the attempt; rejects when `claimed` does. */

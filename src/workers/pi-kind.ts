@@ -26,6 +26,9 @@ export interface PiKindOptions {
   noExtensions: boolean;
 }
 
+/** By then the model's first request is on its way. */
+const askedMs = 50;
+
 interface Prepared {
   cwd: string;
   /** Of the files the services were made from. */
@@ -53,6 +56,11 @@ export function createPiKind(options: PiKindOptions): AttemptKind {
   };
 
   return {
+    load: () =>
+      options.loadHost().then(
+        () => undefined,
+        () => undefined, // told to the attempt
+      ),
     prepare: async (cwd) => {
       prepared = await make(cwd);
       await prepared.services.catch(() => undefined);
@@ -92,14 +100,15 @@ class PiAttempt {
     let open: OpenSession | null = null;
     try {
       const services = await take(this.#request.runtime.worktreePath);
-      open = await openSession(services, pi.agent, (text) => this.#context.stderr(`${text}\n`), this.#world.clock);
+      const onWarning = (text: string) => this.#context.stderr(`${text}\n`);
+      open = await openSession(services, pi.agent, () => this.#context.claimed, onWarning, this.#world.clock);
     } catch (error) {
-      await this.#context.claimed;
+      await this.#context.taken;
       return this.#result(setupFailure(error));
     }
     using retryAfter = watchRetryAfter();
     try {
-      await this.#context.claimed;
+      await this.#context.taken;
       const thrown = await this.#ask(open, pi.prompt, pi.agent.maxTurns, retryAfter);
       return this.#result(
         judgePiEnd({
@@ -155,6 +164,8 @@ class PiAttempt {
   /** Until the model has ended its turn and nothing is left to be told. */
   async #converse(session: HostSession, prompt: string): Promise<void> {
     const note = (text: string) => this.#context.stderr(`${text}\n`);
+    // once the model was asked: what starts programs would hold up its request
+    using _remembering = this.#world.clock.after(askedMs, () => void this.#context.claimed.catch(() => undefined));
     const mail = new PiMail(this.#world, this.#request.runtime.attemptFolder, session, note);
     using _following = mail.follow();
     let text = await mail.opening(prompt);

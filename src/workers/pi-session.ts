@@ -82,6 +82,8 @@ interface HostSdk {
 /** What the session's own extension, made before the attempt is known, adds. */
 interface InlineState {
   prompt: string;
+  /** No tool runs before: a model is asked while it is still being remembered what the work folder was. */
+  ready(): Promise<void>;
 }
 
 /** All that a session needs but its agent: made ahead, used once. */
@@ -115,7 +117,7 @@ export async function prepareServices(
   sdk: HostSdk,
   place: { cwd: string; agentDir: string; extensionPaths: readonly string[]; noExtensions: boolean },
 ): Promise<PreparedServices> {
-  const inline: InlineState = { prompt: "" };
+  const inline: InlineState = { prompt: "", ready: () => Promise.resolve() };
   const services = await sdk.createAgentSessionServices({
     cwd: place.cwd,
     agentDir: place.agentDir,
@@ -150,15 +152,17 @@ function extendSession(api: ExtensionApi, inline: InlineState): void {
     const base = typeof event["systemPrompt"] === "string" ? event["systemPrompt"] : "";
     return { systemPrompt: `${base}\n\n${inline.prompt}` };
   });
+  api.on("tool_call", () => inline.ready());
 }
 
 /**
- * A session of the agent, not asked anything yet. Throws a UserError when the agent can't have what it wants; what was
+ * A session of the agent, not asked anything yet, whose tools wait for `ready`. Throws a UserError when the agent can't have what it wants; what was
  * opened until then is closed, and `close` awaited.
  */
 export async function openSession(
   prepared: PreparedServices,
   agent: TaskAgent,
+  ready: () => Promise<void>,
   onWarning: (text: string) => void,
   clock: Clock,
 ): Promise<OpenSession> {
@@ -167,6 +171,7 @@ export async function openSession(
   const choice = chooseModel(agent.models, await availableModels(services));
   if (choice.kind === "none") throw new UserError("model", choice.message);
   inline.prompt = agent.prompt;
+  inline.ready = ready;
   limitSkills(services, agent.skills);
   const chosen = choice.kind === "model" ? choice : null;
   const thinking = chosen?.thinking ?? agent.thinking;

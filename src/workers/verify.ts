@@ -14,6 +14,7 @@ const outputCharsMax = 8000;
 export function withVerify(kind: AttemptKind, parts: CommandParts): AttemptKind {
   let worked: KindResult | null = null;
   return {
+    load: async () => await kind.load?.(),
     prepare: (cwd) => kind.prepare(cwd),
     partial: () => worked ?? kind.partial(),
     run: async (request, context) => {
@@ -21,6 +22,7 @@ export function withVerify(kind: AttemptKind, parts: CommandParts): AttemptKind 
       const result = await kind.run(request, context);
       if (result.outcome !== "completed" || request.verify === "") return result;
       worked = result;
+      await context.claimed;
       return await verified(parts, request, context, result);
     },
   };

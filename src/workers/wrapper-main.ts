@@ -1,5 +1,6 @@
 import { messageOf, UserError } from "../system/errors.ts";
 import { nodeWorld } from "../system/node.ts";
+import { filesAtOnce } from "../system/node-files-now.ts";
 import { openRedactor } from "../system/redaction-sources.ts";
 import type { Log } from "../system/world.ts";
 import { AttemptHistory } from "./attempt-history.ts";
@@ -19,7 +20,8 @@ export function main(start: {
   loadHost(): Promise<unknown>;
 }): void {
   const { options } = start;
-  const world = nodeWorld(outputLog());
+  const real = nodeWorld(outputLog());
+  const world = { ...real, files: filesAtOnce(real.files) };
   const loadHost = () =>
     start.loadHost().catch((error: unknown) => {
       const message = `The host's SDK could not be loaded from ${start.hostEntry}: ${messageOf(error)}`;

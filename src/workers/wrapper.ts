@@ -151,7 +151,8 @@ export class WorkerHost {
   /** Why the attempt was not begun; null when it was, and its end is on disk. */
   async #attempt(attempt: Attempt): Promise<string | null> {
     const { request, record } = attempt;
-    const claimed = record.claim();
+    const loaded = this.#kinds[request.workerKind]?.load?.() ?? Promise.resolve();
+    const claimed = loaded.then(() => record.claim());
     claimed.catch(() => undefined);
     const leave = this.#process.enter(attemptEnvironment(attempt), request.runtime.worktreePath, (text) =>
       record.stderr(text),
@@ -192,13 +193,14 @@ export class WorkerHost {
       return { ...emptyResult, ...blocked("worker-kind", `This worker can't do steps of kind ${request.workerKind}.`) };
     }
     record.event("worker_started", request.workerKind);
-    const ready = claimed.then(() => tree.begin());
-    ready.catch(() => undefined);
-    const problem = tree.restores ? await ready : null;
+    const problem = tree.restores ? await tree.begin(claimed) : null;
     if (problem !== null) return { ...emptyResult, ...failed("permanent", "checkpoint", problem) };
     const context: KindContext = {
       signal: stop.signal,
-      claimed: ready.then(() => undefined),
+      taken: claimed,
+      get claimed() {
+        return tree.begin(claimed).then(() => undefined);
+      },
       stdout: (line) => {
         record.stdout(line);
         this.#process.tell({ type: "changed" });
@@ -211,7 +213,8 @@ export class WorkerHost {
         this.#ending = true;
       },
     };
-    return await runWithinLimit(this.#world.clock, kind, request, stop, context);
+    // a model that used no tool has not waited for it
+    return await runWithinLimit(this.#world.clock, kind, request, stop, context).finally(() => context.claimed);
   }
 
   #sweep({ request, workerId }: Attempt): Promise<number> {

@@ -14,6 +14,8 @@ import { row, spread } from "./timing.ts";
 
 const ROUNDS = 9;
 const WARM_IDLE_MS = 4000;
+/** No model answers at once: the first of eight would end while the last begins. */
+const ANSWER_MS = 300;
 
 /**
  * From `crew.task.ready` to the worker's first request at a loopback model server: whole runs, logs synced. Beside it,
@@ -21,7 +23,7 @@ const WARM_IDLE_MS = 4000;
  */
 export async function benchWorkers(): Promise<void> {
   for (const atOnce of [1, 8]) {
-    await using bench = await openBench(() => ({ text: "ok" }), { idleMax: 8 });
+    await using bench = await openBench(() => ({ text: "ok", delayMs: ANSWER_MS }), { idleMax: 8 });
     const drive = driver(bench);
     await drive("warming", atOnce);
     const ours: number[] = [];

@@ -45,6 +45,14 @@ export class MemoryFiles implements Files {
     await this.writeAtomic(path, data);
   }
 
+  async placeNew(path: string, data: string | Uint8Array): Promise<void> {
+    await this.writeNew(path, data);
+  }
+
+  async sync(paths: readonly string[]): Promise<void> {
+    for (const path of paths) this.#failIfBroken(path);
+  }
+
   async makeFolder(path: string): Promise<void> {
     this.folders.add(path);
   }

@@ -72,17 +72,28 @@ describe("the record of an attempt", () => {
   it("has what was asked before it says that it is being done", async () => {
     const world = quiet();
     const order: string[] = [];
-    const writeNew: World["files"]["writeNew"] = async (path, data) => {
-      order.push(`begin ${path.slice(path.lastIndexOf("/") + 1)}`);
-      await world.files.writeNew(path, data);
-      order.push(`end ${path.slice(path.lastIndexOf("/") + 1)}`);
+    const name = (path: string) => path.slice(path.lastIndexOf("/") + 1);
+    const placeNew: World["files"]["placeNew"] = async (path, data) => {
+      order.push(`begin ${name(path)}`);
+      await world.files.placeNew(path, data);
+      order.push(`end ${name(path)}`);
     };
-    const bench = await hostIn({ ...world, files: { ...world.files, writeNew } }, async (_request, context) => {
+    const sync: World["files"]["sync"] = async (paths) => {
+      await world.files.sync(paths);
+      order.push(`synced ${paths.map(name).join(", ")}`);
+    };
+    const bench = await hostIn({ ...world, files: { ...world.files, placeNew, sync } }, async (_request, context) => {
+      await context.taken;
+      order.push("a model may be asked");
       await context.claimed;
+      order.push("a tool may run");
       return done;
     });
     await bench.work();
-    expect(order).toEqual(["begin meta.json", "end meta.json", "begin state.json", "end state.json"]);
+    expect(order).toEqual([
+      ...["begin meta.json", "end meta.json", "begin state.json", "end state.json", "a model may be asked"],
+      ...["synced meta.json, state.json", "a tool may run"],
+    ]);
     expect(readFileSync(join(bench.folder, "stderr.log"), "utf8")).toContain("from the extension");
     expect(bench.state()).toMatchObject({ status: "ended", result: { attemptOutcome: "completed" } });
   });
@@ -129,13 +140,20 @@ describe("the record of an attempt", () => {
       return done;
     };
     const world = quiet();
-    const writeNew: World["files"]["writeNew"] = async (path, data) => {
-      await world.files.writeNew(path, data);
-      if (path.endsWith("state.json")) throw Object.assign(new Error("the folder can't be synced"), { code: "EIO" });
+    const sync = async () => {
+      throw Object.assign(new Error("the folder can't be synced"), { code: "EIO" });
     };
-    const synced = await hostIn({ ...world, files: { ...world.files, writeNew } }, run);
-    await synced.work();
-    expect(synced.state()).toMatchObject({ status: "ended" });
+    const placeNew: World["files"]["placeNew"] = async (path, data) => {
+      await world.files.placeNew(path, data);
+      if (path.endsWith("state.json")) throw Object.assign(new Error("what it was made from stays"), { code: "EIO" });
+    };
+    const unsynced = await hostIn({ ...world, files: { ...world.files, sync } }, run);
+    await unsynced.work();
+    const crashed = { error: { kind: "worker-crashed", message: "the folder can't be synced" } };
+    expect(unsynced.state()).toMatchObject({ status: "ended", result: crashed });
+    const placed = await hostIn({ ...world, files: { ...world.files, placeNew } }, run);
+    await placed.work();
+    expect(placed.state()).toMatchObject({ status: "ended", result: { attemptOutcome: "completed" } });
 
     const logless = await hostIn(world, run);
     await mkdir(join(logless.folder, "stderr.log"), { recursive: true });

@@ -109,8 +109,12 @@ describe("an attempt's work folder", { timeout: 30_000 }, () => {
       runtime: { repoRoot: repo, worktreePath: repo, attemptFolder: join(root, "tasks/t/a0001") },
     } as StepRequest;
     mkdirSync(request.runtime.attemptFolder, { recursive: true });
-    const tree = new AttemptTree({ ...world, clock }, request, { event: () => undefined, stderr: () => undefined });
-    const begun = tree.begin();
+    const tree = new AttemptTree({ ...world, clock }, request, {
+      event: () => undefined,
+      stderr: () => undefined,
+      sync: async () => undefined,
+    });
+    const begun = tree.begin(Promise.resolve());
     await tree.conclude(done, true);
     expect(await begun).toBeNull();
     expect(watching).toBe(0);
