@@ -129,7 +129,7 @@ export class LocalAttempt {
   #hand({ wrapper, pool, again }: Extract<WorkerSource, { pool: WrapperPool }>): void {
     wrapper.attemptFolder = this.#order.folder;
     wrapper.listen({
-      changed: () => this.#follower.nudge(),
+      changed: () => this.#follower.poke(),
       ended: (refused) => {
         this.#hold = { kind: "given-back" };
         this.#word.abort();

@@ -47,9 +47,9 @@ export async function openTaskRecords(
         if (active) recorder.onEvent(event, active.run.manifest, active.run.state);
       };
       stops.push(...HEARD.map((type) => bus.on(type, hear)));
-      caughtUp = catchUpWithEnded(recorder, runs, closing.signal).catch((error: unknown) =>
-        world.log.warn("tasks of earlier sessions are not all kept", { error: messageOf(error) }),
-      );
+      const warn = (runId: string, error: unknown) =>
+        world.log.warn("tasks of earlier sessions are not all kept", { runId, error: messageOf(error) });
+      caughtUp = catchUpWithEnded(recorder, runs, closing.signal, warn).catch((error: unknown) => warn("", error));
       const retain = () => {
         retained = new TaskMetrics(world, crewRoot).retain().then(
           () => undefined,
@@ -71,10 +71,16 @@ export async function openTaskRecords(
 }
 
 /** A process that was killed the moment a task ended has told its log, and no more. Ends between two runs when told to. */
-async function catchUpWithEnded(recorder: TaskRecorder, runs: RunService, closing: AbortSignal): Promise<void> {
+async function catchUpWithEnded(
+  recorder: TaskRecorder,
+  runs: RunService,
+  closing: AbortSignal,
+  onProblem: (runId: string, error: unknown) => void,
+): Promise<void> {
   for (const id of recorder.unrecorded((await runs.store.ids()).slice(0, LOOKED_AT_MAX))) {
     if (closing.aborted) return;
     const view = await runs.view(id).catch(() => null);
-    if (view && isTerminal(view.state.status)) await recorder.catchUp(view.manifest);
+    if (!view || !isTerminal(view.state.status)) continue;
+    await recorder.catchUp(view.manifest).catch((error: unknown) => onProblem(id, error));
   }
 }

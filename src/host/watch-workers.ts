@@ -16,28 +16,7 @@ export function watchWorkers(
   settings: WatchSettings,
   notify: (notification: Notification) => void,
 ): HeartbeatWatcher {
-  let readers = new Map<string, HeartbeatReader>();
-
-  async function observe(): Promise<LiveTask[]> {
-    const kept = readers;
-    readers = new Map();
-    const found: LiveTask[] = [];
-    for (const { run } of runs.active) {
-      const { runId } = run.manifest;
-      for (const task of run.state.tasks) {
-        const { attempt, workerId, pid } = attemptUnderWay(task) ?? { pid: null };
-        if (pid === null) continue;
-        const { taskId } = task;
-        const place = `${runId}/${taskId}/${attempt}`;
-        const reader =
-          kept.get(place) ?? new HeartbeatReader(world, attemptFolder(runs.store.crewRoot, runId, taskId, attempt));
-        readers.set(place, reader);
-        const { sign, left, processAlive } = reader.read();
-        found.push({ runId, taskId, attempt, workerId, sign, left, processAlive });
-      }
-    }
-    return found;
-  }
+  const observe = observing(world, runs);
 
   async function report(findings: readonly Finding[]): Promise<void> {
     for (const finding of findings) {
@@ -88,10 +67,38 @@ export function watchWorkers(
   return new HeartbeatWatcher(
     {
       clock: world.clock,
-      observe,
+      observe: async () => observe(),
       report,
       onError: (error) => world.log.warn("a look at the heartbeats failed", { error: messageOf(error) }),
     },
     settings,
   );
+}
+
+/** Gives what there is to be seen of each attempt under way; nobody is judged by what can't be looked at. */
+function observing({ files, processes, log }: World, runs: RunService): () => LiveTask[] {
+  let readers = new Map<string, HeartbeatReader>();
+  return () => {
+    const seen: typeof readers = new Map();
+    const found: LiveTask[] = [];
+    for (const { run } of runs.active) {
+      const { runId } = run.manifest;
+      for (const task of run.state.tasks) {
+        const { attempt, workerId, pid } = attemptUnderWay(task) ?? { pid: null };
+        if (pid === null) continue;
+        const { taskId } = task;
+        const place = `${runId}/${taskId}/${attempt}`;
+        const folder = () => attemptFolder(runs.store.crewRoot, runId, taskId, attempt);
+        const reader = readers.get(place) ?? new HeartbeatReader({ files, processes }, folder());
+        seen.set(place, reader);
+        try {
+          found.push({ runId, taskId, attempt, workerId, ...reader.read() });
+        } catch (error) {
+          log.warn("a worker's heartbeat can't be looked at", { place, error: messageOf(error) });
+        }
+      }
+    }
+    readers = seen;
+    return found;
+  };
 }

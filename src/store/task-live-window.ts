@@ -39,7 +39,12 @@ export class LiveWindow {
   }
 
   /** Of what ended from `start` to `until`. What can't be read now is left out, and taken in when it can. */
-  async aggregate(start: number, until: number, segments: Iterable<TaskSegment>): Promise<TaskAggregate> {
+  async aggregate(
+    start: number,
+    until: number,
+    segments: Iterable<TaskSegment>,
+    again = false,
+  ): Promise<TaskAggregate> {
     const touched = [...segments].filter((segment) => segment.until > Math.min(start, this.#start));
     if (this.#isStale(start, touched)) this.#reset();
     if (this.#readings.size === 0) this.#window = new TaskWindow(this.#mayBeExact(start, touched));
@@ -47,15 +52,15 @@ export class LiveWindow {
     this.#takeDue();
     if (this.#start < start && !(await this.#expire(start, touched))) {
       this.#reset();
-      return this.aggregate(start, until, touched);
+      return this.aggregate(start, until, touched, again);
     }
     this.#start = start;
     for (const segment of touched) await this.#takeNew(segment);
     this.#answer ??= this.#window.aggregate();
     // fewer by now than what made it inexact
-    if (this.#window.exact || this.#answer.success_rate.total > EXACT_MAX) return this.#answer;
+    if (again || this.#window.exact || this.#answer.success_rate.total > EXACT_MAX) return this.#answer;
     this.#reset();
-    return this.aggregate(start, until, touched);
+    return this.aggregate(start, until, touched, true);
   }
 
   #isStale(start: number, segments: readonly TaskSegment[]): boolean {
@@ -86,7 +91,8 @@ export class LiveWindow {
     if (reading.rows === 0 && this.#project === null && !this.#window.exact) await this.#takeTogether(segment, reading);
     if (reading.rows >= segment.rows) return;
     const columns = await segment.columns();
-    if (columns === null) return;
+    // it may have been read anew, and be shorter
+    if (columns === null || reading.rows >= segment.rows) return;
     this.#addCells(columns.traits, reading);
     this.#takeRows(columns, reading.cells, [reading.rows, segment.rows]);
     reading.rows = segment.rows;

@@ -13,7 +13,7 @@ import { TaskLog } from "./task-log.ts";
 import { RAW_DAYS } from "./task-metrics.ts";
 import { type TaskEndEvent, type TaskRecord, taskRecordOf } from "./task-record.ts";
 
-/** On its way to `recording-<n>.json` or `recorded.json`: removed here, and nowhere else. */
+/** On its way to `recording-<n>.json` or `recorded.json`. */
 export const UNFINISHED_MARK = /^\.record(?:ing-\d+|ed)\.json\..+\.tmp$/;
 const DAY_MS = 86_400_000;
 
@@ -160,9 +160,14 @@ export class TaskRecorder {
   async #mark(runId: string, seq: number): Promise<void> {
     const { crewRoot, world } = this.#parts;
     const { folder } = runPaths(crewRoot, runId);
-    await world.files.writeAtomic(this.#markPath(runId), `${JSON.stringify({ v: 1, seq })}\n`);
+    try {
+      await world.files.writeAtomic(this.#markPath(runId), `${JSON.stringify({ v: 1, seq })}\n`);
+    } catch (error) {
+      // another one has set it meanwhile, and cleared up
+      if (world.files.factsNow(this.#markPath(runId)) === null) throw error;
+    }
     for (const name of await world.files.list(folder))
-      if (UNFINISHED_MARK.test(name)) await world.files.remove(join(folder, name));
+      if (UNFINISHED_MARK.test(name)) await world.files.remove(join(folder, name)).catch(() => undefined);
   }
 
   /**

@@ -46,7 +46,7 @@ export class TaskScan {
   #date = 0;
   #dateMs = Number.NaN;
   /** Within a line that is longer than a piece. */
-  #skipping = false;
+  isWithinLine = false;
   badLines = 0;
 
   constructor(columns: TaskColumns, dayStart: number | null) {
@@ -56,15 +56,15 @@ export class TaskScan {
 
   /** Returns how many bytes were read. A line that is longer than a piece of full size counts as bad. */
   piece(bytes: Buffer, isFull: boolean): number {
-    if (this.#skipping) {
+    if (this.isWithinLine) {
       const end = bytes.indexOf(0x0a);
-      this.#skipping = end === -1;
+      this.isWithinLine = end === -1;
       return end === -1 ? bytes.length : end + 1;
     }
     const read = this.lines(bytes);
     if (read > 0 || !isFull) return read;
     this.badLines++;
-    this.#skipping = true;
+    this.isWithinLine = true;
     return bytes.length;
   }
 

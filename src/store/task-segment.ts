@@ -1,7 +1,7 @@
 import { codeOf, systemFailure } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
 import { ReadAhead } from "./read-ahead.ts";
-import { type ColumnsHead, TaskColumns } from "./task-columns.ts";
+import { type ColumnsHead, decodeHead, TaskColumns } from "./task-columns.ts";
 import {
   type IndexedDay,
   isReadFrom,
@@ -145,9 +145,11 @@ export class TaskSegment {
   async seal(closed: boolean): Promise<void> {
     const [bytes, unsealed] = [this.#readBytes, this.#readBytes - this.#sealedBytes];
     const least = closed && this.#readBytes >= UNSEALED_BYTES_MAX ? 1 : UNSEALED_BYTES_MAX;
-    if (!this.#loaded || this.#isKept || unsealed < least) return;
-    await this.#files.replace(`${this.#path}.agg`, await this.#encode(this.#loaded.columns));
+    if (!this.#loaded || this.#loaded.scan.isWithinLine || this.#isKept || unsealed < least) return;
+    const index = await this.#encode(this.#loaded.columns);
+    await this.#files.replace(`${this.#path}.agg`, index);
     this.#sealedBytes = bytes;
+    this.summary = decodeHead(index);
   }
 
   async #encode(columns: TaskColumns): Promise<Uint8Array> {
@@ -157,7 +159,8 @@ export class TaskSegment {
 
   /** Gives the memory back; `columns` reads the index again. */
   release(): void {
-    if (this.#loaded && this.#readBytes - this.#sealedBytes < UNSEALED_BYTES_MAX) this.#loaded = null;
+    const isCheap = this.#readBytes - this.#sealedBytes < UNSEALED_BYTES_MAX;
+    if (isCheap && !this.#loaded?.scan.isWithinLine) this.#loaded = null;
   }
 
   /**

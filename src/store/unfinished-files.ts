@@ -8,8 +8,6 @@ export const UNFINISHED = /^\..+\.tmp$/;
 
 /** Begun by whoever goes on with the run, as soon as it has ended. */
 const RESUMING = /^\.resumed-/;
-/** May be written by a living process at this moment. */
-const UNDER_WAY = [RESUMING, UNFINISHED_MARK];
 
 /** Removes what killed writers had begun to write below a run's folder; for one that has ended. Never rejects. */
 export async function removeUnfinishedFiles(
@@ -20,12 +18,14 @@ export async function removeUnfinishedFiles(
   const below = async (path: string) =>
     (await files.facts(path))?.kind === "directory" ? (await files.list(path)).map((name) => join(path, name)) : [];
   try {
+    // may be written by a living process at this moment: the second until that is done
+    const underWay = files.factsNow(join(folder, "recorded.json")) ? [RESUMING] : [RESUMING, UNFINISHED_MARK];
     const tasks = await below(join(folder, "tasks"));
     const attempts = (await Promise.all(tasks.map(below))).flat();
     for (const place of [folder, join(folder, "inbox"), ...attempts])
       for (const path of await below(place)) {
         const name = basename(path);
-        if (UNFINISHED.test(name) && !UNDER_WAY.some((one) => one.test(name))) await files.remove(path);
+        if (UNFINISHED.test(name) && !underWay.some((one) => one.test(name))) await files.remove(path);
       }
   } catch (error) {
     log.warn("unfinished files of an ended run were not removed", { folder, error: messageOf(error) });

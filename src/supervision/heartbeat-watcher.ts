@@ -13,9 +13,7 @@ const intervalMsMax = 60_000;
 
 export interface WatcherPorts {
   clock: Pick<Clock, "now" | "monotonicMs" | "every">;
-  /**
-   * The live tasks of the runs this process owns. A rejection spoils this look only.
-   */
+  /** The live tasks of the runs this process owns. A rejection spoils this look only. */
   observe(): Promise<readonly LiveTask[]>;
   /** Hears of changes, in order; awaited before the next look. After a rejection that look counts as not taken. */
   report(findings: readonly Finding[]): void | Promise<void>;

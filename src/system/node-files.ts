@@ -34,9 +34,9 @@ export function nodeFiles(): Files {
     readText: async (path, bytesMax) => (await readWhole(path, bytesMax))?.toString("utf8") ?? null,
     readRange,
     writeAtomic: (path, data, mode) => writeThrough(path, data, (temp) => fs.rename(temp, path), mode),
-    replace: (path, data, mode) => writeThrough(path, data, (temp) => fs.rename(temp, path), mode, false),
+    replace: (path, data, mode) => writeThrough(path, data, (temp) => fs.rename(temp, path), mode, "nothing"),
     writeNew: (path, data) => writeThrough(path, data, (temp) => linkNew(temp, path)),
-    placeNew: (path, data) => writeThrough(path, data, (temp) => linkNew(temp, path), 0o600, false),
+    placeNew: (path, data) => writeThrough(path, data, (temp) => linkNew(temp, path), 0o600, "data"),
     sync: syncFiles,
     rename: (from, to) => fs.rename(from, to),
     makeFolder: async (path) => {

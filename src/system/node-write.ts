@@ -5,7 +5,7 @@ import { codeOf } from "./errors.ts";
 
 export const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
 /** What file systems say that can't sync a folder; there the rename is all there is. */
-export const NO_FOLDER_SYNC: readonly string[] = ["EPERM", "EISDIR", "EINVAL", "EACCES", "ENOTSUP"];
+const NO_FOLDER_SYNC: readonly string[] = ["EPERM", "EISDIR", "EINVAL", "EACCES", "ENOTSUP"];
 
 /** Of a file on its way to its name. */
 export function tempBeside(path: string): string {
@@ -18,14 +18,14 @@ export async function writeThrough(
   data: string | Uint8Array,
   publish: (temp: string) => Promise<void>,
   mode = 0o600,
-  durable = true,
+  synced: "all" | "data" | "nothing" = "all",
 ): Promise<void> {
   const temp = tempBeside(path);
   try {
     const file = await fs.open(temp, NEW_FILE, mode);
     try {
       await file.writeFile(data);
-      if (durable) await file.sync();
+      if (synced !== "nothing") await file.sync();
     } finally {
       await file.close();
     }
@@ -34,7 +34,7 @@ export async function writeThrough(
     await fs.rm(temp, { force: true });
     throw error;
   }
-  if (durable) await syncFolder(dirname(path));
+  if (synced === "all") await syncFolder(dirname(path));
 }
 
 /** link(2) refuses an existing name, which rename(2) would replace. */

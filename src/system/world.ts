@@ -58,7 +58,7 @@ export interface Files {
   replace(path: string, data: string | Uint8Array, mode?: number): Promise<void>;
   /** As writeAtomic, but fails with EEXIST when the file is there. */
   writeNew(path: string, data: string | Uint8Array): Promise<void>;
-  /** As writeNew without any fsync: `sync` makes it last. */
+  /** As writeNew, but only what it holds is synced: after a power cut it is whole or not there. `sync` makes it last. */
   placeNew(path: string, data: string | Uint8Array): Promise<void>;
   /** Makes files of one folder, and their being there, survive a power cut. */
   sync(paths: readonly string[]): Promise<void>;

@@ -14,7 +14,7 @@ import { ProgressQueue } from "./progress-queue.ts";
 import type { AttemptState, StepResult } from "./step-contract.ts";
 
 const pollMs = 250;
-/** A worker that writes a line writes more; a look at each would cost its owner as much as all else. */
+/** Each file that a worker writes is several changes of its folder; a look at each would cost its owner much. */
 const gatherMs = 10;
 /** Between two looks at a process that is not our child: on some systems each starts a program. */
 const probeMs = 2000;
@@ -74,15 +74,15 @@ export class AttemptFollower {
     this.#progress = new ProgressQueue(world.clock, (progress) => audience.progress(progress));
   }
 
-  /** Something has changed, and more may follow at once: look soon. */
-  nudge(): void {
+  /** A file was written, and more may follow at once: look soon. */
+  #lookSoon(): void {
     this.#nudge ??= this.#world.clock.after(gatherMs, () => {
       this.#nudge = null;
       this.poke();
     });
   }
 
-  /** Look now. */
+  /** Something has changed: look now. */
   poke(): void {
     this.#wake.abort("poked"); // without a reason an error with its stack is made, each time
   }
@@ -111,7 +111,7 @@ export class AttemptFollower {
 
   /** Resolves once, with all progress told. Keeps this process alive until then. */
   async follow(): Promise<AttemptEnd> {
-    const watch = this.#world.files.watch(this.#folder, () => this.nudge());
+    const watch = this.#world.files.watch(this.#folder, () => this.#lookSoon());
     try {
       for (;;) {
         this.#wake = new AbortController();

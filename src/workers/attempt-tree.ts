@@ -54,6 +54,14 @@ export class AttemptTree {
     return this.#begun;
   }
 
+  /** A model that used no tool has not waited for `begin`. What was spent counts, also when the claim can't be kept. */
+  async settle(result: KindResult, claimed: Promise<void>, stopped: boolean): Promise<KindResult> {
+    if (stopped && this.#begun === null) return result;
+    const problem = await this.begin(claimed).then(() => null, messageOf);
+    if (problem === null) return result;
+    return { ...result, ...failed("transient", "claim", `The attempt can't be recorded: ${problem}`) };
+  }
+
   async #begin(): Promise<string | null> {
     const { checkpoint, runtime } = this.#request;
     if (!checkpoint) return null;

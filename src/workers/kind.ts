@@ -41,7 +41,7 @@ export interface AttemptKind {
   load?(): Promise<void>;
   /** Does ahead what the next attempt in `cwd` will need; called for kind `pi` only. Never rejects. */
   prepare(cwd: string): Promise<void>;
-  /** Never rejects for what happens in the attempt; rejects when `claimed` does. */
+  /** Never rejects for what happens in the attempt; rejects when `taken` or `claimed` does. */
   run(request: StepRequest, context: KindContext): Promise<KindResult>;
   /** What is known of an attempt that can't end by itself any more. */
   partial(): KindResult | null;

@@ -165,7 +165,10 @@ class PiAttempt {
   async #converse(session: HostSession, prompt: string): Promise<void> {
     const note = (text: string) => this.#context.stderr(`${text}\n`);
     // once the model was asked: what starts programs would hold up its request
-    using _remembering = this.#world.clock.after(askedMs, () => void this.#context.claimed.catch(() => undefined));
+    using _remembering = this.#world.clock.after(askedMs, () => {
+      // no tool would run any more
+      this.#context.claimed.catch(() => session.abort());
+    });
     const mail = new PiMail(this.#world, this.#request.runtime.attemptFolder, session, note);
     using _following = mail.follow();
     let text = await mail.opening(prompt);

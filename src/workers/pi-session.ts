@@ -156,8 +156,8 @@ function extendSession(api: ExtensionApi, inline: InlineState): void {
 }
 
 /**
- * A session of the agent, not asked anything yet, whose tools wait for `ready`. Throws a UserError when the agent can't have what it wants; what was
- * opened until then is closed, and `close` awaited.
+ * A session of the agent, not asked anything yet, whose tools wait for `ready`. Throws a UserError when the agent can't
+ * have what it wants; what was opened until then is closed, and `close` awaited.
  */
 export async function openSession(
   prepared: PreparedServices,

@@ -213,8 +213,8 @@ export class WorkerHost {
         this.#ending = true;
       },
     };
-    // a model that used no tool has not waited for it
-    return await runWithinLimit(this.#world.clock, kind, request, stop, context).finally(() => context.claimed);
+    const result = await runWithinLimit(this.#world.clock, kind, request, stop, context);
+    return await tree.settle(result, claimed, stop.signal.aborted);
   }
 
   #sweep({ request, workerId }: Attempt): Promise<number> {

@@ -74,8 +74,7 @@ async function withDamage(path: string, work: () => Promise<unknown>): Promise<v
   const good = readFileSync(path);
   const bad = Buffer.from(good);
   const columnsAt = 16 + Math.ceil(good.readInt32LE(4) / 8) * 8;
-  for (let row = 0; row < PER_DAY; row++)
-    bad[columnsAt + row * 8 + 3] = (bad[columnsAt + row * 8 + 3] as number) ^ 0x40;
+  for (let at = columnsAt + 4; at < columnsAt + PER_DAY * 8; at += 8) bad[at] = (bad[at] as number) ^ 0x04;
   writeFileSync(path, bad);
   await work();
   writeFileSync(path, good);
