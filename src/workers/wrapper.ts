@@ -128,9 +128,10 @@ export class WorkerHost {
     try {
       await makeAttemptFolder(this.#world.files, request.runtime.attemptFolder);
     } catch (error) {
-      this.#tellEnded(`the attempt's folder can't be written: ${messageOf(error)}`);
-      return;
+      return this.#tellEnded(`the attempt's folder can't be written: ${messageOf(error)}`);
     }
+    // its owner went meanwhile: this process is already on its way out
+    if (this.#ending) return this.#tellEnded("the worker is ending");
     const record = new AttemptRecord(this.#world, request, workerId, redactor, () => this.terminate());
     const stops = { stop: new AbortController(), unwanted: new AbortController() };
     const tree = new AttemptTree(this.#world, request, record);
@@ -151,8 +152,7 @@ export class WorkerHost {
   /** Why the attempt was not begun; null when it was, and its end is on disk. */
   async #attempt(attempt: Attempt): Promise<string | null> {
     const { request, record } = attempt;
-    const loaded = this.#kinds[request.workerKind]?.load?.() ?? Promise.resolve();
-    const claimed = loaded.then(() => record.claim());
+    const claimed = Promise.resolve(this.#kinds[request.workerKind]?.load?.()).then(() => record.claim());
     claimed.catch(() => undefined);
     const leave = this.#process.enter(attemptEnvironment(attempt), request.runtime.worktreePath, (text) =>
       record.stderr(text),

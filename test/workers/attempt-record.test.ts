@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -113,6 +113,27 @@ describe("the record of an attempt", () => {
     expect(bench.codes).toEqual([]);
     write();
     await waitUntil(() => bench.codes.length > 0);
+    expect(bench.codes).toEqual([0]);
+  });
+
+  it("is not begun by a process whose owner went while it was handed over", async () => {
+    const world = quiet();
+    let leave: () => void = () => undefined;
+    const facts: World["files"]["facts"] = async (path) => {
+      leave();
+      return world.files.facts(path);
+    };
+    let begun = false;
+    const bench = await hostIn({ ...world, files: { ...world.files, facts } }, async (_request, context) => {
+      begun = true;
+      await context.claimed;
+      return done;
+    });
+    leave = () => bench.host.leave();
+    await bench.work();
+    expect(begun).toBe(false);
+    expect(existsSync(join(bench.folder, "state.json"))).toBe(false);
+    expect(bench.messages.at(-1)).toMatchObject({ type: "ended", refused: "the worker is ending" });
     expect(bench.codes).toEqual([0]);
   });
 
