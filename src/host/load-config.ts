@@ -2,10 +2,12 @@ import { join } from "node:path";
 import { messageOf } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
 import { DEFAULT_CONFIG, ENV } from "./config.ts";
-import { applyConfigFile, type ConfigFile, type ConfigProblem } from "./config-file.ts";
+import type { ConfigFile, ConfigProblem } from "./config-file.ts";
 import type { Config } from "./config-schema.ts";
-import { ENVIRONMENT, environmentContent } from "./settings.ts";
+import { inTurn } from "./in-turn.ts";
 
+/** What the names of our own variables begin with. */
+const VARIABLES = "PI_FOREMAN_";
 const FILE_BYTES_MAX = 1024 * 1024;
 
 export interface LoadedConfig {
@@ -24,17 +26,31 @@ export async function loadConfig(
   env = ENV,
 ): Promise<LoadedConfig> {
   const problems: ConfigProblem[] = [];
-  let config = DEFAULT_CONFIG;
   const sources: ConfigFile[] = [
     { path: join(agentDir, "crew.json"), origin: "user" },
     { path: join(projectFolder, ".crew", "config.json"), origin: "project" },
   ];
+  const found: Array<{ file: ConfigFile; value: unknown }> = [];
   for (const file of sources) {
     const value = await readJson(files, file.path, problems);
-    if (value !== null) config = applyConfigFile(config, value, file, problems);
+    if (value !== null) found.push({ file, value });
   }
-  config = applyConfigFile(config, environmentContent(env), ENVIRONMENT, problems);
-  return { config: Object.freeze(config), problems };
+  const isSet = found.length > 0 || Object.keys(env).some((name) => name.startsWith(VARIABLES));
+  return { config: isSet ? await apply(found, env, problems) : DEFAULT_CONFIG, problems };
+}
+
+/** What checks values takes longer to load than all else at a session's start, and most users set none. */
+async function apply(
+  found: ReadonlyArray<{ file: ConfigFile; value: unknown }>,
+  env: NodeJS.ProcessEnv,
+  problems: ConfigProblem[],
+): Promise<Config> {
+  const { applyConfigFile } = await inTurn(() => import("./config-file.ts"));
+  const { ENVIRONMENT, environmentContent } = await inTurn(() => import("./settings.ts"));
+  const given = [...found, { file: ENVIRONMENT, value: environmentContent(env) }];
+  return Object.freeze(
+    given.reduce((config, { file, value }) => applyConfigFile(config, value, file, problems), DEFAULT_CONFIG),
+  );
 }
 
 async function readJson(files: Files, file: string, problems: ConfigProblem[]): Promise<unknown> {

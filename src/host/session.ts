@@ -13,6 +13,7 @@ import { agentFolder, ENV } from "./config.ts";
 import { Dialogs } from "./dialogs.ts";
 import { EarlyFacts } from "./early-facts.ts";
 import { type HostFacts, ownHostFacts } from "./host-process.ts";
+import { onceInTurn } from "./in-turn.ts";
 import type { LATE } from "./late.ts";
 import type { LoadedConfig } from "./load-config.ts";
 import { openWorld } from "./open-world.ts";
@@ -28,8 +29,8 @@ import type { Telemetry } from "./telemetry.ts";
 
 export type Late = typeof LATE;
 
-/** One for all sessions: while an import is under way, the host's loader gives a second one the half-filled module. */
-let lateImport: Promise<Late> | null = null;
+const late = onceInTurn(async (): Promise<Late> => (await import("./late.ts")).LATE);
+const soon = onceInTurn(async () => (await import("./soon.ts")).SOON);
 
 /** A start is not slowed down by what is needed a minute later. */
 const TELEMETRY_AFTER_MS = 2000;
@@ -58,6 +59,8 @@ export class Session implements RunsHome {
   readonly meter: SessionMeter;
   readonly correlation = createCorrelation();
   readonly dialogs = new Dialogs(this);
+  /** What commands and runs need. */
+  readonly late = late;
   readonly #disposer: Disposer;
   #context: ExtensionContext;
   #opened: Promise<Opened> | null = null;
@@ -114,20 +117,14 @@ export class Session implements RunsHome {
     this.#disposer.defer(release);
   }
 
-  /** Imported once, at the first use. */
-  late(): Promise<Late> {
-    lateImport ??= import("./late.ts").then(({ LATE }) => LATE);
-    return lateImport;
-  }
-
   config(): Promise<LoadedConfig> {
-    this.#config ??= this.late().then(({ loadConfig }) => loadConfig(this.world.files, this.agentDir, this.cwd));
+    this.#config ??= soon().then(({ loadConfig }) => loadConfig(this.world.files, this.agentDir, this.cwd));
     return this.#config;
   }
 
   /** The metrics, and what of them leaves this process. Begun soon after the session, or now. */
   telemetry(): Promise<Telemetry> {
-    this.#telemetry ??= Promise.all([this.late(), this.config()])
+    this.#telemetry ??= Promise.all([soon(), this.config()])
       .then(([{ startTelemetry }, { config }]) => startTelemetry(this, config))
       .catch((error: unknown) => {
         this.#telemetry = null;
@@ -185,7 +182,7 @@ export class Session implements RunsHome {
 
   redactor(): Promise<Redactor> {
     const from = { files: this.world.files, env: ENV, agentDir: this.agentDir };
-    this.#redactor ??= this.late().then(({ openRedactor }) => openRedactor(from));
+    this.#redactor ??= soon().then(({ openRedactor }) => openRedactor(from));
     return this.#redactor;
   }
 

@@ -2,7 +2,6 @@ import { type ExporterCounts, Exporters } from "../export/exporter.ts";
 import type { HttpServer } from "../export/http-server.ts";
 import type { Otlp, OtlpStatus } from "../export/otlp-exporter.ts";
 import type { RoleOfTask } from "../export/otlp-traces.ts";
-import { createTextfileExporter } from "../export/textfile.ts";
 import { Buckets } from "../metrics/buckets.ts";
 import { type LiveWork, registerLiveWork, subscribeCrewMetrics } from "../metrics/crew-metrics.ts";
 import { MetricHistory, STEP_MS } from "../metrics/history.ts";
@@ -17,6 +16,7 @@ import type { Redactor } from "../system/redaction.ts";
 import type { Clock } from "../system/world.ts";
 import { ENV } from "./config.ts";
 import type { Config } from "./config-schema.ts";
+import { inTurn } from "./in-turn.ts";
 import { packageVersion } from "./package-folder.ts";
 import { openToPlugins } from "./plugins.ts";
 import type { Session } from "./session.ts";
@@ -81,7 +81,10 @@ async function start(session: Session, config: Config, ending: Ending): Promise<
   // of this process alone: a session may be open in two
   const instance = `${session.id}-${world.random.hex(4)}`;
   const { textfile, enabled } = config.telemetry;
-  if (textfile !== "") exporters.add(createTextfileExporter(world, textfile, instance));
+  if (textfile !== "") {
+    const { createTextfileExporter } = await inTurn(() => import("../export/textfile.ts"));
+    exporters.add(createTextfileExporter(world, textfile, instance));
+  }
   const sink = enabled ? keepFile(session, registry, config, await session.redactor()) : null;
   const roleOfTask = (runId: string, taskId: string) => roleIn(work.runs(), runId, taskId);
   const otlp = await startOtlp(session, registry, config, { ending, problems, instance, roleOfTask }).catch(
@@ -96,7 +99,7 @@ async function start(session: Session, config: Config, ending: Ending): Promise<
   });
   ending.wait(async () => sink?.close());
   const server = openServer(async (port) => {
-    const { serveMetrics } = await import("./project-routes.ts");
+    const { serveMetrics } = await inTurn(() => import("./project-routes.ts"));
     return serveMetrics(session, registry, port, config.http.host);
   }, ending);
   // other extensions come last: what they register takes no name of ours
@@ -218,11 +221,11 @@ async function startOtlp(
   const { ending, problems, instance, roleOfTask } = parts;
   const { world, bus } = session;
   const { endpoint, ...rest } = configured;
-  const { readOtlpEnvironment } = await import("../export/otlp-environment.ts");
+  const { readOtlpEnvironment } = await inTurn(() => import("../export/otlp-environment.ts"));
   const read = readOtlpEnvironment(ENV, endpoint === "" ? rest : configured);
   problems.push(...read.problems);
   if (read.settings === null) return null;
-  const { createOtlp } = await import("../export/otlp-exporter.ts");
+  const { createOtlp } = await inTurn(() => import("../export/otlp-exporter.ts"));
   const otlp = createOtlp({
     ...{ settings: read.settings, clock: world.clock, random: world.random, log: world.log },
     version: await packageVersion(world.files),

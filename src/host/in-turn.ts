@@ -1,0 +1,20 @@
+let turn: Promise<unknown> = Promise.resolve();
+
+/**
+ * Imports one thing at a time. While an import is under way, the host's loader gives a second one of the same files
+ * their half-filled modules: whatever is imported after the start goes through here.
+ */
+export function inTurn<T>(load: () => Promise<T>): Promise<T> {
+  const loaded = turn.then(load);
+  turn = loaded.catch(() => undefined);
+  return loaded;
+}
+
+/** The same, at the first call only. */
+export function onceInTurn<T>(load: () => Promise<T>): () => Promise<T> {
+  let loaded: Promise<T> | null = null;
+  return () => {
+    loaded ??= inTurn(load);
+    return loaded;
+  };
+}
