@@ -23,7 +23,7 @@ const MAY_IMPORT: Record<string, string[]> = {
 
 const FILE_LINES_MAX = 250;
 const TOP_LEVEL = new Set(
-  "src skills agents teams workflows test docs index.ts package.json package-lock.json tsconfig.json README.md LICENSE CHANGELOG.md node_modules".split(
+  "src skills agents teams workflows test docs build.ts dist index.ts package.json package-lock.json tsconfig.json README.md LICENSE CHANGELOG.md node_modules".split(
     " ",
   ),
 );

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Node runs this file as it is; the rest of the package is TypeScript and needs a loader.
+// Node runs this file as it is; the sources need a loader.
 import { createJiti } from "jiti";
 
 const { main } = await createJiti(import.meta.url).import("./cli.ts");

@@ -38,7 +38,7 @@ export class Buckets {
       throw new Error(`buckets must be 1 to ${BOUNDS_MAX} finite, ascending bounds, not [${bounds.join(", ")}]`);
     }
     this.bounds = Object.freeze([...bounds]);
-    this.#sorted = Float64Array.from(bounds);
+    this.#sorted = new Float64Array(bounds);
     this.#table = tableOf(bounds);
   }
 

@@ -85,4 +85,4 @@ pollute();
 for (const one of [...labelled("polluted", "among others"), ...otherCases(), snapshotCase()])
   console.log(await measure(one));
 console.log();
-benchMetricCore();
+await benchMetricCore();
