@@ -1,5 +1,4 @@
-import { join } from "node:path";
-import { findCrewRoot } from "../store/layout.ts";
+import { recordsRoot } from "../store/layout.ts";
 import type { Unreadable } from "../store/task-metrics.ts";
 import { UserError } from "../system/errors.ts";
 import { openRedactor } from "../system/redaction-sources.ts";
@@ -25,7 +24,7 @@ export async function metrics(world: World, cwd: string, text: string, print: Pr
   const by = options.get("by");
   const keys = by === undefined ? null : scoreboardKeys(by);
   const redact = (await openRedactor({ files: world.files, env: ENV, agentDir })).text;
-  const crewRoot = (await findCrewRoot(world.files, cwd, agentDir)) ?? join(cwd, ".crew");
+  const crewRoot = await recordsRoot(world.files, cwd, agentDir);
   const { tasks, ...kept } = await answersOf(new RunAnswers(world, crewRoot, redact));
   const asked = { windowMs, project: options.get("project") ?? null };
   const aggregate = await tasks.aggregate(asked);

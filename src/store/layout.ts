@@ -137,6 +137,11 @@ export async function findCrewRoot(files: Files, projectFolder: string, agentFol
   return unreadable;
 }
 
+/** Where the records of this project's tasks are looked for, also when they came without a run. */
+export async function recordsRoot(files: Files, projectFolder: string, agentFolder: string): Promise<string> {
+  return (await findCrewRoot(files, projectFolder, agentFolder)) ?? crewRoots(projectFolder, agentFolder)[0];
+}
+
 /** Where metrics of a session are kept whose project has no folder for runs: beside those of other projects. */
 export function metricsRoot(projectFolder: string, agentFolder: string): string {
   return crewRoots(projectFolder, agentFolder)[1];

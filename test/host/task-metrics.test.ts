@@ -92,3 +92,21 @@ describe("the tasks of a run", () => {
     expect(byTask(await kept(rig))).toEqual(["a completed"]);
   });
 });
+
+it("records that came without a run are shown in Pi too", async () => {
+  const day = new Date().toISOString().slice(0, 10);
+  const record = {
+    task_id: "t",
+    run_id: "r",
+    task_type: "x",
+    model: "m/brought",
+    duration_seconds: 3,
+    status: "completed",
+  };
+  const line = JSON.stringify({ ...record, created_at: new Date().toISOString() });
+  const rig = await makeRig(() => ({ text: "unused" }), {
+    files: { [`.crew/metrics/tasks/${day}.jsonl`]: `${line}\n` },
+  });
+  const host = await rig.rpc({ extensions: [PACKAGE] });
+  expect(await say(host, "/team-metrics --by model")).toMatch(/m\/brought +1 +100 %/);
+});
