@@ -1,6 +1,7 @@
 // `npm run build` compiles the package into `dist/`: a package of its own, as it is published.
-import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { dirname, isAbsolute, join, resolve } from "node:path";
+import { realpathSync } from "node:fs";
+import { cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { type OutputOptions, rolldown } from "rolldown";
 
 const ROOT = import.meta.dirname;
@@ -18,7 +19,7 @@ const PROCESSES = {
   "src/workers/wrapper-main": "start.mjs",
 };
 
-/** What a session counts with. In a file of its own: the host's loader takes longer for each file than for what is in it. */
+/** What a session counts with: in a file of its own, so that what it costs can be told from the rest. */
 const METRIC_CORE =
   /[\\/]src[\\/]metrics[\\/](buckets|counter|crew-metrics|gauge|histogram|label-set|metric-table|quantile|registry|session-metrics)\.ts$/;
 
@@ -26,11 +27,18 @@ const METRIC_CORE =
 const LOWERED = "@oxc-project/runtime/";
 
 /**
- * Writes the compiled package over what `target` holds. Files keep their folders, so that what is found by its place is
- * found there too.
+ * Puts the compiled package in place of what `target` holds. Files keep their folders, so that what is found by its
+ * place is found there too.
  */
 export async function buildPackage(target: string): Promise<void> {
+  const fresh = join(dirname(target), `.${basename(target)}.new`);
+  await rm(fresh, { recursive: true, force: true });
+  await writePackage(fresh);
   await rm(target, { recursive: true, force: true });
+  await rename(fresh, target);
+}
+
+async function writePackage(target: string): Promise<void> {
   await mkdir(target, { recursive: true });
   await compile("src/host/extension", "index.ts", target, {
     // the host's loader leaves .js to Node, which knows nothing of the modules that the host lends
@@ -46,6 +54,8 @@ export async function buildPackage(target: string): Promise<void> {
   }
   for (const path of [...COPIED, ...ASSETS]) await cp(join(ROOT, path), join(target, path), { recursive: true });
   await writeFile(join(target, "package.json"), await manifest());
+  // later pieces import the first one by its real path, the host by the path it was given: two modules, if it is a link
+  await writeFile(join(target, "index.ts"), 'export { default } from "./src/host/extension.ts";\n');
 }
 
 async function compile(name: string, source: string, target: string, output: OutputOptions): Promise<void> {
@@ -85,8 +95,10 @@ async function manifest(): Promise<string> {
     ...rest
   } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
   const { jiti: _loader, ...dependencies } = rest.dependencies;
-  const pi = { ...rest.pi, extensions: ["./src/host/extension.ts"] };
-  return `${JSON.stringify({ ...rest, pi, dependencies }, null, 2)}\n`;
+  return `${JSON.stringify({ ...rest, dependencies }, null, 2)}\n`;
 }
 
-if (process.argv[1] === import.meta.filename) await buildPackage(resolve(ROOT, "dist"));
+if (process.argv[1] && realpathSync(process.argv[1]) === import.meta.filename) {
+  await buildPackage(resolve(ROOT, "dist"));
+  process.stdout.write("dist/ holds the package. A Pi that is open and uses it needs /reload.\n");
+}

@@ -50,6 +50,11 @@ const BANNED: { pattern: RegExp; allowed: RegExp; remedy: string }[] = [
   { pattern: /["']node:child_process["']/, allowed: /^system\//, remedy: "take Processes" },
   { pattern: /["']node:(http|https|net)["']|\bfetch\(/, allowed: /^export\//, remedy: "move it to export/" },
   { pattern: /["']@(mariozechner|earendil-works)\//, allowed: /^host\//, remedy: "only host/ knows Pi" },
+  {
+    pattern: /^(?!.*[iI]nTurn\().*\bimport\(/m,
+    allowed: /^host\/cli\.ts$|\.mjs$/,
+    remedy: "two imports at once break the host's loader: use inTurn",
+  },
   { pattern: /\bconsole\./, allowed: /^$/, remedy: "a guest in Pi's terminal writes to the Log" },
 ];
 
@@ -193,6 +198,7 @@ describe("the house", () => {
       plant("runs/deep/e.ts", ""),
       plant("runs/f.ts", "// fix 12: as before"),
       plant("store/g.ts", "console.log(1)"),
+      plant("host/i.ts", 'const x = await import("./late.ts");'),
       plant("store/h.ts", 'import type { X } from "@mariozechner/pi-coding-agent";'),
     ];
     for (const source of planted)

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { Files } from "../system/world.ts";
 import type { HttpHandler, HttpReply } from "./http-routes.ts";
 
+// compiled, this line stands in another folder
 const PAGE = fileURLToPath(new URL("../export/page.html", import.meta.url));
 
 /** The page, read when it is first asked for. It may run its own script and ask this server, and nothing else. */

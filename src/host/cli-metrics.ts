@@ -1,4 +1,4 @@
-import { recordsRoot } from "../store/layout.ts";
+import { keptRoot } from "../store/layout.ts";
 import type { Unreadable } from "../store/task-metrics.ts";
 import { UserError } from "../system/errors.ts";
 import { openRedactor } from "../system/redaction-sources.ts";
@@ -24,7 +24,7 @@ export async function metrics(world: World, cwd: string, text: string, print: Pr
   const by = options.get("by");
   const keys = by === undefined ? null : scoreboardKeys(by);
   const redact = (await openRedactor({ files: world.files, env: ENV, agentDir })).text;
-  const crewRoot = await recordsRoot(world.files, cwd, agentDir);
+  const crewRoot = await keptRoot(world.files, cwd, agentDir);
   const { tasks, ...kept } = await answersOf(new RunAnswers(world, crewRoot, redact));
   const asked = { windowMs, project: options.get("project") ?? null };
   const aggregate = await tasks.aggregate(asked);

@@ -1,6 +1,5 @@
 import { writeSync } from "node:fs";
-import { join } from "node:path";
-import { findCrewRoot } from "../store/layout.ts";
+import { keptRoot } from "../store/layout.ts";
 import { RunStore } from "../store/run-store.ts";
 import { codeOf, messageOf, UserError } from "../system/errors.ts";
 import { nodeWorld } from "../system/node.ts";
@@ -65,8 +64,7 @@ function silentWorld(): World {
 
 async function open(cwd: string) {
   const world = silentWorld();
-  const crewRoot = await findCrewRoot(world.files, cwd, agentFolder());
-  const store = new RunStore(world, crewRoot ?? join(cwd, ".crew"));
+  const store = new RunStore(world, await keptRoot(world.files, cwd, agentFolder()));
   return {
     store,
     processes: world.processes,

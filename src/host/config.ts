@@ -7,8 +7,11 @@ import type { Config } from "./config-schema.ts";
 // biome-ignore lint/style/noProcessEnv: here it is read, and nowhere else
 export const ENV: NodeJS.ProcessEnv = process.env;
 
+/** What the names of our own variables begin with. */
+export const VARIABLES = "PI_FOREMAN_";
+
 /** Set in workers: how many teams deep this process is. */
-export const DEPTH_VARIABLE = "PI_FOREMAN_DEPTH";
+export const DEPTH_VARIABLE = `${VARIABLES}DEPTH`;
 
 export const DEFAULT_CONFIG: Config = {
   observability: { enabled: true, pollIntervalMs: 5000, metricRetentionDays: 7, buckets: {} },

@@ -1,8 +1,9 @@
+/** Of the process: it has one loader, whatever sessions it has. */
 let turn: Promise<unknown> = Promise.resolve();
 
 /**
  * Imports one thing at a time. While an import is under way, the host's loader gives a second one of the same files
- * their half-filled modules: whatever is imported after the start goes through here.
+ * their half-filled modules: whatever a session imports after the start goes through here.
  */
 export function inTurn<T>(load: () => Promise<T>): Promise<T> {
   const loaded = turn.then(load);

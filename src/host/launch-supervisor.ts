@@ -7,7 +7,7 @@ import type { Resumption } from "./resumption.ts";
 import type { RunsHome } from "./runs-home.ts";
 import { isSupervisorMessage, type SupervisorOrder } from "./supervisor-order.ts";
 
-const SCRIPT = fileURLToPath(new URL("../host/supervisor.mjs", import.meta.url));
+const SCRIPT = fileURLToPath(new URL("./supervisor.mjs", import.meta.url));
 /** Loading and claiming takes a second; a busy machine and a slow disk take longer. */
 const LAUNCH_MS_MAX = 60_000;
 /** Of a killed process: what it waits for in the kernel may hold it up. */

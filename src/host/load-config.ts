@@ -1,13 +1,11 @@
 import { join } from "node:path";
 import { messageOf } from "../system/errors.ts";
 import type { Files } from "../system/world.ts";
-import { DEFAULT_CONFIG, ENV } from "./config.ts";
+import { DEFAULT_CONFIG, ENV, VARIABLES } from "./config.ts";
 import type { ConfigFile, ConfigProblem } from "./config-file.ts";
 import type { Config } from "./config-schema.ts";
 import { inTurn } from "./in-turn.ts";
 
-/** What the names of our own variables begin with. */
-const VARIABLES = "PI_FOREMAN_";
 const FILE_BYTES_MAX = 1024 * 1024;
 
 export interface LoadedConfig {
@@ -35,8 +33,10 @@ export async function loadConfig(
     const value = await readJson(files, file.path, problems);
     if (value !== null) found.push({ file, value });
   }
-  const isSet = found.length > 0 || Object.keys(env).some((name) => name.startsWith(VARIABLES));
-  return { config: isSet ? await apply(found, env, problems) : DEFAULT_CONFIG, problems };
+  // Windows takes a variable's name in whatever case
+  const isSet = found.length > 0 || Object.keys(env).some((name) => name.toUpperCase().startsWith(VARIABLES));
+  const config = isSet ? await apply(found, env, problems) : structuredClone(DEFAULT_CONFIG);
+  return { config: Object.freeze(config), problems };
 }
 
 /** What checks values takes longer to load than all else at a session's start, and most users set none. */
@@ -48,9 +48,7 @@ async function apply(
   const { applyConfigFile } = await inTurn(() => import("./config-file.ts"));
   const { ENVIRONMENT, environmentContent } = await inTurn(() => import("./settings.ts"));
   const given = [...found, { file: ENVIRONMENT, value: environmentContent(env) }];
-  return Object.freeze(
-    given.reduce((config, { file, value }) => applyConfigFile(config, value, file, problems), DEFAULT_CONFIG),
-  );
+  return given.reduce((config, { file, value }) => applyConfigFile(config, value, file, problems), DEFAULT_CONFIG);
 }
 
 async function readJson(files: Files, file: string, problems: ConfigProblem[]): Promise<unknown> {

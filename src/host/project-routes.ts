@@ -5,7 +5,7 @@ import { metricsRoute } from "../export/metrics-route.ts";
 import { pageRoute } from "../export/page-route.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { MetricsSnapshot } from "../metrics/snapshot.ts";
-import { recordsRoot } from "../store/layout.ts";
+import { keptRoot } from "../store/layout.ts";
 import { codeOf, UserError } from "../system/errors.ts";
 import { openRedactor } from "../system/redaction-sources.ts";
 import type { World } from "../system/world.ts";
@@ -39,7 +39,7 @@ export async function projectRoutes({ world, cwd, agentDir, session, startedAt, 
   let known: { crewRoot: string; answers: RunAnswers } | null = null;
   // looked for each time: the first run of a project makes its folder
   const answers = async () => {
-    const crewRoot = await recordsRoot(world.files, cwd, agentDir);
+    const crewRoot = await keptRoot(world.files, cwd, agentDir);
     if (known?.crewRoot !== crewRoot) known = { crewRoot, answers: new RunAnswers(world, crewRoot, redact) };
     return known.answers;
   };

@@ -1,5 +1,5 @@
 import { isObject } from "../system/json.ts";
-import { DEFAULT_CONFIG } from "./config.ts";
+import { DEFAULT_CONFIG, VARIABLES } from "./config.ts";
 import { applyConfigFile, type ConfigFile, type ConfigProblem } from "./config-file.ts";
 import { CONFIG_SCHEMA, type Config } from "./config-schema.ts";
 
@@ -31,7 +31,7 @@ function settingsBelow(prefix: string, section: Schema): Setting[] {
     if (schema.properties) return settingsBelow(`${path}.`, schema);
     const choices = schema.anyOf?.map((option) => String(option.const)) ?? [];
     if (schema.type === "boolean") choices.push("true", "false");
-    const variable = `PI_FOREMAN_${path
+    const variable = `${VARIABLES}${path
       .replaceAll(".", "_")
       .replaceAll(/([a-z])([A-Z])/g, "$1_$2")
       .toUpperCase()}`;

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import type { ScoreboardKey, ScoreboardRow } from "../metrics/scoreboard.ts";
 import type { TaskAggregate } from "../metrics/task-window.ts";
-import { prepareCrewRoot, recordsRoot } from "../store/layout.ts";
+import { keptRoot, prepareCrewRoot } from "../store/layout.ts";
 import { importTasks } from "../store/task-import.ts";
 import { RAW_DAYS, TaskMetrics, WEEK_MS } from "../store/task-metrics.ts";
 import { UserError } from "../system/errors.ts";
@@ -36,7 +36,7 @@ export function scoreboardKeys(text: string): ScoreboardKey[] {
 
 /** The tasks kept of this project; those of a folder without any are none. */
 export async function openTaskMetrics(world: World, cwd: string, agentDir: string): Promise<TaskMetrics> {
-  return new TaskMetrics(world, await recordsRoot(world.files, cwd, agentDir));
+  return new TaskMetrics(world, await keptRoot(world.files, cwd, agentDir));
 }
 
 /**

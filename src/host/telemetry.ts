@@ -74,7 +74,7 @@ async function start(session: Session, config: Config, ending: Ending): Promise<
   let work: WatchedWork = { silences: () => [], runs: () => [] };
   // gauges of nothing counted would say that nothing is at work
   if (config.observability.enabled)
-    registry.later(() => registerLiveWork(registry, { silences: () => work.silences(), runs: () => work.runs() }));
+    registerLiveWork(registry, { silences: () => work.silences(), runs: () => work.runs() });
   const snapshot = () => registry.snapshot();
   const exporters = new Exporters({ clock, snapshot, warn: world.log.warn });
   ending.wait(() => exporters.end(LAST_PUSH_MS));

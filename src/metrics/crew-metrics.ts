@@ -8,21 +8,20 @@ type RunEnded = EventOf<"crew.run.completed" | "crew.run.failed" | "crew.run.can
 type TaskEnded = EventOf<"crew.task.completed" | "crew.task.failed" | "crew.task.cancelled" | "crew.task.skipped">;
 
 /**
- * Registers every metric about teams, when one is first needed (most sessions run no team), and lets the bus move them,
- * until the returned function is called. An event with fields that can't be counted is told as the registry's warning.
+ * Registers every metric about teams and lets the bus move them, until the returned function is called. An event with
+ * fields that can't be counted is told as the registry's warning.
  */
 export function subscribeCrewMetrics(bus: EventSource, registry: MetricRegistry): () => void {
-  const instruments = registry.later(() => registerCrewInstruments(registry));
-  return subscribeMetricTable(bus, crewMetricTable(instruments), registry.warn);
+  return subscribeMetricTable(bus, crewMetricTable(registerCrewInstruments(registry)), registry.warn);
 }
 
 /**
  * What each event moves. A metric is moved by one event only (an end counts as one, whatever its status), except for
  * `crew.recovery.count`, whose two outcomes are two events.
  */
-export function crewMetricTable(metrics: () => CrewInstruments): MetricTable {
-  const runEnded = (event: RunEnded) => countRun(metrics(), event);
-  const taskEnded = (event: TaskEnded) => countTask(metrics(), event);
+export function crewMetricTable(metrics: CrewInstruments): MetricTable {
+  const runEnded = (event: RunEnded) => countRun(metrics, event);
+  const taskEnded = (event: TaskEnded) => countTask(metrics, event);
   return {
     "crew.run.created": null,
     "crew.run.claimed": null,
@@ -32,31 +31,31 @@ export function crewMetricTable(metrics: () => CrewInstruments): MetricTable {
     "crew.run.failed": runEnded,
     "crew.run.cancelled": runEnded,
     "crew.run.interrupted": null,
-    "crew.run.resumed": () => metrics().recoveries.inc({ outcome: "resumed" }),
+    "crew.run.resumed": () => metrics.recoveries.inc({ outcome: "resumed" }),
     "crew.run.budget_exceeded": null,
     "crew.task.ready": null,
     "crew.task.started": null,
     "crew.task.attempt_started": null,
-    "crew.task.attempt_finished": (event) => countUsage(metrics(), event),
+    "crew.task.attempt_finished": (event) => countUsage(metrics, event),
     "crew.task.retry_attempt": (event) => {
-      metrics().retryDelay.observe(undefined, event.delayMs);
-      metrics().retries.inc();
+      metrics.retryDelay.observe(undefined, event.delayMs);
+      metrics.retries.inc();
     },
     "crew.task.completed": taskEnded,
     "crew.task.failed": taskEnded,
     "crew.task.cancelled": taskEnded,
     "crew.task.skipped": taskEnded,
     "crew.task.progress": null,
-    "crew.task.heartbeat_level": (event) => metrics().heartbeatLevels.inc({ level: event.level }),
-    "crew.task.heartbeat_dead": () => metrics().deadHeartbeats.inc(),
-    "crew.task.deadletter": (event) => metrics().deadLetters.inc({ reason: event.reason }),
+    "crew.task.heartbeat_level": (event) => metrics.heartbeatLevels.inc({ level: event.level }),
+    "crew.task.heartbeat_dead": () => metrics.deadHeartbeats.inc(),
+    "crew.task.deadletter": (event) => metrics.deadLetters.inc({ reason: event.reason }),
     "crew.task.redriven": null,
     "crew.task.checkpoint": null,
     "crew.subagent.spawned": null,
     "crew.subagent.adopted": null,
-    "crew.subagent.completed": (event) => metrics().workers.inc({ status: event.status }),
-    "crew.mailbox.message": (event) => metrics().mail.inc({ direction: event.direction }),
-    "crew.notification.sent": (event) => metrics().notices.inc({ severity: event.severity }),
+    "crew.subagent.completed": (event) => metrics.workers.inc({ status: event.status }),
+    "crew.mailbox.message": (event) => metrics.mail.inc({ direction: event.direction }),
+    "crew.notification.sent": (event) => metrics.notices.inc({ severity: event.severity }),
   };
 }
 

@@ -59,8 +59,6 @@ export interface MetricRegistry {
   ): Histogram<L>;
   /** Where a metric's problem is told: the callback the registry was created with. */
   readonly warn: Log["warn"];
-  /** Calls `register` once: when what it returns is asked for, any metric is, or another is to be registered. */
-  later<T>(register: () => T): () => T;
   /** The metric of that name; its labels are checked when used, not when compiled. */
   get(name: string): Metric | undefined;
   snapshot(): MetricsSnapshot;
@@ -79,7 +77,6 @@ class Registry implements MetricRegistry {
   readonly #bounds: Readonly<Record<string, readonly number[]>>;
   readonly #clock: RegistryOptions["clock"];
   #defaultBuckets: Buckets | null = null;
-  #later: Array<() => void> = [];
   #disposed = false;
 
   constructor(options: RegistryOptions) {
@@ -132,40 +129,20 @@ class Registry implements MetricRegistry {
     return this.#add<Histogram<L>>(new LabelledHistogram({ ...setup, buckets }));
   }
 
-  later<T>(register: () => T): () => T {
-    let made: { value: T } | null = null;
-    this.#later.push(() => {
-      made = { value: register() };
-    });
-    return () => {
-      this.#complete();
-      if (made === null) throw new Error("the registry is disposed");
-      return made.value;
-    };
-  }
-
   get(name: string): Metric | undefined {
-    this.#complete();
     return this.#metrics.get(name);
   }
 
   snapshot(): MetricsSnapshot {
-    this.#complete();
     return Array.from(this.#metrics.values(), (metric) => metric.snapshot());
   }
 
   dispose(): void {
     this.#disposed = true;
-    this.#later = [];
     this.#metrics.clear();
   }
 
-  #complete(): void {
-    if (this.#later.length > 0) for (const register of this.#later.splice(0)) register();
-  }
-
   #setup(name: string, help: string, options: MetricOptions<string>): MetricSetup {
-    this.#complete();
     if (this.#disposed) throw new Error(`metric ${name}: the registry is disposed`);
     if (!NAME.test(name)) throw new Error(`bad metric name "${name}": it must match ${NAME.source}`);
     if (this.#metrics.has(name)) throw new Error(`a metric named ${name} is already registered`);

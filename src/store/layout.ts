@@ -137,8 +137,8 @@ export async function findCrewRoot(files: Files, projectFolder: string, agentFol
   return unreadable;
 }
 
-/** Where the records of this project's tasks are looked for, also when they came without a run. */
-export async function recordsRoot(files: Files, projectFolder: string, agentFolder: string): Promise<string> {
+/** Where this project's runs and the records of its tasks are looked for, kept ones or none: records may come without a run. */
+export async function keptRoot(files: Files, projectFolder: string, agentFolder: string): Promise<string> {
   return (await findCrewRoot(files, projectFolder, agentFolder)) ?? crewRoots(projectFolder, agentFolder)[0];
 }
 

@@ -5,12 +5,14 @@
  */
 import { parseArgs } from "node:util";
 import { benchAppend } from "./append-bench.ts";
+import { benchLoading } from "./loading-bench.ts";
 import { benchPrint, benchPromptText, benchStart } from "./start-bench.ts";
 import { benchDetection, benchTick } from "./supervision-bench.ts";
 import { benchPool, benchWorkers } from "./worker-bench.ts";
 
 const SECTIONS: Readonly<Record<string, () => unknown>> = {
   start: benchStart,
+  loading: benchLoading,
   print: benchPrint,
   prompt: benchPromptText,
   tick: benchTick,

@@ -5,7 +5,6 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { type Case, labelled, otherCases, pollute, snapshotCase } from "./instrument-cases.ts";
-import { benchMetricCore } from "./metric-core-start.ts";
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
@@ -84,5 +83,3 @@ for (const one of labelled("clean", "first of all")) console.log(await measure(o
 pollute();
 for (const one of [...labelled("polluted", "among others"), ...otherCases(), snapshotCase()])
   console.log(await measure(one));
-console.log();
-await benchMetricCore();

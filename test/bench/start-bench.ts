@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parse } from "yaml";
+import { buildPackage } from "../../build.ts";
 import { TOOL_TEXT } from "../../src/host/team-tool.ts";
 import { hosts } from "../support/host-paths.ts";
 
@@ -11,25 +12,34 @@ const ROUNDS = 15;
 const PRINT_ROUNDS = 7;
 
 /** What the package adds to Pi's start and to every prompt. Medians of fresh processes, interleaved. */
-export function benchStart(): void {
+export async function benchStart(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "foreman-bench-"));
   try {
     const empty = join(folder, "empty.ts");
     writeFileSync(empty, "export default function empty(): void {}\n");
-    const ours = join(ROOT, "index.ts");
-    const times = { empty: [] as number[], ours: [] as number[] };
-    for (const path of [empty, ours]) loadOnce(path, folder); // warms the loader's cache
-    for (let round = 0; round < ROUNDS; round++) {
-      times.empty.push(loadOnce(empty, folder));
-      times.ours.push(loadOnce(ours, folder));
-    }
-    const [base, full] = [median(times.empty), median(times.ours)];
+    await buildPackage(join(folder, "built"));
+    symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+    const cases = {
+      "an empty extension": empty,
+      "pi-foreman, compiled": join(folder, "built/index.ts"),
+      "pi-foreman, from sources": join(ROOT, "index.ts"),
+    };
+    const times = Object.entries(cases).map(([name, path]) => ({ name, path, ms: [] as number[] }));
+    for (let round = 0; round <= ROUNDS; round++)
+      for (const { path, ms } of times) {
+        const took = loadOnce(path, folder);
+        // the first round warms the loader's cache
+        if (round > 0) ms.push(took);
+      }
+    const base = median(times[0]?.ms ?? []);
     console.log(
       "Loading the package and opening a session in the host (loader's cache warm, median of fresh processes)",
     );
-    console.log(`  an empty extension   ${base.toFixed(1)} ms`);
-    console.log(`  pi-foreman           ${full.toFixed(1)} ms`);
-    console.log(`  added                ${(full - base).toFixed(1)} ms   goal 30 ms, peers 60–150 ms`);
+    for (const { name, ms } of times) {
+      const added = median(ms) - base;
+      const goal = added === 0 ? "" : `   added ${added.toFixed(1)} ms, goal 30 ms, peers 60–150 ms`;
+      console.log(`  ${name.padEnd(26)}${median(ms).toFixed(1)} ms${goal}`);
+    }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -18,7 +18,8 @@ describe("the first use", () => {
         if (request.assistantTurns > 0) return { text: "both are done" };
         return { tools: [call("one"), call("two"), { name: "team", args: { action: "list" } }] };
       },
-      { files: diamondFiles },
+      // what checks a setting is one more import
+      { files: { ...diamondFiles, ".crew/config.json": '{"limits":{"maxParallelAttempts":2}}' } },
     );
     const host = await rig.rpc({ extensions: [PACKAGE] });
     const commands = ["/team-doctor", "/team-status", "/team-metrics", "/team-status latest"].map((text) =>

@@ -3,7 +3,9 @@ import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, it } from "vitest";
 import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import { loadConfig } from "../../src/host/load-config.ts";
 import { SETTINGS, valueAt, withValue } from "../../src/host/settings.ts";
+import type { Files } from "../../src/system/world.ts";
 import { makeRig } from "../support/rig.ts";
 import type { DialogAnswer, HostEvent } from "../support/rpc-host.ts";
 import { say } from "../support/say.ts";
@@ -23,6 +25,21 @@ it("each setting has a default that the schema allows", () => {
     expect(withValue({}, path, value, USER, DEFAULT_CONFIG).problems, path).toEqual([]);
   }
   expect(SETTINGS.map(({ path }) => path)).toContain("reliability.retryPolicy.maxAttempts");
+});
+
+it("what nobody has set can't be changed by who reads it", async () => {
+  const files = { readText: async () => null } as unknown as Files;
+  const [one, two] = [await loadConfig(files, "/agent", "/project", {}), await loadConfig(files, "/a", "/p", {})];
+  expect(one).toEqual({ config: DEFAULT_CONFIG, problems: [] });
+  expect(Object.isFrozen(one.config)).toBe(true);
+  expect(one.config.limits).not.toBe(two.config.limits);
+});
+
+it("a variable counts in whatever case, as on Windows", async () => {
+  const files = { readText: async () => null } as unknown as Files;
+  const exact: Record<string, string> = { pi_foreman_http_port: "9999" };
+  const env = new Proxy(exact, { get: (of, name) => of[String(name).toLowerCase()] });
+  expect((await loadConfig(files, "/agent", "/project", env)).config.http.port).toBe(9999);
 });
 
 it("the environment wins over both files, and what it holds is checked like them", async () => {

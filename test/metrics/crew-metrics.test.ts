@@ -253,8 +253,7 @@ test("what is under way is read from the runs that are shown, and is right whate
 });
 
 test("a table without a decision about every event does not compile", () => {
-  const instruments = registerCrewInstruments(createMetricRegistry());
-  const complete = crewMetricTable(() => instruments);
+  const complete = crewMetricTable(registerCrewInstruments(createMetricRegistry()));
   const { "crew.run.created": _, ...incomplete } = complete;
   // @ts-expect-error crew.run.created has no decision
   const table: MetricTable = incomplete;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createMetricRegistry, type MetricRegistry } from "../../src/metrics/registry.ts";
+import { createMetricRegistry } from "../../src/metrics/registry.ts";
 
 function registry(seriesMax?: number) {
   const warnings: string[] = [];
@@ -150,44 +150,6 @@ test("after dispose nothing is left, old handles do no harm, and nothing new is 
   expect(metrics.get("crew.a.b")).toBeUndefined();
   expect(() => metrics.registerCounter("crew.a.c", "")).toThrow("disposed");
   metrics.dispose();
-});
-
-test.each([
-  ["the one who waits for them", (wanted: () => unknown) => wanted()],
-  ["a read of one", (_, metrics) => metrics.get("crew.late.a")],
-  ["a read of all", (_, metrics) => metrics.snapshot()],
-  ["another that is registered", (_, metrics) => metrics.registerCounter("crew.a.b", "")],
-] satisfies [string, (wanted: () => unknown, metrics: MetricRegistry) => unknown][])(
-  "metrics for later are registered once, by %s",
-  (_, need) => {
-    const { metrics } = registry();
-    let times = 0;
-    const wanted = metrics.later(() => {
-      times++;
-      return [metrics.registerCounter("crew.late.a", ""), metrics.registerCounter("crew.late.b", "")];
-    });
-    expect(times).toBe(0);
-    need(wanted, metrics);
-    expect(times).toBe(1);
-    // the name is theirs whoever comes
-    expect(() => metrics.registerGauge("crew.late.a", "")).toThrow("already registered");
-    wanted()[1]?.inc();
-    expect(
-      metrics
-        .snapshot()
-        .map(({ name }) => name)
-        .slice(0, 2),
-    ).toEqual(["crew.late.a", "crew.late.b"]);
-    expect(times).toBe(1);
-  },
-);
-
-test("metrics for later are not registered after dispose", () => {
-  const { metrics } = registry();
-  const wanted = metrics.later(() => metrics.registerCounter("crew.late.a", ""));
-  metrics.dispose();
-  expect(metrics.snapshot()).toEqual([]);
-  expect(wanted).toThrow("disposed");
 });
 
 test("labels that were not declared do not compile", () => {
