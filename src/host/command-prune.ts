@@ -4,7 +4,7 @@ import { UserError } from "../system/errors.ts";
 import { counted } from "../views/units.ts";
 import type { Command } from "./commands.ts";
 import { dialogLimit } from "./output.ts";
-import { splitWords } from "./words.ts";
+import { refuseStray, splitWords } from "./words.ts";
 
 const DAYS_DEFAULT = 30;
 const KEPT_DEFAULT = 20;
@@ -15,7 +15,8 @@ const LISTED_MAX = 20;
  * the user agrees. Nothing is ever removed by itself.
  */
 export const pruneCommand: Command = async ({ session, ctx, args }) => {
-  const { options, flags } = splitWords(args, ["days", "keep"], ["yes"]);
+  const { words, options, flags } = splitWords(args, ["days", "keep"], ["yes"]);
+  refuseStray(words, "Use: /team-prune [--days 30] [--keep 20] [--yes].");
   const policy = {
     olderThanDays: wholeNumber(options.get("days"), DAYS_DEFAULT, "days"),
     keepNewest: wholeNumber(options.get("keep"), KEPT_DEFAULT, "keep"),
@@ -68,10 +69,9 @@ function sizeOf(bytes: number): string {
 
 function wholeNumber(text: string | undefined, fallback: number, name: string): number {
   if (text === undefined) return fallback;
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 0) return value;
+  if (/^\d+$/.test(text)) return Number(text);
   throw new UserError(
     "usage",
-    `--${name} must be a whole number, not ${JSON.stringify(text)}: /team-prune --days 30 --keep 20.`,
+    `--${name} must be a whole number, 0 or more, not ${JSON.stringify(text.slice(0, 40))}: /team-prune --days 30 --keep 20.`,
   );
 }

@@ -1,4 +1,5 @@
 import { UserError } from "../system/errors.ts";
+import { counted } from "../views/units.ts";
 import type { Command, CommandCall } from "./commands.ts";
 import { followUpRequest } from "./follow-ups.ts";
 import { modeOf } from "./output.ts";
@@ -18,7 +19,7 @@ export const runCommand: Command = async (call) => {
   const shown = await startRun(session, request, false);
   const { runId, tasks } = shown.run.manifest;
   const where = request.background ? "in the background, also when Pi exits" : "";
-  const said = `Team ${request.team} is at work${where && ` ${where}`}: run ${runId}, ${tasks.length} tasks. /team-status ${runId} shows it, /team-cancel ends it.`;
+  const said = `Team ${request.team} is at work${where && ` ${where}`}: run ${runId}, ${counted(tasks.length, "task")}. /team-status ${runId} shows it, /team-cancel ends it.`;
   return followToEnd(call, shown, said);
 };
 
@@ -39,7 +40,7 @@ async function parseRequest(session: Session, given: string) {
   const [, before = "", flag] = /^\s*([\w-]+\s+)??(--background(?:\s|$))/.exec(given) ?? [];
   const background = flag !== undefined;
   const args = background ? `${before}${given.slice(given.indexOf(flag) + flag.length)}`.trim() : given;
-  const [, earlier, taskId] = /^--follow-up\s+(\S+)(?:\s+(\S+))?\s*$/.exec(args) ?? [];
+  const [, earlier, taskId] = /^--follow-up\s+(\S+)(?:\s+((?!--)\S+))?\s*$/.exec(args) ?? [];
   if (earlier !== undefined) {
     const runs = await session.runs();
     return followUpRequest(await runs.view(await runs.store.find(earlier)), taskId, background);
@@ -52,6 +53,11 @@ async function parseRequest(session: Session, given: string) {
     );
   // before the goal a word like this was meant as an option; in quotes it is the goal's own
   const [stray] = /^--\S*/.exec(teams.has(first) ? rest : first) ?? [];
+  if (stray !== undefined && /^--follow-up(=|$)/.test(stray))
+    throw new UserError(
+      "usage",
+      "--follow-up takes a run, or a run and one of its tasks, and no team or goal: /team-run [--background] --follow-up <run> [task]. /team-status lists the runs.",
+    );
   if (stray !== undefined)
     throw new UserError(
       "unknown-option",

@@ -4,6 +4,7 @@ import type { DeadLetter } from "../store/dead-letter-lines.ts";
 import { deadLetterId } from "../store/dead-letters.ts";
 import { countDeadLetter, deadLetterAlertId, NO_DEAD_LETTERS } from "../supervision/dead-letter-decision.ts";
 import { messageOf } from "../system/errors.ts";
+import { counted } from "../views/units.ts";
 import type { Notify } from "./record-dead-letter.ts";
 import type { RunService } from "./run-service.ts";
 
@@ -35,7 +36,7 @@ export function alertOnDeadLetters(
       id: deadLetterAlertId(runId),
       severity: "error",
       source: "dead-letters",
-      message: `More than ${threshold} tasks were given up within an hour, the last in run ${runId}. /team-deadletters lists them.`,
+      message: `More than ${counted(threshold, "task")} ${threshold === 1 ? "was" : "were"} given up within an hour, the last in run ${runId}. /team-deadletters lists them.`,
       dedupMs: DEDUP_MS,
       runId,
     });

@@ -1,9 +1,11 @@
-import { specOf } from "../runs/manifest.ts";
+import { type RunManifest, specOf } from "../runs/manifest.ts";
 import { continuedManifest, redrivenTasks, withChangedTask } from "../runs/resume.ts";
 import { taskOf } from "../runs/run-state.ts";
+import { stepsAskedFor, stepsBefore } from "../runs/task-prompt.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
 import type { RunView } from "../store/run-store.ts";
 import { messageOf, UserError } from "../system/errors.ts";
+import { chooseModel } from "../workers/pi-models.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
 import { forgetUnmade, withFilesThere } from "./kept-files.ts";
 import { agreeToBegin, type BeginAt, beginAt } from "./redrive-checkpoint.ts";
@@ -37,10 +39,11 @@ export async function redriveTask(
   const runId = letter ? letter.runId : await runs.store.find("run" in target ? target.run : "");
   const taskId = letter ? letter.taskId : "taskId" in target ? target.taskId : "";
   const old = await withFilesThere(session, await withCommitsThere(session, await endedRun(runs, runId)));
-  checkTask(old, taskId, changes);
+  checkTask(session, old, taskId, changes);
   const again = redrivenTasks(old, taskId);
   const { begin } = changes;
   const asked = withChangedTask(continuedManifest(old, again, newRun(session)), taskId, changes);
+  if (changes.prompt !== null) checkPrompt(asked, taskId, changes.prompt);
   const before = await continuedAs(runs, runId);
   await agreeToCommands(session, asked, "project");
   if (begin) await agreeToBegin(session, old, taskId, again, begin);
@@ -91,7 +94,7 @@ export function dealtWith(letter: DeadLetter): UserError {
 }
 
 /** Throws a UserError unless the task failed and can be asked for like this. */
-function checkTask(old: RunView, taskId: string, { model, prompt }: RedriveChanges): void {
+function checkTask(session: Session, old: RunView, taskId: string, { model, prompt }: RedriveChanges): void {
   failedTask(old, taskId);
   const spec = specOf(old.manifest, taskId);
   if (spec.agent === null && (model !== null || prompt !== null))
@@ -99,6 +102,31 @@ function checkTask(old: RunView, taskId: string, { model, prompt }: RedriveChang
       "no-agent",
       `Task ${taskId} is of kind ${spec.kind}, which has neither model nor prompt: redrive it without them.`,
     );
+  // Codex has models of its own, which nobody but Codex knows
+  if (model !== null && spec.kind === "pi") checkModel(session, model);
+}
+
+/** Throws a UserError for a model that no worker could use here. */
+function checkModel({ context }: Session, model: string): void {
+  // where the session was replaced, nothing is begun in any case
+  const choice = context && chooseModel([model], context.modelRegistry.getAvailable());
+  if (choice?.kind !== "none") return;
+  throw new UserError(
+    "model",
+    `${choice.message} Nothing was begun: name one that /model shows, or log in to its provider with /login.`,
+  );
+}
+
+/** Throws a UserError for a prompt with the words of a step that has none by then: the model would read that. */
+function checkPrompt(manifest: RunManifest, taskId: string, prompt: string): void {
+  const before = stepsBefore(manifest, taskId);
+  const missing = stepsAskedFor(prompt).find((step) => !before.has(step));
+  if (missing === undefined) return;
+  const remedy = before.size === 0 ? "leave it out, no step is" : `use one of ${[...before].join(", ")}`;
+  throw new UserError(
+    "no-such-step",
+    `The prompt has {outputs.${missing}}, but no step ${missing} is done before task ${taskId}: ${remedy}. Nothing was begun.`,
+  );
 }
 
 /** The failed task of a run. Throws a UserError when there is none of that name, or when it did not fail. */

@@ -49,7 +49,9 @@ export function portOf(given: string | undefined): number | undefined {
 }
 
 function unknown(option: string, names: readonly string[]): UserError {
-  const known = names.map((name) => `--${name}`).join(" and ");
+  const options = names.map((name) => `--${name}`);
+  const last = options.pop();
+  const known = options.length === 0 ? last : `${options.join(", ")} and ${last}`;
   return new UserError("unknown-option", `There is no option --${option} here${known ? `, only ${known}` : ""}.`);
 }
 

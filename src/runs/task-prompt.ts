@@ -20,6 +20,24 @@ export function renderTaskPrompt(manifest: RunManifest, task: TaskSpec, state: R
   return `${text.trim()}${refusalOf(task, state)}${questionOf(task, state)}`;
 }
 
+/** The steps whose words a template asks for. */
+export function stepsAskedFor(template: string): string[] {
+  return [...template.matchAll(PLACEHOLDER)].flatMap(([, , step]) => step ?? []);
+}
+
+/** The steps whose words a task can ask for: those it waits for, and those kept from an earlier run. */
+export function stepsBefore(manifest: RunManifest, taskId: string): ReadonlySet<string> {
+  const before = new Set(Object.keys(manifest.kept));
+  const due = [taskId];
+  for (let id = due.pop(); id !== undefined; id = due.pop()) {
+    const needs = manifest.tasks.find((task) => task.taskId === id)?.dependsOn ?? [];
+    const further = needs.filter((need) => !before.has(need));
+    for (const need of further) before.add(need);
+    due.push(...further);
+  }
+  return before;
+}
+
 /** The answer itself comes as a message, like all that a user tells a worker. */
 function questionOf(task: TaskSpec, state: RunState): string {
   const last = taskOf(state, task.taskId)?.attempts.findLast(({ status }) => status === "ended");

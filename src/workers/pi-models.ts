@@ -8,6 +8,7 @@ export interface HostModel {
 export type ModelChoice<M extends HostModel> =
   | { kind: "host-default" }
   | { kind: "model"; model: M; thinking: string | null }
+  /** `message` is the fact and what is there; what to do about it depends on who gave the name. */
   | { kind: "none"; message: string };
 
 const thinkingLevels = new Set(["off", "minimal", "low", "medium", "high", "xhigh", "max"]);
@@ -49,7 +50,7 @@ function refusal(wishes: readonly string[], available: readonly HostModel[]): st
   const shown = (near.length > 0 ? near : available).slice(0, namesShownMax).map(nameOf);
   const known = shown.length > 0 ? `Usable here: ${shown.join(", ")}.` : "No model is usable here: log in with /login.";
   const why = near.length > 1 ? "fits several models" : "is no model that can be used here";
-  return `${asked} ${why}. ${known} Change \`model\` of the agent, or log in to its provider in Pi.`;
+  return `${asked} ${why}. ${known}`;
 }
 
 function nameOf(model: HostModel): string {

@@ -169,7 +169,8 @@ export async function openSession(
   const { sdk, services, inline, cwd } = prepared;
   for (const warning of prepared.warnings) onWarning(warning);
   const choice = chooseModel(agent.models, await availableModels(services));
-  if (choice.kind === "none") throw new UserError("model", choice.message);
+  if (choice.kind === "none")
+    throw new UserError("model", `${choice.message} Change \`model\` of the agent, or log in to its provider in Pi.`);
   inline.prompt = agent.prompt;
   inline.ready = ready;
   limitSkills(services, agent.skills);

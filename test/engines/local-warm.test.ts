@@ -120,7 +120,7 @@ describe("what an agent asks for", { timeout: 30_000 }, () => {
     );
     expect(report).toMatchObject({ outcome: "failed", failureKind: "permanent", error: { kind: "model" } });
     expect(report.error?.message).toMatch(
-      /"gpt-99" is no model that can be used here\. Usable here: mock\/mock-1, mock\/mock-2\./,
+      /"gpt-99" is no model that can be used here\. Usable here: mock\/mock-1, mock\/mock-2\. Change `model` of the agent/,
     );
   });
 

@@ -70,6 +70,9 @@ describe("/team-prune", () => {
     expect(await say("/team-prune")).toBe(
       "No run would go (ended more than 30 days ago, the newest 20 kept), and no export of that age.",
     );
+    for (const slip of ["-1", "1.5", '""', "x"])
+      expect(await say(`/team-prune --days ${slip}`)).toMatch(/^--days must be a whole number, 0 or more, not "/);
+    expect(await say("/team-prune now --yes")).toMatch(/^"now" means nothing here. Use: \/team-prune \[--days 30\]/);
     await say("/team-export");
     const old = ["run-1-20200101000000000.html", "run-1-20200101000000000.json"];
     for (const name of [...old, "notes.txt"]) await rig.agentFolder.write(`.crew/exports/${name}`, "x".repeat(2000));

@@ -67,6 +67,15 @@ describe("the alert on dead letters", () => {
       { id: "deadletter_threshold_run-3", severity: "error", source: "dead-letters", dedupMs: 60 * MINUTE },
       { id: "deadletter_threshold_run-4" },
     ]);
+    expect(told[0]?.message).toContain("More than 2 tasks were given up within an hour");
+  });
+
+  it("says it of one task, too", async () => {
+    const { session } = await project(1);
+    const { told, giveUp, stop } = session();
+    for (const runId of ["run-1", "run-2"]) await giveUp(runId);
+    await stop();
+    expect(told[0]?.message).toContain("More than 1 task was given up within an hour, the last in run run-2.");
   });
 
   it("counts what earlier sessions gave up, and is not raised again by the next one", async () => {

@@ -68,11 +68,16 @@ describe("retries", () => {
   });
 
   it("are not made when they are off, and nothing is given up by itself", async () => {
-    const { rig, runId, events } = await teamRun(BROKEN, { config: "{}" });
+    const { rig, host, mend, runId, events } = await teamRun(BROKEN, { config: "{}" });
     expect(asked(rig, "b")).toBe(1);
     expect(events.at(-1)).toMatchObject({ type: "crew.run.failed", reason: "b failed" });
     expect(ofType(events, "crew.task.deadletter")).toEqual([]);
     expect(await letterLines(rig, runId)).toEqual([]);
+    const said = await say(host, "/team-deadletters");
+    expect(said).toContain("No dead letters are open.\nA dead letter is a task that was retried in vain");
+    expect(said).toContain("/team-redrive <run> <task> runs one task again.");
+    mend({});
+    expect((await sayToEnd(host, `/team-redrive ${runId} b`)).ended).toContain("completed");
   });
 });
 
@@ -90,7 +95,11 @@ describe("dead letters", () => {
     const list = await say(host, "/team-deadletters");
     for (const part of [id, runId, "b", "max-retries", "3 attempts", "ago"]) expect(list).toContain(part);
     expect(list).not.toContain("for long");
+    expect(list.split("\n").at(-1)).toContain("/team-deadletters <id> shows one whole, ");
     expect(await say(host, `/team-deadletters ${id}`)).toContain("for long");
+    expect(await say(host, `/team-deadletters show ${id}`)).toContain("for long");
+    for (const slip of [`delete ${id}`, `discard ${id} b`, "show", "discard", `show ${id} b`])
+      expect(await say(host, `/team-deadletters ${slip}`)).toMatch(/means nothing .* \/team-redrive <id> runs/);
     mend({ b: ({ firstUserText }) => ({ text: `asked as: ${firstUserText}` }) });
     const before = rig.server.requests.length;
     const redriven = await sayToEnd(host, `/team-redrive ${id} --model mock/mock-2 --prompt "STEP:b in other words"`);
@@ -108,6 +117,32 @@ describe("dead letters", () => {
     expect(await say(host, "/team-deadletters")).toContain("No dead letters");
     expect(await say(host, `/team-redrive ${id}`)).toContain(`redriven as run ${redriven.runId} already`);
     expect(await runIds(rig.agentFolder.project)).toHaveLength(2);
+  });
+
+  it("stay open when what a user gives by hand can't be had: a model, another step's words", async () => {
+    const { rig, host, mend, runId } = await teamRun(BROKEN);
+    const id = String((await letterLines(rig, runId))[0]?.["id"]);
+    const refused = async (options: string) => await say(host, `/team-redrive ${id} ${options}`);
+    const unusable =
+      /^"nosuch\/model" is no model that can be used here\. Usable here: mock\/mock-1, mock\/mock-2\. Nothing was begun: /;
+    expect(await refused("--model nosuch/model")).toMatch(unusable);
+    expect(await refused("--model mock/")).toMatch(/"mock\/" fits several models/);
+    expect(await refused('--prompt "STEP:b {goal} {outputs.a} {outputs.zzz}"')).toBe(
+      "The prompt has {outputs.zzz}, but no step zzz is done before task b: use one of a, c. Nothing was begun.",
+    );
+    expect(await refused('--prompt "STEP:b {outputs.d}"')).toContain(
+      "no step d is done before task b: use one of a, c.",
+    );
+    rig.server.setReply(teamReplies({ action: "redrive", deadLetterId: id, model: "nosuch/model" }));
+    await host.prompt("again");
+    expect(rig.server.requests.at(-1)?.request.lastToolText).toMatch(unusable);
+    expect(await runIds(rig.agentFolder.project)).toEqual([runId]);
+    expect(await letterLines(rig, runId)).toHaveLength(1);
+    expect(await say(host, "/team-deadletters")).toContain(id);
+    mend({});
+    rig.server.setReply(teamReplies({}));
+    const redriven = await sayToEnd(host, `/team-redrive ${id} --model mock-2:low --prompt "STEP:b {outputs.c}"`);
+    expect(redriven.ended).toContain("completed");
   });
 
   it("are added by hand, discarded with the user's consent, and redriven by run and task", async () => {

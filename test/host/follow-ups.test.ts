@@ -22,6 +22,9 @@ it("what a run leaves open is shown at its end, and a command has it done", asyn
   expect(ended).toContain('suggested by d: - rename the "old" helper; $HOME stays');
   expect(ended).toContain(`/team-run --follow-up ${runId}`);
   expect(await say(host, `/team-run --follow-up ${runId} b`)).toContain("suggests nothing but by d");
+  const lone = ["--follow-up", "--background --follow-up", "--follow-up=latest", "diamond --follow-up latest"];
+  for (const slip of [...lone, "--follow-up latest --background"])
+    expect(await say(host, `/team-run ${slip}`)).toMatch(/^--follow-up takes a run, .*\/team-status lists the runs\.$/);
   const next = await runToEnd(host, "/team-run --follow-up latest");
   expect(next.runId).not.toBe(runId);
   const asked = rig.server.requests.map(({ request }) => request).filter((request) => stepOf(request) === "a");
@@ -29,6 +32,14 @@ it("what a run leaves open is shown at its end, and a command has it done", asyn
   expect(asked[1]?.firstUserText).toContain('rename the "old" helper; $HOME stays');
   expect(asked[1]?.firstUserText).toContain("tidy up");
   expect(await runIds(rig.agentFolder.project)).toHaveLength(2);
+});
+
+it("a run of one step is said to have 1 task", async () => {
+  const workflow = "---\nname: diamond\ndescription: one step\n---\n\n## a\nrole: hand\n\nSTEP:a\n";
+  const files = { ...diamondFiles, ".crew/workflows/diamond.workflow.md": workflow };
+  const rig = await makeRig(teamReplies({}), { files });
+  const host = await rig.rpc({ extensions: [PACKAGE] });
+  expect(await say(host, '/team-run diamond "go"')).toMatch(/: run \S+, 1 task\. \/team-status/);
 });
 
 it("a team that can't be used is named, not taken for the first word of a goal", async () => {

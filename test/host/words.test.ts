@@ -18,6 +18,9 @@ describe("a command's words", () => {
 
   it("are refused with a sentence when they can't be meant", () => {
     expect(() => parsed("x --modle p/m")).toThrow("There is no option --modle here, only --model and --prompt.");
+    expect(() => parsed("x --modle p/m", ["model", "prompt", "checkpoint", "yes"])).toThrow(
+      "There is no option --modle here, only --model, --prompt, --checkpoint and --yes.",
+    );
     expect(() => parsed("x --any", [])).toThrow("There is no option --any here.");
     expect(() => parsed("x --prompt")).toThrow("--prompt needs a value");
     expect(() => parsed("x --prompt --model p")).toThrow("--prompt needs a value");

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { AttemptRecord } from "../../src/runs/run-state.ts";
 import { initialRunState, type RunState } from "../../src/runs/run-state.ts";
-import { commandValues, renderTaskPrompt } from "../../src/runs/task-prompt.ts";
+import { commandValues, renderTaskPrompt, stepsAskedFor, stepsBefore } from "../../src/runs/task-prompt.ts";
 import { manifestOf, taskSpec } from "./small-manifest.ts";
 
 type Ended = Extract<AttemptRecord, { status: "ended" }>;
@@ -42,6 +42,20 @@ describe("what a task's agent is told", () => {
     const attempts = [ended(1, { error: verify, summary: "one" }), ended(2, { error: network, summary: "two" })];
     const { manifest, state } = runOf([spec], {}, attempts);
     expect(renderTaskPrompt(manifest, spec, state)).toBe(`Do ${manifest.goal}`);
+  });
+});
+
+describe("the steps whose words a template", () => {
+  it("asks for", () => {
+    expect(stepsAskedFor("{goal} {outputs.a} {outputs.b-c}, {outputs.a.length} {output.d}")).toEqual(["a", "b-c"]);
+  });
+
+  it("can ask for: those before the task, at any distance, and those kept", () => {
+    const [a, b] = [taskSpec("a"), taskSpec("b", { dependsOn: ["a"] })];
+    const manifest = manifestOf([a, b, taskSpec("c", { dependsOn: ["b"] }), taskSpec("d"), taskSpec("e")]);
+    const kept = { e: { summary: "", artifacts: [], commit: null, model: null, fromRunId: "r" } };
+    expect([...stepsBefore({ ...manifest, kept }, "c")].sort()).toEqual(["a", "b", "e"]);
+    expect([...stepsBefore(manifest, "a")]).toEqual([]);
   });
 });
 
