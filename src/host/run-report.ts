@@ -53,11 +53,22 @@ export function endNote(end: DriveEnd): string[] {
   return [];
 }
 
+/** The commands that go on with a run that ended without completing, each in a line that can be copied. */
+function nextSteps({ manifest: { runId }, state }: RunView): string[] {
+  if (!isTerminal(state.status) || state.status === "completed") return [];
+  const failed = state.tasks.filter(({ status }) => status === "failed").map(({ taskId }) => taskId);
+  const [first, second] = failed;
+  const likewise = second === undefined ? "" : "; the same works for each other task that failed";
+  const redrive = first && `/team-redrive ${runId} ${first} does ${first} again and what needs it${likewise}`;
+  return ["", `/team-resume ${runId} goes on with what did not complete`, ...(redrive ? [redrive] : [])];
+}
+
 /** All there is to say when a run this session drove has ended. */
 export async function reportEnd(session: Session, active: ShownRun, end: DriveEnd, width: number): Promise<string> {
   const view = await (await session.runs()).view(active.run.manifest.runId);
   const lines = renderRun(pictureOf(view, session.cwd, session.world.processes), session.world.clock.now(), width);
-  return [...lines, ...endNote(end), ...(await becameWorse(session, view)), ...outputsOf(view)].join("\n");
+  const worse = await becameWorse(session, view);
+  return [...lines, ...endNote(end), ...worse, ...outputsOf(view), ...nextSteps(view)].join("\n");
 }
 
 /** Tells a run's end once, in the session that shows it, where the model can read it too. */

@@ -129,6 +129,26 @@ export function fold(text: string, width: number): string[] {
   return [...lines, line.trimEnd()];
 }
 
+/**
+ * Text folded so that it goes on `indent` columns further in than it began. Of more than `linesMax` lines, two at
+ * least, the last ones before the end are left out, at a `…`: the end of a message is where its remedy stands.
+ */
+export function foldUnder(
+  text: string,
+  indent: number,
+  width: number,
+  linesMax: number = Number.POSITIVE_INFINITY,
+): string[] {
+  // where there is no room, it may take half of it
+  const inner = Math.min(indent, Math.floor(width / 2));
+  const begin = fitting(text, inner);
+  const room = width - inner;
+  const lines = fold(text.slice(begin), room);
+  if (lines.length > linesMax)
+    lines.splice(linesMax - 2, lines.length - linesMax + 1, clip(`${lines[linesMax - 2]} …`, room));
+  return lines.map((line, at) => (at === 0 ? text.slice(0, begin) : " ".repeat(inner)) + line);
+}
+
 function styled(cell: Cell): StyledCell {
   return typeof cell === "string" ? { text: cell } : cell;
 }

@@ -2,6 +2,7 @@ import type { HeartbeatLevel } from "../events/crew-event.ts";
 import type { RunManifest } from "../runs/manifest.ts";
 import { type AttemptRecord, attemptUnderWay, type RunState, type TaskState } from "../runs/run-state.ts";
 import { safeText } from "../system/safe-text.ts";
+import { foldUnder } from "./paint.ts";
 import { clip, columns, pad, padBefore } from "./text-width.ts";
 import { formatDuration, formatTokens, formatUsd } from "./units.ts";
 
@@ -36,6 +37,11 @@ export const LEVELS: Readonly<Record<HeartbeatLevel, string>> = {
 
 const STATUS_COLUMNS = 9;
 const RUN_STATUS_COLUMNS = "unattended".length;
+const ONE_LINE = { multiline: false };
+/** Of one text of a run, which may be as long as it likes. */
+const TEXT_LINES_MAX = 6;
+/** Before an error: however long the tasks' names are, it has room. */
+const ERROR_INDENT_MAX = 12;
 /** The line with which an agent says that it is blocked: what it asks stands elsewhere. */
 const VERDICT = /^[^\w\n]*(?:verdict|result|plan)\s*:.*$/gim;
 
@@ -57,42 +63,74 @@ export function taskCount(state: RunState): string {
   return `${state.tasks.filter((task) => task.status === "completed").length}/${state.tasks.length}`;
 }
 
+/** What is told of a run, a line or more: what does not fit goes on `indent` columns in, unless it is to be `cut`. */
+interface Told {
+  text: string;
+  indent: number;
+  cut?: boolean;
+}
+
 /** The whole of a run: head, a line for each task, why it failed, the sums, where it lies. */
 export function renderRun(picture: RunPicture, now: number, width: number): string[] {
   const { manifest, state, degraded, unattended, folder } = picture;
   const title = `${state.team}${state.workflow === state.team ? "" : ` / ${state.workflow}`}`;
-  const lines = [`${title} · ${state.runId} · ${unattended ? "unattended" : state.status} · ${runTime(state, now)}`];
-  if (unattended) lines.push(`nobody drives this run now: /team-resume ${state.runId} goes on with it`);
-  if (state.reason) lines.push(`reason: ${state.reason}`);
-  if (degraded) lines.push("degraded: part of this run's log is unreadable; what is shown is what could be read");
-  lines.push(`goal: ${state.goal}`, "");
+  const head = `${title} · ${state.runId} · ${unattended ? "unattended" : state.status} · ${runTime(state, now)}`;
+  const told: Told[] = [{ text: head, indent: 2 }];
+  if (unattended)
+    told.push({ text: `nobody drives this run now: /team-resume ${state.runId} goes on with it`, indent: 2 });
+  if (state.reason) told.push(labelled("reason", state.reason));
+  if (degraded)
+    told.push(labelled("degraded", "part of this run's log is unreadable; what is shown is what could be read"));
+  told.push(labelled("goal", state.goal), { text: "", indent: 0 });
   const column = Math.max(...manifest.tasks.map((task) => columns(task.taskId)));
   state.tasks.forEach((task, at) => {
     const after = manifest.tasks[at]?.dependsOn ?? [];
-    lines.push(...taskLines(task, after, column, now));
+    told.push(...taskLines(task, after, column, now));
   });
-  lines.push("", `tokens ${formatTokens(state.tokens)} · cost ${formatUsd(state.costUsd)} · ${folder}`);
-  return lines.map((line) => clip(safeText(line, { multiline: false }), width));
+  return [
+    ...told.flatMap(({ text, indent, cut }) => {
+      const safe = safeText(text, ONE_LINE);
+      return cut ? clip(safe, width) : foldUnder(safe, indent, width, TEXT_LINES_MAX);
+    }),
+    "",
+    ...sumsAndPlace(state, safeText(folder, ONE_LINE), width),
+  ];
+}
+
+/** The place is never cut: a path is of no use without its end. */
+function sumsAndPlace(state: RunState, place: string, width: number): string[] {
+  const sums = `tokens ${formatTokens(state.tokens)} · cost ${formatUsd(state.costUsd)}`;
+  const line = `${sums} · ${place}`;
+  return columns(line) <= width ? [line] : [...foldUnder(sums, 2, width), ...foldUnder(place, 2, width)];
+}
+
+function labelled(label: string, text: string): Told {
+  return { text: `${label}: ${text}`, indent: label.length + 2 };
 }
 
 export function runTime(state: RunState, now: number): string {
   return formatDuration(Math.max(0, (state.endedAt ?? now) - (state.startedAt ?? state.createdAt)));
 }
 
-function taskLines(task: TaskState, after: readonly string[], column: number, now: number): string[] {
+function taskLines(task: TaskState, after: readonly string[], column: number, now: number): Told[] {
   const head = `${SIGNS[task.status]} ${pad(task.taskId, column)}  ${pad(task.status, STATUS_COLUMNS)}`;
+  const indent = columns(head) + 2;
   const time = timeOf(task, now);
-  if (time === null) return [notBegun(head, task, after)];
+  if (time === null) return [{ text: notBegun(head, task, after), indent }];
   const parts = [padBefore(formatDuration(time), 7)];
   if (task.tokens > 0) parts.push(`${formatTokens(task.tokens)} tokens`, formatUsd(task.costUsd));
   if (task.attempts.length > 1) parts.push(`${task.attempts.length} attempts`);
   const model = lastModel(task.attempts);
   if (model) parts.push(model);
   if (task.status === "running") parts.push(LEVELS[task.level], activityOf(task));
-  const lines = [`${head}  ${parts.filter(Boolean).join("  ")}`];
-  if ("error" in task && task.error && task.status !== "cancelled")
-    lines.push(`  ${" ".repeat(column)}${task.error.kind}: ${oneLine(task.error.message)}`);
-  return lines;
+  // what a task does at the moment is soon another thing; what it asks is not
+  const cut = task.status === "running" && !task.question;
+  const told: Told[] = [{ text: `${head}  ${parts.filter(Boolean).join("  ")}`, indent, cut }];
+  if ("error" in task && task.error && task.status !== "cancelled") {
+    const before = Math.min(2 + column, ERROR_INDENT_MAX);
+    told.push({ text: `${" ".repeat(before)}${task.error.kind}: ${oneLine(task.error.message)}`, indent: before });
+  }
+  return told;
 }
 
 function notBegun(head: string, task: TaskState, after: readonly string[]): string {

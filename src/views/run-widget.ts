@@ -1,6 +1,8 @@
 import { isTerminal, type RunState } from "../runs/run-state.ts";
 import { type Cell, drawLine, type Paint } from "./paint.ts";
 import { activityOf, runTime, taskCount } from "./run-summary.ts";
+import { clip } from "./text-width.ts";
+import { MARKS } from "./timeline.ts";
 import { counted, formatUsd } from "./units.ts";
 
 export interface WidgetRun {
@@ -10,6 +12,7 @@ export interface WidgetRun {
 
 const LINES_MAX = 3;
 const BAR_CELLS = 12;
+const NAME_COLUMNS_MAX = 24;
 
 /** One to three lines for the runs under way: how far each is, for how much, and what it does now. */
 export function renderWidget(runs: readonly WidgetRun[], now: number, width: number, paint: Paint): string[] {
@@ -39,16 +42,37 @@ export function renderRunsBrief(runs: readonly WidgetRun[]): string {
   return `team: ${parts.join(" · ")}`;
 }
 
+/** Of the bar, as many parts are full as the count says; what ended otherwise is another part, and is told after it. */
 function headOf({ state, paused }: WidgetRun, now: number): Cell[] {
-  const ended = state.tasks.filter(({ status }) => isTerminal(status)).length;
-  const cells = Math.round((ended / Math.max(1, state.tasks.length)) * BAR_CELLS);
+  const { tasks } = state;
+  const completed = tasks.filter(({ status }) => status === "completed").length;
+  const ended = tasks.filter(({ status }) => isTerminal(status)).length;
+  const toCells = (count: number) => Math.round((count / Math.max(1, tasks.length)) * BAR_CELLS);
+  const [full, used] = [toCells(completed), toCells(ended)];
+  const lost = lostIn(state);
   return [
     { text: `${state.team} `, tone: "accent", bold: true },
-    { text: "█".repeat(cells), tone: "success" },
-    { text: "░".repeat(BAR_CELLS - cells), tone: "dim" },
-    { text: ` ${taskCount(state)}  ${runTime(state, now)}  ${formatUsd(state.costUsd)}` },
+    { text: MARKS.completed.repeat(full), tone: "success" },
+    { text: MARKS.failed.repeat(used - full), tone: "error" },
+    { text: "░".repeat(BAR_CELLS - used), tone: "dim" },
+    { text: ` ${taskCount(state)}` },
+    { text: lost === "" ? "" : `  ${lost}`, tone: "error" },
+    { text: `  ${runTime(state, now)}  ${formatUsd(state.costUsd)}` },
     { text: paused === null ? "" : "  paused", tone: "warning" },
   ];
+}
+
+/** What ended without being completed: the one task that failed by its name, all others by their number. */
+function lostIn({ tasks }: RunState): string {
+  const named = (status: string) => tasks.filter((task) => task.status === status);
+  const [failed, ...others] = named("failed");
+  const first =
+    others.length > 0 ? `${others.length + 1} failed` : failed && `${clip(failed.taskId, NAME_COLUMNS_MAX)} failed`;
+  const rest = ["cancelled", "skipped"].map((status) => {
+    const count = named(status).length;
+    return count === 0 ? "" : `${count} ${status}`;
+  });
+  return [first, ...rest].filter(Boolean).join(", ");
 }
 
 function doingNow({ state, paused }: WidgetRun): string {

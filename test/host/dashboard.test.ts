@@ -94,7 +94,7 @@ describe("/team-dashboard in the terminal", () => {
       for (const theme of ["dark", "light"]) {
         const { pi } = await underWay(80, 24, { theme });
         const above = await pi.waitForText("team: 1 run · 1 at work");
-        expect(above).toMatch(/^ diamond █+░+ 1\/4 {2}\S.*\$0\.0\d+$/m);
+        expect(above).toMatch(/^ diamond █{3}▓{6}░{3} 1\/4 {2}c failed, 1 skipped {2}\S.*\$0\.0\d+$/m);
         await open(pi);
         for (const [columns, rows] of SIZES) {
           await pi.resize(columns, rows);

@@ -2,6 +2,7 @@ import { visibleWidth } from "@mariozechner/pi-tui";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createMetricRegistry } from "../../src/metrics/registry.ts";
+import type { TaskState } from "../../src/runs/run-state.ts";
 import { criticalPath } from "../../src/views/critical-path.ts";
 import { renderDashboard } from "../../src/views/dashboard.ts";
 import { type DashboardView, PANES } from "../../src/views/dashboard-view.ts";
@@ -10,7 +11,7 @@ import { fold } from "../../src/views/paint.ts";
 import { renderRunsBrief, renderWidget } from "../../src/views/run-widget.ts";
 import { readTranscript } from "../../src/views/transcript.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
-import { NOW, runOf, sampleView, taskSteps } from "../support/dashboard-sample.ts";
+import { NOW, runOf, sampleRuns, sampleView, taskSteps } from "../support/dashboard-sample.ts";
 
 const SIZES = [
   [80, 24],
@@ -214,6 +215,32 @@ describe("the widget", () => {
     ]);
     expect(renderRunsBrief([])).toBe("");
     expect(renderRunsBrief(runs(2))).toBe("team: 2 runs · 2 at work");
+  });
+
+  it.each([
+    ["nothing yet", ["running", "waiting", "ready"], "░░░░░░░░░░░░ 0/3  1m 00s"],
+    ["what completed", ["completed", "running", "waiting"], "████░░░░░░░░ 1/3  1m 00s"],
+    ["one that failed, by its name", ["failed", "running", "waiting"], "▓▓▓▓░░░░░░░░ 0/3  t0 failed  1m 00s"],
+    [
+      "what failed and what that took along",
+      ["failed", "running", "skipped"],
+      "▓▓▓▓▓▓▓▓░░░░ 0/3  t0 failed, 1 skipped  1m 00s",
+    ],
+    ["several", ["failed", "completed", "failed", "cancelled"], "███▓▓▓▓▓▓▓▓▓ 1/4  2 failed, 1 cancelled  1m 00s"],
+  ])("has a bar that says the same as its words: %s", (_, statuses, head) => {
+    const { paint } = sampleView();
+    const [{ state }] = sampleRuns();
+    const tasks = statuses.map((status, at) => ({ ...state.tasks[0], taskId: `t${at}`, status }) as TaskState);
+    const [line = ""] = renderWidget([{ state: { ...state, tasks }, paused: null }], NOW, 80, paint);
+    expect(line).toBe(`team ${head}  $0.02`);
+  });
+
+  it("has room for time and cost beside the longest name", () => {
+    const [{ state }] = sampleRuns();
+    const [task] = state.tasks.filter(({ status }) => status === "failed");
+    const tasks = [{ ...task, taskId: "a".repeat(64) } as TaskState];
+    const [line = ""] = renderWidget([{ state: { ...state, tasks }, paused: null }], NOW, 80, sampleView().paint);
+    expect(line).toMatch(/ 0\/1 {2}a+… failed {2}1m 00s {2}\$0\.02$/);
   });
 });
 

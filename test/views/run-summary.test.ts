@@ -1,7 +1,7 @@
 import { visibleWidth } from "@mariozechner/pi-tui";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { initialRunState, type RunState } from "../../src/runs/run-state.ts";
+import { initialRunState, type RunState, type TaskState } from "../../src/runs/run-state.ts";
 import { type RunPicture, renderRun, renderRunList } from "../../src/views/run-summary.ts";
 import { renderTimeline } from "../../src/views/timeline.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
@@ -26,6 +26,75 @@ test("a run that nobody drives is not shown as running, and says how it goes on"
   expect(lines[0]).toContain("unattended");
   expect(lines[1]).toBe("nobody drives this run now: /team-resume run-1 goes on with it");
   expect(renderRun(picture({ status: "running" }), NOW, 120).join("\n")).not.toContain("nobody");
+});
+
+/** A task's failure as its state has it. */
+function failedTask(task: TaskState, kind: string, message: string): TaskState {
+  const ended = { startedAt: NOW - 20_000, endedAt: NOW, durationMs: 20_000, error: { kind, message } };
+  return { ...task, ...ended, status: "failed" };
+}
+
+const REMEDY = "Change `model` of the agent, or log in to its provider with /login.";
+
+test.each([80, 160])(
+  "nothing of why a run failed is cut at %i columns, nor the command to go on, nor a path",
+  (width) => {
+    const message = `"nosuch/model" is no model that can be used here. Usable here: ${"anthropic/a-model, ".repeat(8)}mock/m. ${REMEDY}`;
+    const run = picture({
+      status: "running",
+      reason: "r".repeat(9).concat(" why").repeat(9),
+      goal: "word ".repeat(40).trim(),
+    });
+    const [plan, build] = run.state.tasks.map((task) => failedTask(task, "model", message));
+    const skipped = {
+      ...build,
+      startedAt: null,
+      status: "skipped",
+      error: { kind: "dependency", message },
+    } as TaskState;
+    const folder = `/home/somebody/.pi/agent/crew/projects/ro-b0aaa3c1d2e3f405/${"deep-".repeat(5)}/state/runs/20240101-000000000-0000000a`;
+    const state = { ...run.state, runId: "20240101-000000000-0000000a", tasks: [plan as TaskState, skipped] };
+    const lines = renderRun({ ...run, state, unattended: true, folder }, NOW, width);
+    for (const line of lines) expect(visibleWidth(line)).toBeLessThanOrEqual(width);
+    const words = lines.map((line) => line.trim()).join(" ");
+    expect(words).toContain(`model: ${message}`);
+    expect(words).toContain(`skipped    ${message}`);
+    expect(words).toContain("/team-resume 20240101-000000000-0000000a goes on with it");
+    expect(words).toContain(`reason: ${state.reason}`);
+    expect(words).toContain(`goal: ${state.goal}`);
+    expect(lines.map((line) => line.trim()).join("")).toContain(folder);
+    expect(words).not.toContain("…");
+    // each goes on below its own text
+    const at = lines.findIndex((line) => line.includes("model: "));
+    expect(lines[at]).toMatch(/^ {7}model: "nosuch/);
+    expect(lines[at + 1]).toMatch(/^ {7}\S/);
+    expect(lines[lines.findIndex((line) => line.startsWith("goal: ")) + 1]).toMatch(/^ {6}word/);
+  },
+);
+
+test("what is longer than some lines loses its middle, not its end", () => {
+  const run = picture({ status: "failed", goal: "word ".repeat(400) });
+  const tasks = run.state.tasks.map((task) => failedTask(task, "model", `${"word ".repeat(400)}${REMEDY}`));
+  const lines = renderRun({ ...run, state: { ...run.state, tasks } }, NOW, 80);
+  expect(lines.length).toBeLessThan(30);
+  expect(lines.filter((line) => line.endsWith("…"))).toHaveLength(3);
+  const at = lines.findIndex((line) => line.includes("model: "));
+  expect(lines.slice(at, at + 6).at(-2)).toMatch(/^ {7}word .*…$/);
+  expect(lines.slice(at, at + 6).at(-1)).toMatch(/with \/login\.$/);
+});
+
+test("a question is shown in full, what a task does in one line", () => {
+  const run = picture({ status: "running" });
+  const running = { status: "running", startedAt: NOW - 20_000, level: "healthy", retry: null } as const;
+  const question = { attempt: 1, askedAt: NOW, text: `Which of them: ${"this or that, ".repeat(10)}or none?` };
+  const activity = { text: "word ".repeat(400), tool: "", at: NOW };
+  const tasks = [
+    { ...run.state.tasks[0], ...running, question, activity: null },
+    { ...run.state.tasks[1], ...running, question: null, activity },
+  ] as TaskState[];
+  const lines = renderRun({ ...run, state: { ...run.state, tasks } }, NOW, 80);
+  expect(lines.map((line) => line.trim()).join(" ")).toContain(question.text);
+  expect(lines.filter((line) => line.includes("word"))).toEqual([expect.stringMatching(/^● build .*…$/)]);
 });
 
 test("the columns of a list stand below each other, whatever the goals and counts", () => {
