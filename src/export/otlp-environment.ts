@@ -27,7 +27,7 @@ export interface OtlpSettings {
 
 /** What the user's own configuration says; the environment wins. */
 export interface OtlpConfigured {
-  /** Base address: `/v1/metrics` and `/v1/traces` are added. */
+  /** Base address: `/v1/metrics` and `/v1/traces` are added. With a bad one nothing is sent. */
   readonly endpoint?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly intervalMs?: number;
@@ -43,6 +43,8 @@ export interface OtlpRead {
 type Environment = Readonly<Record<string, string | undefined>>;
 type Signal = "METRICS" | "TRACES";
 
+const WHAT: Readonly<Record<Signal, string>> = { METRICS: "metrics", TRACES: "traces" };
+
 const DEFAULT_ENDPOINT = "http://localhost:4318";
 const INTERVAL_MS = 60_000;
 const INTERVAL_MS_MIN = 5000;
@@ -53,10 +55,14 @@ const TIMEOUT_MS = 10_000;
 /** Timers fire at once when set for longer than 24 days. */
 const DURATION_MS_MAX = 86_400_000;
 
-/** Reads all variables; one that can't be used is told with its name, its value unless it may be secret, and what is done instead. */
+/**
+ * Reads all variables; one that can't be used, or keeps something from being sent, is told with its name, its value
+ * unless it may be secret, and what is done instead.
+ */
 export function readOtlpEnvironment(env: Environment, configured: OtlpConfigured = {}): OtlpRead {
   const problems: string[] = [];
-  if (env["OTEL_SDK_DISABLED"]?.trim().toLowerCase() === "true") return { settings: null, problems };
+  if (env["OTEL_SDK_DISABLED"]?.trim().toLowerCase() === "true")
+    return { settings: null, problems: ["OTEL_SDK_DISABLED is true: nothing is sent by OTLP; unset it to send."] };
   const reader = new Reader(env, configured, problems);
   const settings: OtlpSettings = {
     metrics: reader.target("METRICS"),
@@ -128,10 +134,11 @@ class Reader {
     const name = `OTEL_${signal}_EXPORTER`;
     const exporter = this.get(name);
     const kinds = (exporter ?? "otlp").toLowerCase().split(/\s*,\s*/);
-    if (kinds.includes("none")) return false;
-    if (!kinds.includes("otlp"))
-      this.#problems.push(`${name} is "${exporter}"; it must be otlp or none, and otlp is used.`);
-    return true;
+    const isOff = kinds.includes("none");
+    const off = `: no ${WHAT[signal]} are sent by OTLP; set it to otlp to send them.`;
+    if (isOff || !kinds.includes("otlp"))
+      this.#problems.push(`${name} is "${exporter}"${isOff ? off : "; it must be otlp or none, and otlp is used."}`);
+    return !isOff;
   }
 
   #tellCertificates(signal: Signal): void {
@@ -165,7 +172,7 @@ class Reader {
     const protocol = this.get(name);
     if (protocol === null || protocol === "http/json") return true;
     const isHttp = protocol === "http/protobuf";
-    const what = signal === "METRICS" ? "metrics" : "traces";
+    const what = WHAT[signal];
     const instead = isHttp ? `${what} are sent as http/json` : `no ${what} are sent; set it to http/json`;
     this.#problems.push(`${name} is "${protocol}", and pi-foreman only speaks http/json: ${instead}.`);
     return isHttp;
@@ -183,11 +190,14 @@ class Reader {
     return url;
   }
 
-  /** The address itself may hold a password, so that it is not repeated. */
+  /**
+   * Null for a bad one: no other takes its place, since the data would go where nobody meant them to. The address itself
+   * may hold a password, so that it is not repeated.
+   */
   #address(name: string, text: string): URL | null {
-    const url = URL.canParse(text) ? new URL(text) : null;
-    if (url?.protocol === "http:" || url?.protocol === "https:") return url;
-    this.#problems.push(`${name} can't be used: it must begin with http:// or https://, as in ${DEFAULT_ENDPOINT}.`);
+    if (/^https?:\/\//i.test(text) && URL.canParse(text)) return new URL(text);
+    const must = `it must begin with http:// or https://, as in ${DEFAULT_ENDPOINT}`;
+    this.#problems.push(`${name} can't be used: ${must}; nothing is sent instead.`);
     return null;
   }
 

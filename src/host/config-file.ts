@@ -23,16 +23,31 @@ export function shownValue(path: string, value: unknown): string {
   return JSON.stringify(value, masked) ?? "undefined";
 }
 
+/** Maps that hold together over all files: a later one wins by name, not as a whole. */
+const TOGETHER = new Set(["observability.buckets"]);
+
+/**
+ * Where any other value in place of a bad one would send data to where nobody meant them to go: the bad one stays, as a
+ * text, for its reader to refuse. What that means, by path.
+ */
+const STAYS: ReadonlyMap<string, string> = new Map([
+  ["otlp.endpoint", "nothing is sent by OTLP, unless OTEL_EXPORTER_OTLP_ENDPOINT says where"],
+]);
+
 interface Schema {
   type?: string;
   properties?: Record<string, Schema>;
+  /** Of a map: its values, whatever their names. */
+  patternProperties?: Record<string, Schema>;
+  items?: Schema;
   minimum?: number;
   maximum?: number;
   anyOf?: { const: unknown }[];
   description?: string;
+  patternErrorMessage?: string;
 }
 
-/** A value that was not used; the default was. */
+/** A value that was not used; the one below it was, but for those that stay. */
 export interface ConfigProblem {
   file: string;
   /** `limits.maxParallelAttempts`, or empty for the whole file. */
@@ -111,14 +126,49 @@ function applyValue(
   const key = path.slice(path.lastIndexOf(".") + 1);
   if (USER_ONLY.has(path) && file.origin === "project")
     report(path, value, "is ignored: a project can't set it, only your own crew.json");
+  else if (TOGETHER.has(path) && isObject(value))
+    target[key] = withEntries(path, schema, target[key] as Record<string, unknown>, value, report);
   else if (Value.Check(schema as never, value)) target[key] = value;
-  else report(path, value, `can't be used: it must be ${describe(schema)}; ${shownValue(path, target[key])} is used`);
+  else {
+    const instead = STAYS.get(path);
+    report(path, value, `can't be used: ${demand(schema)}; ${instead ?? `${shownValue(path, target[key])} is used`}`);
+    if (instead !== undefined) target[key] = typeof value === "string" ? value : JSON.stringify(value);
+  }
 }
 
-function describe({ type, minimum, maximum, anyOf, description }: Schema): string {
+/** `below` with the entries of a map that can be used. */
+function withEntries(
+  path: string,
+  map: Schema,
+  below: Record<string, unknown>,
+  given: Record<string, unknown>,
+  report: Report,
+): Record<string, unknown> {
+  const schema = valuesOf(map);
+  const usable = Object.entries(given).filter(([name, value]) => {
+    if (Value.Check(schema as never, value)) return true;
+    const instead = Object.hasOwn(below, name) ? `${JSON.stringify(below[name])} is used` : "it is left out";
+    report(`${path}.${name}`, value, `can't be used: ${demand(schema)}; ${instead}`);
+    return false;
+  });
+  return Object.fromEntries([...Object.entries(below), ...usable]);
+}
+
+function valuesOf({ patternProperties = {} }: Schema): Schema {
+  return Object.values(patternProperties)[0] ?? {};
+}
+
+function demand(schema: Schema): string {
+  return schema.patternErrorMessage ?? `it must be ${describe(schema)}`;
+}
+
+function describe(schema: Schema): string {
+  const { type, items, minimum, maximum, anyOf, description } = schema;
   if (anyOf) return `one of ${anyOf.map((option) => JSON.stringify(option.const)).join(", ")}`;
   if (minimum !== undefined)
     return `${type === "integer" ? "a whole number" : "a number"} from ${minimum} to ${maximum}`;
-  const kind = type === "array" ? "a list of texts" : type === "string" ? "a text" : `a ${type}`;
-  return type === "string" && description ? `${kind} (${description})` : kind;
+  if (type === "array") return `a list of ${items?.type === "number" ? "numbers" : "texts"}`;
+  if (type === "object") return `an object with ${describe(valuesOf(schema))} for each name`;
+  if (type === "string") return description ? `a text (${description})` : "a text";
+  return `a ${type}`;
 }

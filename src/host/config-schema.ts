@@ -49,7 +49,8 @@ export const CONFIG_SCHEMA = Type.Object({
     }),
     buckets: Type.Record(Type.String(), Type.Array(Type.Number()), {
       default: {},
-      description: "Upper bounds of a histogram's buckets, by its name: ascending, in the metric's unit.",
+      description:
+        "Upper bounds of a histogram's buckets, by its name: ascending, in the metric's unit; [] for its own.",
     }),
   }),
   telemetry: TELEMETRY_SCHEMA,

@@ -14,8 +14,9 @@ export interface LoadedConfig {
 }
 
 /**
- * Package defaults < `crew.json` of the agent folder < `.crew/config.json` of the project < the environment. A bad or unknown value is
- * reported and the one below it stands. Never throws for what a file holds.
+ * Package defaults < `crew.json` of the agent folder < `.crew/config.json` of the project < the environment. A bad or
+ * unknown value is reported and the one below it stands, but for a bad address, which stays to be refused. Never throws
+ * for what a file holds.
  */
 export async function loadConfig(
   files: Files,
@@ -46,7 +47,8 @@ async function apply(
   problems: ConfigProblem[],
 ): Promise<Config> {
   const { applyConfigFile } = await inTurn(() => import("./config-file.ts"));
-  const { ENVIRONMENT, environmentContent } = await inTurn(() => import("./settings.ts"));
+  const { ENVIRONMENT, environmentContent, unknownVariables } = await inTurn(() => import("./settings.ts"));
+  problems.push(...unknownVariables(env));
   const given = [...found, { file: ENVIRONMENT, value: environmentContent(env) }];
   return given.reduce((config, { file, value }) => applyConfigFile(config, value, file, problems), DEFAULT_CONFIG);
 }

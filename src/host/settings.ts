@@ -1,5 +1,5 @@
 import { isObject } from "../system/json.ts";
-import { DEFAULT_CONFIG, VARIABLES } from "./config.ts";
+import { DEFAULT_CONFIG, DEPTH_VARIABLE, VARIABLES } from "./config.ts";
 import { applyConfigFile, type ConfigFile, type ConfigProblem } from "./config-file.ts";
 import { CONFIG_SCHEMA, type Config } from "./config-schema.ts";
 
@@ -53,6 +53,28 @@ export function environmentContent(env: NodeJS.ProcessEnv): Record<string, unkno
 
 export const ENVIRONMENT: ConfigFile = { path: "the environment", origin: "user" };
 
+/**
+ * Variables that begin like ours and set nothing, their values left out: a slip in a name is no reason to show a key. A
+ * name in another case is one of ours where the system says so, as Windows does.
+ */
+export function unknownVariables(env: NodeJS.ProcessEnv): ConfigProblem[] {
+  const names = Object.keys(env).filter((name) => name.toUpperCase().startsWith(VARIABLES) && env[name] !== "");
+  const ours = new Set([DEPTH_VARIABLE, ...SETTINGS.map(({ variable }) => variable)]);
+  const unknown = names.filter((name) => !ours.has(name.toUpperCase()) || env[name.toUpperCase()] !== env[name]);
+  return unknown.map((name) => {
+    const message = `${name} in ${ENVIRONMENT.path} is not known; there are ${variablesLike(name).join(", ")}.`;
+    return { file: ENVIRONMENT.path, path: name, message };
+  });
+}
+
+/** Those of its section; when it is of none, a pattern for each section. */
+function variablesLike(name: string): string[] {
+  const sections = Object.keys(CONFIG_SCHEMA.properties).map((key) => `${VARIABLES}${key.toUpperCase()}_`);
+  const section = sections.find((start) => name.toUpperCase().startsWith(start));
+  if (section === undefined) return sections.map((start) => `${start}*`);
+  return SETTINGS.map(({ variable }) => variable).filter((variable) => variable.startsWith(section));
+}
+
 /** JSON where it is some, else the text itself: nobody wants to quote a word. */
 export function readValue(text: string): unknown {
   try {
@@ -76,7 +98,9 @@ export function withValue(
   const result = withKey(content, path, value);
   const problems: ConfigProblem[] = [];
   applyConfigFile(below, result, file, problems);
-  const own = problems.filter((problem) => problem.path === path || path.startsWith(`${problem.path}.`));
+  const own = problems.filter(
+    (problem) => `${path}.`.startsWith(`${problem.path}.`) || problem.path.startsWith(`${path}.`),
+  );
   return { content: result, problems: own };
 }
 

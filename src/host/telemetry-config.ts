@@ -21,7 +21,9 @@ export const OTLP_SCHEMA = Type.Object({
   }),
   endpoint: Type.String({
     default: "",
-    pattern: "^$|^https?://",
+    pattern: "^$|^[hH][tT][tT][pP][sS]?://",
+    // editors show it, too
+    patternErrorMessage: "it must begin with http:// or https://",
     description: "Base address; empty for OTEL_EXPORTER_OTLP_ENDPOINT, or http://localhost:4318. User only.",
   }),
   headers: Type.Record(Type.String(), Type.String(), {

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readOtlpEnvironment } from "../../src/export/otlp-environment.ts";
 
@@ -71,18 +73,27 @@ describe("the environment of an OTLP exporter", () => {
     expect(readOtlpEnvironment({}, { intervalMs: 10 }).settings?.intervalMs).toBe(5000);
   });
 
-  it("turns it all off with OTEL_SDK_DISABLED", () => {
-    expect(readOtlpEnvironment({ OTEL_SDK_DISABLED: " TRUE " }).settings).toBeNull();
+  it("turns it all off with OTEL_SDK_DISABLED, and says so", () => {
+    expect(readOtlpEnvironment({ OTEL_SDK_DISABLED: " TRUE ", OTEL_EXPORTER_OTLP_TIMEOUT: "x" })).toEqual({
+      settings: null,
+      problems: ["OTEL_SDK_DISABLED is true: nothing is sent by OTLP; unset it to send."],
+    });
     expect(readOtlpEnvironment({ OTEL_SDK_DISABLED: "1" }).settings).not.toBeNull();
   });
 
-  it("sends no signal whose exporter is none", () => {
+  it("sends no signal whose exporter is none, and says so", () => {
     const [METRICS, TRACES] = ["OTEL_METRICS_EXPORTER", "OTEL_TRACES_EXPORTER"];
     const sent = (env: Record<string, string>) => urls({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://c", ...env });
     const [metrics, traces] = ["http://c/v1/metrics", "http://c/v1/traces"];
-    expect(sent({ [METRICS]: "none" })).toEqual({ metrics: undefined, traces, problems: [] });
-    expect(sent({ [TRACES]: " None " })).toEqual({ metrics, traces: undefined, problems: [] });
-    expect(readOtlpEnvironment({ [METRICS]: "none", [TRACES]: "none" }).settings).toBeNull();
+    const noMetrics = 'OTEL_METRICS_EXPORTER is "none": no metrics are sent by OTLP; set it to otlp to send them.';
+    const noTraces = (given: string) =>
+      `OTEL_TRACES_EXPORTER is "${given}": no traces are sent by OTLP; set it to otlp to send them.`;
+    expect(sent({ [METRICS]: "none" })).toEqual({ metrics: undefined, traces, problems: [noMetrics] });
+    expect(sent({ [TRACES]: " None " })).toEqual({ metrics, traces: undefined, problems: [noTraces("None")] });
+    expect(readOtlpEnvironment({ [METRICS]: "none", [TRACES]: "none" })).toEqual({
+      settings: null,
+      problems: [noMetrics, noTraces("none")],
+    });
     expect(sent({ [METRICS]: "otlp", [TRACES]: "console,otlp" })).toEqual({ metrics, traces, problems: [] });
     const problems = ['OTEL_METRICS_EXPORTER is "prometheus"; it must be otlp or none, and otlp is used.'];
     expect(sent({ [METRICS]: "prometheus" })).toEqual({ metrics, traces, problems });
@@ -101,13 +112,19 @@ describe("the environment of an OTLP exporter", () => {
     };
     expect(readOtlpEnvironment(env).problems).toEqual([]);
     const others = { ...env, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "delta" };
-    expect(readOtlpEnvironment({ ...others, OTEL_METRICS_EXPORTER: "none" }).problems).toEqual([]);
+    expect(readOtlpEnvironment({ ...others, OTEL_METRICS_EXPORTER: "none" }).problems).toEqual([
+      expect.stringMatching(/^OTEL_METRICS_EXPORTER is "none"/),
+    ]);
   });
 
   it.each([
     [
       { OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4318" },
-      "OTEL_EXPORTER_OTLP_ENDPOINT can't be used: it must begin with http:// or https://, as in http://localhost:4318.",
+      "OTEL_EXPORTER_OTLP_ENDPOINT can't be used: it must begin with http:// or https://, as in http://localhost:4318; nothing is sent instead.",
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_ENDPOINT: "http:collector:4318" },
+      "OTEL_EXPORTER_OTLP_ENDPOINT can't be used: it must begin with http:// or https://, as in http://localhost:4318; nothing is sent instead.",
     ],
     [
       { OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" },
@@ -116,6 +133,32 @@ describe("the environment of an OTLP exporter", () => {
   ])("%j is told, and nothing is sent", (env, problem) => {
     const { settings, problems } = readOtlpEnvironment(env);
     expect([settings, problems[0]]).toEqual([null, problem]);
+  });
+
+  it("that names no address for one signal sends this one nowhere, whatever the others say", () => {
+    const env = { OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: "m:4318", OTEL_EXPORTER_OTLP_ENDPOINT: "http://c" };
+    expect(urls(env, { endpoint: "http://configured" })).toEqual({
+      metrics: undefined,
+      traces: "http://c/v1/traces",
+      problems: [
+        expect.stringMatching(/^OTEL_EXPORTER_OTLP_METRICS_ENDPOINT can't be used: .* nothing is sent instead/),
+      ],
+    });
+  });
+
+  it("is told in docs/configuration.md, variable by variable", () => {
+    const asked = new Set<string>();
+    const env = new Proxy<Record<string, string>>({}, { get: (_of, name) => void asked.add(String(name)) });
+    readOtlpEnvironment(env);
+    const text = readFileSync(join(import.meta.dirname, "../../docs/configuration.md"), "utf8");
+    const told = new Set([...text.matchAll(/`(\w+)`/g)].map((match) => match[1] ?? ""));
+    // endings stand by themselves, and for each signal too
+    const forms = (name: string) => {
+      const [, signal = "", ending = ""] = /^OTEL_EXPORTER_OTLP(_METRICS|_TRACES)?(_\w+)$/.exec(name) ?? [];
+      return [name, ending, signal + ending, `OTEL_EXPORTER_OTLP${ending}`];
+    };
+    expect([...asked].filter((name) => !forms(name).some((form) => told.has(form)))).toEqual([]);
+    expect(asked.size).toBeGreaterThan(20);
   });
 
   it.each([

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { readOtlpEnvironment } from "../../src/export/otlp-environment.ts";
 import { DEFAULT_CONFIG } from "../../src/host/config.ts";
 import { USER_ONLY } from "../../src/host/config-file.ts";
 import { CONFIG_SCHEMA } from "../../src/host/config-schema.ts";
@@ -36,6 +37,11 @@ function forEditors(section: Schema): Schema {
   if (!section.properties) return rest;
   const properties = Object.entries(section.properties).map(([key, value]) => [key, forEditors(value)] as const);
   return { ...rest, properties: Object.fromEntries(properties), additionalProperties: false } as Schema;
+}
+
+function loaded(mine: object, theirs: object = {}, env: Record<string, string> = {}) {
+  const files = { "/agent/crew.json": JSON.stringify(mine), "/p/.crew/config.json": JSON.stringify(theirs) };
+  return loadConfig(new MemoryFiles(files), "/agent", "/p", env);
 }
 
 describe("the configuration's schema", () => {
@@ -108,6 +114,87 @@ describe("the configuration's schema", () => {
       expect(problems[0]?.message).toMatch(/^reliability\.heartbeat = \{"warnMs".* in \/.* warnMs < staleMs < deadMs/);
       expect(config.reliability.heartbeat).toMatchObject({ warnMs: 30_000, deadMs: 300_000 });
     }
+  });
+
+  it("takes buckets from both files and the environment together, for each metric the last", async () => {
+    const { config, problems } = await loaded(
+      { observability: { buckets: { "crew.task.duration_ms": [1, 2], "crew.run.duration_ms": [3] } } },
+      { observability: { buckets: { "crew.run.duration_ms": [4], "crew.task.retry_count": [5] } } },
+      { PI_FOREMAN_OBSERVABILITY_BUCKETS: '{"crew.task.retry_count":[6]}' },
+    );
+    expect(problems).toEqual([]);
+    expect(config.observability.buckets).toEqual({
+      "crew.task.duration_ms": [1, 2],
+      "crew.run.duration_ms": [4],
+      "crew.task.retry_count": [6],
+    });
+    expect(DEFAULT_CONFIG.observability.buckets).toEqual({});
+  });
+
+  it("names each entry of the buckets that can't be used, and takes the others", async () => {
+    const { config, problems } = await loaded(
+      { observability: { buckets: { "crew.task.duration_ms": [1000], "crew.run.duration_ms": "slow" } } },
+      { observability: { buckets: { "crew.task.duration_ms": [1, "2"], "crew.session.tool_duration_ms": [5] } } },
+    );
+    expect(problems).toEqual([
+      {
+        file: "/agent/crew.json",
+        path: "observability.buckets.crew.run.duration_ms",
+        message:
+          'observability.buckets.crew.run.duration_ms = "slow" in /agent/crew.json can\'t be used: it must be a list of numbers; it is left out.',
+      },
+      {
+        file: "/p/.crew/config.json",
+        path: "observability.buckets.crew.task.duration_ms",
+        message:
+          'observability.buckets.crew.task.duration_ms = [1,"2"] in /p/.crew/config.json can\'t be used: it must be a list of numbers; [1000] is used.',
+      },
+    ]);
+    expect(config.observability.buckets).toEqual({
+      "crew.task.duration_ms": [1000],
+      "crew.session.tool_duration_ms": [5],
+    });
+  });
+
+  it.each([
+    [{ observability: { buckets: [1] } }, "it must be an object with a list of numbers for each name; {} is used."],
+    [{ otlp: { headers: { a: 1 } } }, "it must be an object with a text for each name; {} is used."],
+    [{ notifications: { command: "beep" } }, "it must be a list of texts; [] is used."],
+    [{ telemetry: { enabled: 1 } }, "it must be a boolean; true is used."],
+  ])("says of %j what it must be", async (mine, says) => {
+    const { problems } = await loaded(mine);
+    expect(problems.map(({ message }) => message)).toEqual([expect.stringContaining(`can't be used: ${says}`)]);
+  });
+
+  it.each(["localhost:4318", " http://c", "http:c", 4318, ["http://c"], null])(
+    "lets nothing be sent to another place than the endpoint %j that can't be used",
+    async (endpoint) => {
+      const { config, problems } = await loaded({ otlp: { enabled: true, endpoint } });
+      expect(problems).toEqual([
+        {
+          file: "/agent/crew.json",
+          path: "otlp.endpoint",
+          message:
+            `otlp.endpoint = ${JSON.stringify(endpoint)} in /agent/crew.json can't be used: it must begin with http:// or ` +
+            "https://; nothing is sent by OTLP, unless OTEL_EXPORTER_OTLP_ENDPOINT says where.",
+        },
+      ]);
+      expect(readOtlpEnvironment({}, config.otlp)).toEqual({
+        settings: null,
+        problems: [expect.stringContaining("otlp.endpoint can't be used: it must begin with http:// or https://")],
+      });
+      const elsewhere = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://c:1" };
+      expect(readOtlpEnvironment(elsewhere, config.otlp).settings?.metrics?.url.href).toBe("http://c:1/v1/metrics");
+    },
+  );
+
+  it("takes the endpoint of a later place, and one in capitals", async () => {
+    const { config, problems } = await loaded({ otlp: { endpoint: "HTTPS://C" } });
+    expect([config.otlp.endpoint, problems]).toEqual(["HTTPS://C", []]);
+    const mended = await loaded({ otlp: { endpoint: "c" } }, {}, { PI_FOREMAN_OTLP_ENDPOINT: "http://d" });
+    expect(mended.config.otlp.endpoint).toBe("http://d");
+    const planted = await loaded({ otlp: { endpoint: "http://c" } }, { otlp: { endpoint: "elsewhere" } });
+    expect(planted.config.otlp.endpoint).toBe("http://c");
   });
 
   it("is not needed for a file that has no end", async () => {

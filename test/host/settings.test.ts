@@ -42,16 +42,54 @@ it("a variable counts in whatever case, as on Windows", async () => {
   expect((await loadConfig(files, "/agent", "/project", env)).config.http.port).toBe(9999);
 });
 
+it("a variable that names no setting is told, without its value, and with those there are", async () => {
+  const files = { readText: async () => null } as unknown as Files;
+  const problemsOf = async (env: Record<string, string>) =>
+    (await loadConfig(files, "/agent", "/project", env)).problems.map(({ message }) => message);
+  expect(await problemsOf({ PI_FOREMAN_HTTP_PROT: "9999", PI_FOREMAN_HTTP_PORT: "9", PI_FOREMAN_DEPTH: "1" })).toEqual([
+    "PI_FOREMAN_HTTP_PROT in the environment is not known; there are PI_FOREMAN_HTTP_PORT, PI_FOREMAN_HTTP_HOST.",
+  ]);
+  const [other] = await problemsOf({ PI_FOREMAN_OLTP_HEADERS: '{"authorization":"abc-secret"}' });
+  expect(other).toMatch(/^PI_FOREMAN_OLTP_HEADERS in the environment is not known; .* PI_FOREMAN_OTLP_\*, /);
+  expect(other).not.toContain("abc-secret");
+  // an empty one sets nothing
+  expect(await problemsOf({ PI_FOREMAN_HTTP_PROT: "", FOREMAN_GOAL: "x" })).toEqual([]);
+});
+
+it("a variable in another case is one only where the system takes it", async () => {
+  const files = { readText: async () => null } as unknown as Files;
+  const exact: Record<string, string> = { pi_foreman_http_port: "9999", Pi_Foreman_Depth: "1", pi_foreman_no: "1" };
+  const env = new Proxy(exact, {
+    get: (of, name) => Object.entries(of).find(([key]) => key.toLowerCase() === String(name).toLowerCase())?.[1],
+  });
+  const told = async (given: NodeJS.ProcessEnv) =>
+    (await loadConfig(files, "/agent", "/project", given)).problems.map(({ path }) => path);
+  expect(await told(env)).toEqual(["pi_foreman_no"]);
+  expect(await told(exact)).toEqual(["pi_foreman_http_port", "Pi_Foreman_Depth", "pi_foreman_no"]);
+});
+
 it("the environment wins over both files, and what it holds is checked like them", async () => {
   const rig = await makeRig(() => ({ text: "never asked" }), {
     files: { ".crew/config.json": '{"limits":{"maxParallelAttempts":2,"maxTokens":7}}' },
   });
-  const env = { PI_FOREMAN_LIMITS_MAX_PARALLEL_ATTEMPTS: "9", PI_FOREMAN_LIMITS_MAX_TOKENS: "many" };
+  const env = {
+    PI_FOREMAN_LIMITS_MAX_PARALLEL_ATTEMPTS: "9",
+    PI_FOREMAN_LIMITS_MAX_TOKENS: "many",
+    PI_FOREMAN_LIMITS_TOKENS: "5",
+    PI_FOREMAN_OTLP_ENABLED: "true",
+    PI_FOREMAN_OTLP_ENDPOINT: "localhost:4318",
+    OTEL_TRACES_EXPORTER: "none",
+  };
   const host = await rig.rpc({ extensions: [PACKAGE], env });
   const limits = await say(host, "/team-settings limits");
   expect(limits).toMatch(/maxParallelAttempts +9 {2}\(environment\)/);
   expect(limits).toMatch(/maxTokens +7 {2}\(project\)/);
-  expect(await say(host, "/team-doctor")).toContain('limits.maxTokens = "many" in the environment');
+  const doctor = await say(host, "/team-doctor");
+  expect(doctor).toContain('limits.maxTokens = "many" in the environment');
+  expect(doctor).toContain("PI_FOREMAN_LIMITS_TOKENS in the environment is not known; there are PI_FOREMAN_LIMITS_MAX");
+  expect(doctor).toContain('otlp.endpoint = "localhost:4318" in the environment can\'t be used');
+  expect(doctor).toContain('OTEL_TRACES_EXPORTER is "none"');
+  expect(doctor).not.toMatch(/OTLP (metrics|traces) to/);
   expect(await say(host, "/team-settings limits.maxTokens")).toContain("PI_FOREMAN_LIMITS_MAX_TOKENS");
 });
 
@@ -101,6 +139,10 @@ it("/team-settings writes nothing that can't be used, and not over a file it can
   );
   expect(await say(host, "/team-settings reliability.heartbeat.deadMs 2000")).toContain("warnMs < staleMs < deadMs");
   expect(await say(host, "/team-settings http.host 0.0.0.0 --project")).toContain("a project can't set it");
+  expect(await say(host, '/team-settings observability.buckets {"crew.a.b":[1],"crew.a.c":2}')).toContain(
+    "Nothing was written: observability.buckets.crew.a.c = 2 ",
+  );
+  expect(await say(host, "/team-settings otlp.endpoint localhost:4318")).toMatch(/^Nothing was written: .* http:\/\//);
   expect(await say(host, "/team-settings limit 5")).toContain('no setting "limit". Sections: observability');
   expect(readFileSync(file, "utf8")).toBe("{}");
   writeFileSync(file, "{ broken");
