@@ -228,7 +228,7 @@ export class RunService {
     const handle = (request: PostedRequest) => answerRequest(this.#parts, { run, loop }, request);
     const handledIds = run.state.mail.map(({ messageId }) => messageId);
     const inbox = new Inbox({ files, clock, log, runFolder: run.folder, handle, handledIds }).start();
-    using _budget = watchBudget(this.#parts.world, this.#parts.limits, run, loop);
+    using _budget = watchBudget(this.#parts, run, loop);
     try {
       await prepare(run);
       const end = await loop.drive();

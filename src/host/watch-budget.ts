@@ -1,3 +1,4 @@
+import type { EventBus } from "../events/publisher.ts";
 import type { RunLoop } from "../runs/run-loop.ts";
 import type { OpenRun } from "../store/run-store.ts";
 import { budgetReason, exceededLimit, type RunLimits } from "../supervision/budget.ts";
@@ -6,16 +7,24 @@ import type { World } from "../system/world.ts";
 
 const LOOK_MS = 1000;
 
+interface BudgetParts {
+  world: World;
+  /** Tells the run's events. */
+  bus: EventBus;
+  limits: RunLimits;
+}
+
 /**
- * Cancels the run when it has used up more than it may. What an attempt used is known at its end; of time, only that in
- * which the run was driven counts, under this owner by the monotonic clock. Dispose to stop.
+ * Cancels the run when it has used up more than it may. What an attempt used is known at its end, and looked at before
+ * anything follows from that; of time, only that in which the run was driven counts, under this owner by the monotonic
+ * clock. Dispose to stop.
  */
-export function watchBudget(world: World, limits: RunLimits, run: OpenRun, loop: RunLoop): Disposable {
+export function watchBudget({ world, bus, limits }: BudgetParts, run: OpenRun, loop: RunLoop): Disposable {
   const { clock, log } = world;
   const { drivenMs } = run.state;
   const sinceMs = clock.monotonicMs();
   let over = false;
-  return clock.every(LOOK_MS, () => {
+  const look = () => {
     const { costUsd, tokens } = run.state;
     const durationMs = drivenMs + clock.monotonicMs() - sinceMs;
     const exceeded = over ? null : exceededLimit(limits, { costUsd, tokens, durationMs });
@@ -25,7 +34,18 @@ export function watchBudget(world: World, limits: RunLimits, run: OpenRun, loop:
       .publish({ type: "crew.run.budget_exceeded", ...exceeded })
       .catch((error: unknown) => log.warn("a passed limit was not told", { error: messageOf(error) }));
     loop.cancel(budgetReason(exceeded));
-  });
+  };
+  // whichever run's: a look is cheap
+  const unsubscribe = bus.on("crew.task.attempt_finished", look);
+  const timer = clock.every(LOOK_MS, look);
+  // what a run taken over had used before
+  look();
+  return {
+    [Symbol.dispose]() {
+      unsubscribe();
+      timer[Symbol.dispose]();
+    },
+  };
 }
 
 /** In the configuration 0 means no limit. */

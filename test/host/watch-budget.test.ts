@@ -8,14 +8,14 @@ import { nodeWorld } from "../../src/system/node.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
 import { keepingBus, tempFolder } from "../store/temp-store.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { type PretendedWorkers, ScriptedEngine } from "../support/scripted-engine.ts";
+import { attemptReport, type PretendedWorkers, ScriptedEngine } from "../support/scripted-engine.ts";
 
 // The engine is a test double: it stands for worker processes, none is started. Store, log and files are real.
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-/** Sessions of one project, one after another, with an hour for each run. */
+/** Sessions of one project, one after another, with an hour for each run and a hundred tokens. */
 async function project() {
   const crewRoot = await tempFolder();
   const clock = new FakeClock();
@@ -28,7 +28,7 @@ async function project() {
     const { bus, told } = keepingBus();
     const service = new RunService({
       ...{ world, bus, store: new RunStore(world, crewRoot), engine, slots: new Slots(4), sessionId: "session" },
-      limits: { maxCostUsd: null, maxTokens: null, maxDurationMs: HOUR },
+      limits: { maxCostUsd: null, maxTokens: 100, maxDurationMs: HOUR },
       redact: (text) => text,
       afterFailure: () => ({ giveUp: true, deadLetter: null }),
       correlation: createCorrelation(),
@@ -70,4 +70,16 @@ it("a run's time is that in which it was driven: neither a clock that is set nor
   expect(taken?.loop.stop.asked).toMatchObject({ kind: "cancel", reason: expect.stringContaining("maxDurationMs") });
   expect(await taken?.done).toEqual({ kind: "cancelled" });
   expect(third.exceeded()).toMatchObject([{ limit: "maxDurationMs", max: HOUR }]);
+});
+
+it("no step begins after the one that passed a limit, however fast it could", async () => {
+  const { session } = await project();
+  const { engine, service, exceeded } = session();
+  const run = await service.start(manifestOf([taskSpec("a"), taskSpec("b", { dependsOn: ["a"] })]));
+  await engine.begun(1);
+  engine.end("a", attemptReport({ tokens: { input: 100, output: 1, cacheRead: 0, cacheWrite: 0 } }));
+  expect(await run.done).toEqual({ kind: "cancelled" });
+  expect(engine.executed.map(({ taskId }) => taskId)).toEqual(["a"]);
+  expect(run.run.state.tasks.map(({ status }) => status)).toEqual(["completed", "cancelled"]);
+  expect(exceeded()).toMatchObject([{ limit: "maxTokens", value: 101, max: 100 }]);
 });
