@@ -9,9 +9,13 @@ import { isSameProcess } from "../system/same-process.ts";
 import type { ProcessIdentity, World } from "../system/world.ts";
 import type { Session } from "./session.ts";
 
+/** How soon a question goes away when somebody has dealt with its run. */
+const LOOK_MS = 2000;
+
 /**
  * Asks the user whether an interrupted run shall go on, and does what follows from it. One session asks, however many
- * are open: the one named in the run's folder, and no other before `answered` is done.
+ * are open: the one named in the run's folder, and no other before `answered` is done. When somebody deals with the run
+ * meanwhile, the question goes away, and nothing follows from an answer.
  */
 export async function askToContinue(
   session: Session,
@@ -28,12 +32,15 @@ export async function askToContinue(
     `worker still at work: ${list(adoptableTasks)}`,
     `done again or still to do: ${list(resumableTasks)}`,
   ];
+  const isDealtWith = async () => (await store.view(runId).catch(() => null))?.seq !== plan.lastEventSeq;
+  // a host that replaces the session takes the dialog away without an answer
+  const closing = new AbortController();
+  const lookAgain = () => void isDealtWith().then((dealtWith) => dealtWith && closing.abort());
   try {
     // another session may have asked and taken it over since this one looked
-    if ((await store.view(runId)).seq !== plan.lastEventSeq || session.closed) return;
-    // a host that replaces the session takes the dialog away without an answer
-    const closing = new AbortController();
+    if ((await isDealtWith()) || session.closed) return;
     session.defer(() => closing.abort());
+    using _looking = world.clock.every(LOOK_MS, lookAgain);
     const yes = await session.dialogs.during(() =>
       context.ui.confirm(
         `Continue the interrupted run ${runId}?`,
@@ -41,7 +48,13 @@ export async function askToContinue(
         { signal: closing.signal },
       ),
     );
-    if (!session.closed) await answered(yes ? "confirm" : "decline");
+    if (session.closed) return;
+    if (await isDealtWith())
+      return session.show(
+        `Run ${runId} was dealt with meanwhile. /team-status ${runId} shows what became of it.`,
+        "info",
+      );
+    await answered(yes ? "confirm" : "decline");
   } finally {
     await world.files.remove(file);
   }

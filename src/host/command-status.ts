@@ -49,7 +49,8 @@ export const cancelCommand: Command = async ({ session, ctx, args }) => {
   // over RPC the command itself is a program's, or its user's, word
   if (!isTerminal(state.status) && modeOf(ctx) === "tui") {
     const goal = safeText(state.goal, { multiline: false }).slice(0, GOAL_CHARS_MAX);
-    if (!(await ctx.ui.confirm(`Cancel run ${runId}?`, `${state.team}: ${goal}`))) return `Run ${runId} goes on.`;
+    if (!(await ctx.ui.confirm(`Cancel run ${runId}?`, `${state.team}: ${goal}`)))
+      return `Run ${runId} is not cancelled.`;
   }
   return cancelRun(session, runId);
 };

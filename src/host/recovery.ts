@@ -4,7 +4,7 @@ import { attemptFolder } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
 import { answerStep, type RecoveryStep, recoveryStep } from "../supervision/recovery-decision.ts";
 import { detectInterruptedRuns, planRecovery, type RunFacts } from "../supervision/recovery-plan.ts";
-import { messageOf } from "../system/errors.ts";
+import { messageOf, UserError } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
 import { readAttemptFacts } from "../workers/attempt-facts.ts";
 import { askToContinue } from "./ask-to-continue.ts";
@@ -25,7 +25,7 @@ export class Recovery {
   readonly #runs: RunService;
   readonly #background: BackgroundRuns;
   readonly #config: Config["reliability"];
-  /** Runs that some session's user was asked about while this one was open. */
+  /** Runs about which this session's user has answered, or which could not be recovered. */
   readonly #asked = new Set<string>();
   /** Runs of this process that it could not drive, and has tried to go on with. */
   readonly #triedAgain = new Set<string>();
@@ -188,10 +188,10 @@ export class Recovery {
       case "ask":
         // an Enter that was meant for something else is no yes; the next look asks
         if (!this.#session.dialogs.areWelcome) return;
-        this.#asked.add(runId);
-        return askToContinue(this.#session, this.#runs.store, plan, (answer) =>
-          this.#apply(answerStep(plan, answer), background),
-        );
+        return askToContinue(this.#session, this.#runs.store, plan, (answer) => {
+          this.#asked.add(runId);
+          return this.#apply(answerStep(plan, answer), background);
+        });
       case "close": {
         const taken = await this.#runs.takeOver(runId, { cancelReason: step.reason, confirmed: true });
         await taken?.done;
@@ -215,13 +215,20 @@ export class Recovery {
     }
   }
 
-  /** In this session, or in a process of its own and followed from here. Null when somebody else was faster. */
+  /**
+   * In this session, or in a process of its own and followed from here. Null when somebody else was faster. Throws a
+   * UserError when it goes on and another session tells of it.
+   */
   async #takeOver(runId: string, resumption: Resumption | null, background: boolean): Promise<ShownRun | null> {
     if (background) {
       await this.#background.goOn(runId, resumption);
       const followed = await this.#background.followAll();
       for (const run of followed) if (run.run.manifest.runId !== runId) this.#display(run);
-      return followed.find(({ run }) => run.manifest.runId === runId) ?? null;
+      // this session may have followed it all along
+      const shown = this.#background.shown.find(({ run }) => run.manifest.runId === runId);
+      if (shown) return shown;
+      const where = `Another session shows its progress and its end, or /team-status ${runId} here.`;
+      throw new UserError("shown-elsewhere", `Run ${runId} goes on where it was left. ${where}`);
     }
     if (resumption === null) return this.#runs.takeOver(runId);
     const prepare = applyResumption.bind(null, this.#session.world, this.#runs.store.crewRoot, resumption);

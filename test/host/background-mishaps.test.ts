@@ -80,6 +80,19 @@ describe("a background run", () => {
 });
 
 describe("a run that nobody drives", () => {
+  it("goes on by /team-resume in the session that has followed it all along, which tells its end once", async () => {
+    const { rig, host, runId, finish, asked } = await underWay();
+    process.kill(processes(rig, /supervisor\.mjs/)[0]?.pid ?? 0, "SIGKILL");
+    await expectGone(() => processes(rig, /supervisor\.mjs/));
+    expect(await say(host, `/team-resume ${runId}`)).toContain("goes on where it was left");
+    finish();
+    await ended(rig, runId);
+    for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
+    await waitUntil(() => told(host, runId).length > 0, 10_000);
+    await say(host, "/team-status latest");
+    expect(told(host, runId)).toHaveLength(1);
+  });
+
   it("goes on as it is by /team-resume", async () => {
     const { rig, host, runId, finish, asked } = await underWay();
     host.kill("SIGKILL");

@@ -10,6 +10,8 @@ import { eventsOf, ofType, runIds } from "../support/run-files.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
+const OFTEN = { reliability: { autoRecover: true }, observability: { pollIntervalMs: 1000 } };
+
 /** A run whose two middle tasks are at work, and whose Pi has just been killed. */
 async function killedMidRun(config: object): Promise<{ rig: Rig; runId: string; finish: () => void }> {
   let finish: () => void = () => undefined;
@@ -86,6 +88,39 @@ describe("a run whose Pi was killed", () => {
     finish();
     await ended(rig, runId);
     expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.completed");
+  });
+
+  it("is asked about by the next session when the one that asks is killed, too", async () => {
+    const { rig, runId, finish } = await killedMidRun(OFTEN);
+    const first = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
+    await first.waitFor((event) => event["method"] === "confirm");
+    const second = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
+    await second.command("/team-status latest");
+    // several looks
+    await new Promise((done) => setTimeout(done, 2500));
+    expect(questions(second)).toEqual([]);
+    first.kill("SIGKILL");
+    const question = await second.waitFor((event) => event["method"] === "confirm", 20_000);
+    second.answer(String(question["id"]), { confirmed: true });
+    finish();
+    await ended(rig, runId);
+    expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.completed");
+  });
+
+  it("is not asked about any more when another session has gone on with it", async () => {
+    const { rig, runId, finish } = await killedMidRun(OFTEN);
+    const first = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
+    const question = await first.waitFor((event) => event["method"] === "confirm");
+    const second = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
+    expect((await second.command(`/team-resume ${runId}`)).notices.join()).toContain("goes on where it was left");
+    const told = await first.waitFor((event) => String(event["message"]).includes("was dealt with meanwhile"), 20_000);
+    expect(told["message"]).toContain(`/team-status ${runId}`);
+    // too late
+    first.answer(String(question["id"]), { confirmed: false });
+    finish();
+    await ended(rig, runId);
+    expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.completed");
+    for (const step of ["a", "b", "c", "d"]) expect(asked(rig, step), step).toBe(1);
   });
 
   it("is cancelled with its workers when the answer is no", async () => {
