@@ -37,9 +37,12 @@ export class PushPace {
     return Math.max(0, this.#notBefore - nowMs);
   }
 
-  /** Whether a last try makes sense now, before all ends: a wait that nobody asked for is cut short. */
+  /**
+   * Whether a last try may be made now, before all ends: a wait that the receiver did not ask for is cut short, also
+   * that after many failures, since it may be back.
+   */
   mayTryLast(nowMs: number): boolean {
-    return this.waitMs(nowMs) === 0 || !(this.isOpen || this.#asked);
+    return this.waitMs(nowMs) === 0 || !this.#asked;
   }
 
   succeeded(): void {

@@ -18,7 +18,8 @@ export function historyMetrics(answers: () => Promise<RunAnswers>): () => Promis
     "crew.history.task_duration_ms",
     "Of these tasks, median and 95th percentile",
     {
-      labels: ["quantile"],
+      // the name `quantile` belongs to summaries
+      labels: ["percentile"],
       unit: "ms",
     },
   );
@@ -45,8 +46,8 @@ export function historyMetrics(answers: () => Promise<RunAnswers>): () => Promis
     tasks.set({ status: "failed" }, success_rate.failed);
     // of no task there is no duration
     if (success_rate.total > 0) {
-      duration.set({ quantile: "0.5" }, execution_time.p50_seconds * 1000);
-      duration.set({ quantile: "0.95" }, execution_time.p95_seconds * 1000);
+      duration.set({ percentile: "50" }, execution_time.p50_seconds * 1000);
+      duration.set({ percentile: "95" }, execution_time.p95_seconds * 1000);
     }
     for (const { name, tokens: used, cost_usd } of models) {
       tokens.set({ model: name }, used);

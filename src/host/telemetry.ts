@@ -7,7 +7,7 @@ import { type LiveWork, registerLiveWork, subscribeCrewMetrics } from "../metric
 import { MetricHistory, STEP_MS } from "../metrics/history.ts";
 import { subscribeMetricTable } from "../metrics/metric-table.ts";
 import { createMetricRegistry, type MetricRegistry } from "../metrics/registry.ts";
-import { registerSessionMetrics } from "../metrics/session-metrics.ts";
+import { registerSessionMetrics, type SessionMetrics } from "../metrics/session-metrics.ts";
 import type { MetricsSnapshot } from "../metrics/snapshot.ts";
 import { findCrewRoot, metricsRoot } from "../store/layout.ts";
 import { MetricSink } from "../store/metric-sink.ts";
@@ -70,11 +70,10 @@ async function start(session: Session, config: Config, ending: Ending): Promise<
   const { world, facts } = session;
   const { clock } = world;
   const problems = await tellEarlierLosses(session);
-  const { registry, sessionMetrics } = count(session, config, ending, problems);
+  const registry = openRegistry(session, config, ending, problems);
   let work: WatchedWork = { silences: () => [], runs: () => [] };
-  // gauges of nothing counted would say that nothing is at work
-  if (config.observability.enabled)
-    registerLiveWork(registry, { silences: () => work.silences(), runs: () => work.runs() });
+  const sessionMetrics = config.observability.enabled ? count(session, registry, ending) : null;
+  if (sessionMetrics) registerLiveWork(registry, { silences: () => work.silences(), runs: () => work.runs() });
   const snapshot = () => registry.snapshot();
   const exporters = new Exporters({ clock, snapshot, warn: world.log.warn });
   ending.wait(() => exporters.end(LAST_PUSH_MS));
@@ -105,7 +104,7 @@ async function start(session: Session, config: Config, ending: Ending): Promise<
   // other extensions come last: what they register takes no name of ours
   ending.release(openToPlugins({ bus: session.bus, registry, exporters }));
   // kept until now: what is told to a start that fails is lost
-  if (config.observability.enabled) facts.countWith(sessionMetrics);
+  if (sessionMetrics) facts.countWith(sessionMetrics);
   else facts.forget();
   return {
     registry,
@@ -118,24 +117,25 @@ async function start(session: Session, config: Config, ending: Ending): Promise<
     ...server,
     // read late: other extensions' histograms may come any time
     get problems() {
-      return [...problems, ...uncounted(facts), ...unknownBuckets(config.observability.buckets, registry)];
+      return [...problems, ...uncounted(facts), ...unknownBuckets(config.observability, registry)];
     },
     dispose: () => ending.dispose(),
   };
 }
 
-/** The metrics, moved by the bus. */
-function count(session: Session, config: Config, ending: Ending, problems: string[]) {
-  const { world, bus } = session;
+function openRegistry({ world }: Session, config: Config, ending: Ending, problems: string[]): MetricRegistry {
   const { warn } = world.log;
   const buckets = usableBuckets(config.observability.buckets, problems);
   const registry = createMetricRegistry({ warn, clock: world.clock, buckets });
   ending.release(() => registry.dispose());
+  return registry;
+}
+
+/** All metrics, moved by the bus and the host. Where nothing is counted there are none: zeros would be no true numbers. */
+function count({ bus }: Session, registry: MetricRegistry, ending: Ending): SessionMetrics {
   const sessionMetrics = registerSessionMetrics(registry);
-  const stopCounting = subscribeCrewMetrics(bus, registry);
-  ending.release(stopCounting);
-  if (!config.observability.enabled) stopCounting();
-  return { registry, sessionMetrics };
+  ending.release(subscribeCrewMetrics(bus, registry));
+  return sessionMetrics;
 }
 
 function lazyHistory(snapshot: () => MetricsSnapshot, clock: Clock, ending: Ending): () => MetricHistory {
@@ -180,8 +180,8 @@ function uncounted({ dropped }: Session["facts"]): string[] {
   return [`${dropped} facts of this session were not counted: they came before its metrics, and were too many`];
 }
 
-function unknownBuckets(given: Config["observability"]["buckets"], registry: MetricRegistry): string[] {
-  const unknown = Object.keys(given).filter((name) => registry.get(name)?.kind !== "histogram");
+function unknownBuckets({ enabled, buckets }: Config["observability"], registry: MetricRegistry): string[] {
+  const unknown = Object.keys(enabled ? buckets : {}).filter((name) => registry.get(name)?.kind !== "histogram");
   return unknown.map((name) => `observability.buckets: no histogram is called ${name}; /team-metrics lists them all`);
 }
 
@@ -214,11 +214,13 @@ function keepFile(session: Session, registry: MetricRegistry, config: Config, re
 async function startOtlp(
   session: Session,
   registry: MetricRegistry,
-  { otlp: { enabled, ...configured } }: Config,
+  { observability, otlp: { enabled, ...configured } }: Config,
   parts: { ending: Ending; problems: string[]; instance: string; roleOfTask: RoleOfTask },
 ): Promise<Otlp | null> {
-  if (!enabled) return null;
   const { ending, problems, instance, roleOfTask } = parts;
+  if (enabled && !observability.enabled)
+    problems.push("otlp.enabled sends nothing: nothing is counted, because observability.enabled is false");
+  if (!enabled || !observability.enabled) return null;
   const { world, bus } = session;
   const { endpoint, ...rest } = configured;
   const { readOtlpEnvironment } = await inTurn(() => import("../export/otlp-environment.ts"));

@@ -1,4 +1,4 @@
-import { estimateQuantile } from "./quantile.ts";
+import { quantileOf } from "./quantile.ts";
 import type {
   HistogramSeriesSnapshot,
   HistogramSnapshot,
@@ -50,8 +50,7 @@ type AnySeries = MetricSnapshot["series"][number];
 function seriesSummary(metric: MetricSnapshot, now: AnySeries, past: AnySeries | undefined): SeriesSummary[] {
   const { labels } = now;
   if ("buckets" in now) {
-    const { bounds } = metric as HistogramSnapshot;
-    return histogramSummary(bounds, now, past as HistogramSeriesSnapshot | undefined);
+    return histogramSummary(metric as HistogramSnapshot, now, past as HistogramSeriesSnapshot | undefined);
   }
   if (metric.kind === "gauge") return [{ kind: "gauge", labels, last: now.value }];
   const grown = now.value - ((past as NumberSeries | undefined)?.value ?? 0);
@@ -59,7 +58,7 @@ function seriesSummary(metric: MetricSnapshot, now: AnySeries, past: AnySeries |
 }
 
 function histogramSummary(
-  bounds: readonly number[],
+  metric: HistogramSnapshot,
   now: HistogramSeriesSnapshot,
   past: HistogramSeriesSnapshot | undefined,
 ): SeriesSummary[] {
@@ -67,7 +66,7 @@ function histogramSummary(
   if (count <= 0) return [];
   const buckets = now.buckets.map((inBucket, i) => inBucket - (past?.buckets[i] ?? 0));
   const sum = now.sum - (past?.sum ?? 0);
-  const at = (q: keyof typeof QUANTILES) => estimateQuantile(bounds, buckets, sum, QUANTILES[q]);
+  const at = (q: keyof typeof QUANTILES) => quantileOf(metric, { buckets, sum }, QUANTILES[q]);
   const over = (["p50", "p95", "p99"] as const).filter((q) => at(q).over);
   const [p50, p95, p99] = [at("p50").value, at("p95").value, at("p99").value];
   return [{ kind: "histogram", labels: now.labels, count, sum, p50, p95, p99, over }];

@@ -55,6 +55,7 @@ const BROKEN_TEXT: Break[] = [
   ["a counter without _total", /crew_a_count_total/g, "crew_a_count", /does not end in _total/],
   ["a unit that is no base unit", /crew_a_wait_seconds/g, "crew_a_wait_ms", /not in a base unit/],
   ["a series twice", 'x="2",y=""', String.raw`y="a\"}, \\ \n",x="1"`, /twice/],
+  ["a quantile outside a summary", "crew_a_active -1", 'crew_a_active{quantile="0.5"} -1', /label quantile/],
   ["a family in two groups", /$/, '# TYPE crew_a_active gauge\ncrew_a_active{x="1"} 1\n', /in two groups/],
   ["a sample of another family", /(crew_a_active) (-1.*\n)/, "$1 $2crew_a_count_total 1\n", /no sample of the family/],
   ["a histogram without +Inf", /.*\+Inf.*\n/, "", /no bucket \+Inf/],

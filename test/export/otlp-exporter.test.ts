@@ -255,6 +255,16 @@ describe("pushing to a collector", () => {
     expect(warnings).toHaveLength(2);
   });
 
+  it("tries a collector that was left alone once more at the end: it may be back", async () => {
+    const collector = await startCollector();
+    collector.answer = () => ({ status: 503 });
+    const { otlp, pass, status } = await exporting(collector);
+    for (const [at, wait] of [60, 1, 2, 4, 8].entries()) await pass(wait * SECOND, () => status().failed === at + 1);
+    collector.answer = () => ({ status: 200 });
+    await otlp.dispose(LIMIT_MS);
+    expect(status()).toMatchObject({ accepted: 1, itemsLost: 0 });
+  });
+
   it("keeps spans that were not taken, in their order, and drops the oldest when there are too many", async () => {
     const collector = await startCollector();
     const { pass, endRun, status } = await exporting(collector, { signals: "traces" });

@@ -3,9 +3,11 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { tagVariable } from "../support/agent-folder.ts";
 import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { startCollector } from "../support/otlp-collector.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { makeRig } from "../support/rig.ts";
 import { eventsOf, ofType, runIds } from "../support/run-files.ts";
+import { say } from "../support/say.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 const config = (settings: object) => ({ ...diamondFiles, ".crew/config.json": JSON.stringify(settings) });
@@ -35,11 +37,25 @@ describe("a run", () => {
 
   it("is not counted where counting is switched off", async () => {
     const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "quietly" }), {
-      files: config({ observability: { enabled: false } }),
+      files: config({ observability: { enabled: false, buckets: { "crew.run.duration_ms": [1] } } }),
     });
+    const collector = await startCollector();
+    const otlp = { enabled: true, endpoint: collector.url };
+    await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify({ otlp }));
     const host = await rig.rpc({ extensions: [PACKAGE] });
     await host.prompt("let the team do it");
-    expect((await host.command("/team-metrics crew.run.count")).notices.join("\n")).not.toContain("completed");
+    expect(await say(host, "/team-metrics crew.run.count")).toContain("Nothing is counted");
+    expect(JSON.parse(await say(host, "/team-metrics --json")).metrics).toEqual([]);
+    const served = await say(host, "/team-metrics --serve --port 0");
+    expect(served).toContain("metrics is empty");
+    const url = /http:\/\/\S+\//.exec(served)?.[0] ?? "";
+    expect(await (await fetch(`${url}metrics`)).text()).not.toContain("crew_");
+    expect(await say(host, "/team-metrics --serve --port 1")).toMatch(/served already, at http.* then choose 1\./);
+    const doctor = await say(host, "/team-doctor");
+    expect(doctor).toContain("otlp.enabled sends nothing");
+    expect(doctor).not.toContain("no histogram is called");
+    await host.close();
+    expect(collector.asked).toEqual([]);
   });
 
   it("says at its start that a setting could not be used", async () => {

@@ -27,7 +27,7 @@ describe("what is served without a session", () => {
       const { body } = await ask(port, "/metrics", { headers: { accept } });
       expect(expositionProblems(body, format)).toEqual([]);
       expect(body).toMatch(/^crew_history_tasks\{status="completed"\} 2$/m);
-      expect(body).toMatch(/^crew_history_task_duration_seconds\{quantile="0.5"\} 10.25$/m);
+      expect(body).toMatch(/^crew_history_task_duration_seconds\{percentile="50"\} 10.25$/m);
       expect(body).toMatch(/^crew_history_runs\{status="completed"\} 2$/m);
       const names = body.match(/^[a-z]\w+/gm) ?? [];
       expect(names.filter((name) => !name.startsWith("crew_history_"))).toEqual([]);

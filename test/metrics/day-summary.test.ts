@@ -6,7 +6,7 @@ test("a summary tells what happened between two snapshots and leaves out what di
   const metrics = createMetricRegistry();
   const runs = metrics.registerCounter("crew.a.runs", "", { labels: ["team"] });
   const active = metrics.registerGauge("crew.a.active", "");
-  const took = metrics.registerHistogram("crew.a.took", "", { buckets: [10, 20] });
+  const took = metrics.registerHistogram("crew.a.took", "", { unit: "ms", buckets: [10, 20] });
   runs.inc({ team: "a" }, 5);
   runs.inc({ team: "b" }, 5);
   for (let i = 0; i < 1000; i++) took.observe(undefined, 1);
@@ -41,6 +41,10 @@ test("a summary tells what happened between two snapshots and leaves out what di
       ],
     },
   ]);
+  const attempts = metrics.registerHistogram("crew.a.attempts", "", { buckets: [1, 2] });
+  attempts.observe(undefined, 1);
+  // of whole things there is no half, here as in what is shown
+  expect(summarise([], metrics.snapshot())[3]?.series).toMatchObject([{ count: 1, p50: 1, p95: 1 }]);
   expect(JSON.parse(JSON.stringify(summary))).toEqual(summary);
   expect(summarise([], metrics.snapshot())[0]?.series).toHaveLength(3);
 });

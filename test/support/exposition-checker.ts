@@ -21,6 +21,8 @@ function familyProblems(family: ReadFamily, format: Format): string[] {
   }
   if (type === "histogram") problems.push(...histogramProblems(family, format));
   else if (samples.some(({ labels }) => "le" in labels)) problems.push(`${name} has a label le`);
+  if (samples.some(({ labels }) => "quantile" in labels))
+    problems.push(`${name} has a label quantile, as summaries do`);
   return problems;
 }
 
