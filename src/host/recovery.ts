@@ -46,17 +46,28 @@ export class Recovery {
     await this.look();
   }
 
-  /** Goes on with an unended run that nobody drives, because the user asks for it; null when there is nothing to take up. */
+  /**
+   * Goes on with an unended run that nobody drives, because the user asks for it; null when there is nothing to take up.
+   * Throws a UserError when it goes on, and another session tells of it.
+   */
   async takeUp(runId: string): Promise<ShownRun | null> {
+    const taken = await this.#takeUp(runId);
+    if (taken !== "elsewhere") return taken;
+    const where = `Another session shows its progress and its end, or /team-status ${runId} here.`;
+    throw new UserError("shown-elsewhere", `Run ${runId} goes on where it was left. ${where}`);
+  }
+
+  async #takeUp(runId: string): Promise<ShownRun | "elsewhere" | null> {
     const view = await this.#runs.view(runId);
     if (isTerminal(view.state.status) || this.#isActive(runId)) return null;
     const facts = await this.#factsOf(view);
     if (facts.owner === "alive") return null;
     const { background } = view.manifest;
-    if (view.state.releasedBy !== null) return this.#takeOver(runId, null, background);
+    const none = background ? "elsewhere" : null;
+    if (view.state.releasedBy !== null) return (await this.#takeOver(runId, null, background)) ?? none;
     const { deadMs } = this.#config.heartbeat;
     const step = answerStep(planRecovery(facts, this.#session.world.clock.now(), deadMs), "confirm");
-    return step.kind === "resume" ? this.#takeOver(runId, resumptionOf(step), background) : null;
+    return step.kind === "resume" ? ((await this.#takeOver(runId, resumptionOf(step), background)) ?? none) : null;
   }
 
   /** Looks for runs whose owner is gone. Never rejects; does nothing while an earlier look waits for an answer. */
@@ -215,20 +226,14 @@ export class Recovery {
     }
   }
 
-  /**
-   * In this session, or in a process of its own and followed from here. Null when somebody else was faster. Throws a
-   * UserError when it goes on and another session tells of it.
-   */
+  /** In this session, or in a process of its own; null when somebody else was faster, or another session follows it. */
   async #takeOver(runId: string, resumption: Resumption | null, background: boolean): Promise<ShownRun | null> {
     if (background) {
       await this.#background.goOn(runId, resumption);
       const followed = await this.#background.followAll();
       for (const run of followed) if (run.run.manifest.runId !== runId) this.#display(run);
       // this session may have followed it all along
-      const shown = this.#background.shown.find(({ run }) => run.manifest.runId === runId);
-      if (shown) return shown;
-      const where = `Another session shows its progress and its end, or /team-status ${runId} here.`;
-      throw new UserError("shown-elsewhere", `Run ${runId} goes on where it was left. ${where}`);
+      return this.#background.shown.find(({ run }) => run.manifest.runId === runId) ?? null;
     }
     if (resumption === null) return this.#runs.takeOver(runId);
     const prepare = applyResumption.bind(null, this.#session.world, this.#runs.store.crewRoot, resumption);
