@@ -53,8 +53,8 @@ export class Recovery {
   async takeUp(runId: string): Promise<ShownRun | null> {
     const taken = await this.#takeUp(runId);
     if (taken !== "elsewhere") return taken;
-    const where = `Another session shows its progress and its end, or /team-status ${runId} here.`;
-    throw new UserError("shown-elsewhere", `Run ${runId} goes on where it was left. ${where}`);
+    const text = `Run ${runId} goes on where it was left. Another session shows it, or /team-status ${runId}.`;
+    throw new UserError("shown-elsewhere", text);
   }
 
   async #takeUp(runId: string): Promise<ShownRun | "elsewhere" | null> {
@@ -65,14 +65,14 @@ export class Recovery {
     const { background } = view.manifest;
     const none = background ? "elsewhere" : null;
     if (view.state.releasedBy !== null) return (await this.#takeOver(runId, null, background)) ?? none;
-    const { deadMs } = this.#config.heartbeat;
-    const step = answerStep(planRecovery(facts, this.#session.world.clock.now(), deadMs), "confirm");
+    const plan = planRecovery(facts, this.#session.world.clock.now(), this.#config.heartbeat.deadMs);
+    const step = answerStep(plan, "confirm");
     return step.kind === "resume" ? ((await this.#takeOver(runId, resumptionOf(step), background)) ?? none) : null;
   }
 
   /** Looks for runs whose owner is gone. Never rejects; does nothing while an earlier look waits for an answer. */
   async look(): Promise<void> {
-    // without anybody to tell, an interrupted run stays as it is, and is listed
+    // without anybody to tell, an interrupted run stays as it is
     if (this.#looking || !this.#session.context?.hasUI) return;
     this.#looking = true;
     try {
@@ -230,8 +230,7 @@ export class Recovery {
   async #takeOver(runId: string, resumption: Resumption | null, background: boolean): Promise<ShownRun | null> {
     if (background) {
       await this.#background.goOn(runId, resumption);
-      const followed = await this.#background.followAll();
-      for (const run of followed) if (run.run.manifest.runId !== runId) this.#display(run);
+      for (const run of await this.#background.followAll()) this.#display(run);
       // this session may have followed it all along
       return this.#background.shown.find(({ run }) => run.manifest.runId === runId) ?? null;
     }

@@ -71,12 +71,10 @@ export async function reportEnd(session: Session, active: ShownRun, end: DriveEn
   return [...lines, ...endNote(end), ...worse, ...outputsOf(view), ...nextSteps(view)].join("\n");
 }
 
-const ANNOUNCED = new WeakSet<ShownRun>();
-
 /** Tells a run's end once, in the session that shows it, where the model can read it too. */
 export function announceEnd(session: Session, shown: ShownRun): void {
-  if (ANNOUNCED.has(shown)) return;
-  ANNOUNCED.add(shown);
+  if (session.announced.has(shown)) return;
+  session.announced.add(shown);
   shown.done
     .then(async (end) => {
       if (session.closed) return;

@@ -59,6 +59,8 @@ export class Session implements RunsHome {
   readonly meter: SessionMeter;
   readonly correlation = createCorrelation();
   readonly dialogs = new Dialogs(this);
+  /** Runs whose end is told, or will be. */
+  readonly announced = new WeakSet<ShownRun>();
   /** What commands and runs need. */
   readonly late = late;
   readonly #disposer: Disposer;
