@@ -1,6 +1,7 @@
 import type { AttemptOutcome } from "../events/crew-event.ts";
-import type { AttemptOrder, AttemptReport } from "../runs/execute.ts";
+import { type AttemptOrder, type AttemptReport, NO_ROOM } from "../runs/execute.ts";
 import { writes } from "../runs/work-trees.ts";
+import { wallMsOf } from "../workers/attempt-facts.ts";
 import { keptCheckpointOf } from "../workers/checkpoint-files.ts";
 import { emptyTally, type PiTally, usageByModel } from "../workers/pi-events.ts";
 import type { StepRequest, StepResult } from "../workers/step-contract.ts";
@@ -48,6 +49,7 @@ export function reportOfResult(result: StepResult): AttemptReport {
   return {
     outcome: result.attemptOutcome,
     durationMs: result.durationMs,
+    finishedAt: wallMsOf(result.finishedAt),
     summary: result.summary,
     model: result.metadata.model,
     tokens: result.metrics.tokens,
@@ -74,10 +76,15 @@ export type EndCause =
   | "attempt-unreadable";
 
 /** Of a worker that wrote no end: what it had used up is known from its output. */
-export function reportOfRemains(cause: EndCause, tally: PiTally, durationMs: number, message: string): AttemptReport {
+export function reportOfRemains(
+  cause: EndCause,
+  tally: PiTally,
+  lasted: Pick<AttemptReport, "durationMs" | "finishedAt">,
+  message: string,
+): AttemptReport {
   return {
     ...fatesOf(cause),
-    durationMs,
+    ...lasted,
     summary: tally.lastText,
     model: tally.lastModel,
     tokens: tally.tokens,
@@ -102,6 +109,11 @@ export function isNoRoom(message: string): boolean {
   return /\b(ENOSPC|EDQUOT|EMFILE|ENFILE|EAGAIN|ENOMEM)\b/.test(message);
 }
 
+/** Of an attempt that its worker would not begin. */
+export function refusedReport(why: string): AttemptReport {
+  return unstartedReport("failed", isNoRoom(why) ? NO_ROOM : "worker-refused", `The worker refused: ${why}.`);
+}
+
 /** Of an attempt that no worker has begun. */
 export function unstartedReport(outcome: AttemptOutcome, kind: string, message: string): AttemptReport {
   let failureKind: AttemptReport["failureKind"] = "permanent";
@@ -111,6 +123,7 @@ export function unstartedReport(outcome: AttemptOutcome, kind: string, message: 
   return {
     outcome,
     durationMs: 0,
+    finishedAt: null,
     summary: "",
     model: null,
     tokens,

@@ -1,4 +1,4 @@
-import { type AttemptHooks, type AttemptOrder, type AttemptReport, LET_GO, NO_ROOM } from "../runs/execute.ts";
+import { type AttemptHooks, type AttemptOrder, type AttemptReport, LET_GO } from "../runs/execute.ts";
 import type { World } from "../system/world.ts";
 import { attemptTags, readAttemptState } from "../workers/attempt-folder.ts";
 import { type AttemptEnd, AttemptFollower, type SeenWorker } from "../workers/attempt-follower.ts";
@@ -6,14 +6,8 @@ import { endTagged } from "../workers/attempt-processes.ts";
 import { lineReaderOf } from "../workers/line-reader.ts";
 import type { AttemptState } from "../workers/step-contract.ts";
 import { endRetryMaxMs, stopGraceMs, timerMsMax } from "../workers/wrapper-messages.ts";
-import {
-  type EndCause,
-  isNoRoom,
-  reportOfRemains,
-  reportOfResult,
-  requestOf,
-  unstartedReport,
-} from "./attempt-report.ts";
+import { type EndCause, refusedReport, reportOfRemains, reportOfResult, requestOf } from "./attempt-report.ts";
+import { lastedUnseen } from "./take-over.ts";
 import type { Wrapper } from "./wrapper.ts";
 import type { WrapperPool } from "./wrapper-pool.ts";
 
@@ -218,16 +212,15 @@ export class LocalAttempt {
     const tags = attemptTags({ runId: manifest.runId, taskId: task.taskId, attempt }, this.#workerId);
     await endTagged(this.#world, tags, sweepMaxMs);
     const refused = this.#ending === null && end.startedAt === null ? this.#refused : null;
-    const kind = isNoRoom(refused ?? "") ? NO_ROOM : "worker-refused";
-    if (refused !== null) return unstartedReport("failed", kind, `The worker refused: ${refused}.`);
+    if (refused !== null) return refusedReport(refused);
     const cause = this.#ending ?? "worker-died";
-    return reportOfRemains(cause, end.tally, this.#durationOf(end.startedAt), await this.#sentence(cause));
+    return reportOfRemains(cause, end.tally, await this.#lasted(cause, end.startedAt), await this.#sentence(cause));
   }
 
-  #durationOf(startedAt: string | null): number {
+  async #lasted(cause: EndCause, startedAt: string | null) {
     if (startedAt !== null && ("state" in this.#source || this.#source.again))
-      return Math.max(0, this.#world.clock.now() - Date.parse(startedAt));
-    return Math.round(this.#world.clock.monotonicMs() - this.#startedMs);
+      return lastedUnseen(this.#world, this.#order.folder, startedAt, cause === "worker-died");
+    return { durationMs: Math.round(this.#world.clock.monotonicMs() - this.#startedMs), finishedAt: null };
   }
 
   #sentence(cause: EndCause): string | Promise<string> {

@@ -2,6 +2,7 @@ import type { AttemptOrder, AttemptReport } from "../runs/execute.ts";
 import { messageOf } from "../system/errors.ts";
 import { parseObject } from "../system/json.ts";
 import type { World } from "../system/world.ts";
+import { readLastSign } from "../workers/attempt-facts.ts";
 import { attemptPaths, attemptTags, readAttemptState } from "../workers/attempt-folder.ts";
 import { endTagged } from "../workers/attempt-processes.ts";
 import { emptyTally } from "../workers/pi-events.ts";
@@ -38,7 +39,21 @@ export async function endUnreadable(
   await endByHeartbeat(world, folder);
   await endTagged(world, attemptTags({ runId: manifest.runId, taskId: task.taskId, attempt }, workerId), sweepMaxMs);
   const message = `The attempt's state can't be read: ${messageOf(error)}. What was left of it was ended.`;
-  return reportOfRemains("attempt-unreadable", emptyTally, 0, message);
+  return reportOfRemains("attempt-unreadable", emptyTally, { durationMs: 0, finishedAt: null }, message);
+}
+
+/**
+ * How long an attempt lasted that wrote no end and was left alone for a time. Who `died` did nothing after its last sign
+ * of life, whenever that was noticed; who was ended by us was at work until now.
+ */
+export async function lastedUnseen(
+  world: World,
+  folder: string,
+  startedAt: string,
+  died: boolean,
+): Promise<Pick<AttemptReport, "durationMs" | "finishedAt">> {
+  const finishedAt = died ? await readLastSign(world, folder).catch(() => null) : null;
+  return { durationMs: Math.max(0, (finishedAt ?? world.clock.now()) - Date.parse(startedAt)), finishedAt };
 }
 
 /** The wrapper carries no tag of the attempt; its heartbeat names it, with the start time that proves it. */

@@ -69,8 +69,10 @@ interface TaskEnd {
   team: string;
   role: string;
   taskType: string;
-  /** From the first attempt's start; 0 when the task never started. */
+  /** From the task's start to the end of its last attempt's work; 0 when the task never started. */
   durationMs: number;
+  /** The end of its last attempt's work, wall clock, milliseconds; left out where `ts` is it. */
+  finishedAt?: number;
   attempts: number;
   model?: string;
   tokens: number;
@@ -112,6 +114,8 @@ export interface CrewEventFields {
   "crew.task.attempt_finished": {
     outcome: AttemptOutcome;
     durationMs: number;
+    /** When the work ended, however much later that is told; wall clock, milliseconds; left out where `ts` is it. */
+    finishedAt?: number;
     model?: string;
     tokens: TokenCounts;
     costUsd: number;

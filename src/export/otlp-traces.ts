@@ -22,13 +22,17 @@ interface Open {
   readonly startMs: number | null;
   readonly role: string;
   readonly workerKind: string;
+  /** The latest end of a span in it. */
+  childEndMs: number;
 }
+
+const NOTHING_KNOWN = { startMs: null, role: "", workerKind: "" };
 
 /**
  * Makes spans of a run's events: the run, in it its tasks, in these their attempts, in these the tool calls that were
  * told. Ids are those of the events, so that the owners of a run, one after the other, tell one tree; each span is
- * told once, when its work ends, by whoever owns the run then. What began under a former owner starts its measured
- * duration before its end.
+ * told once, when its work has ended, by whoever owns the run then: it ends where its work did, and not before a span in
+ * it does. What began under a former owner starts its measured duration before its end.
  *
  * Nothing of prompts, goals, replies and tool arguments is taken; an error's message is, as the event has it.
  *
@@ -70,11 +74,15 @@ export class RunSpans {
     };
   }
 
-  #remember(event: EventEnvelope, facts: Omit<Open, "runId">): void {
-    this.#open.set(event.spanId, { runId: event.runId, ...facts });
-    if (this.#open.size <= OPEN_MAX) return;
+  #remember(
+    { spanId, runId }: Pick<EventEnvelope, "spanId" | "runId">,
+    facts: Omit<Open, "runId" | "childEndMs">,
+  ): Open {
+    const open = { runId, ...facts, childEndMs: 0 };
+    this.#open.set(spanId, open);
     const [oldest = ""] = this.#open.keys();
-    this.#open.delete(oldest);
+    if (this.#open.size > OPEN_MAX) this.#open.delete(oldest);
+    return open;
   }
 
   #forgetRun(runId: string): void {
@@ -115,6 +123,7 @@ export class RunSpans {
     this.#tell(event, open, {
       name: `task ${event.taskId ?? ""}`,
       durationMs: event.durationMs,
+      finishedAt: event.finishedAt,
       attributes: {
         "crew.team": textValue(event.team),
         "crew.role": textValue(event.role),
@@ -139,12 +148,13 @@ export class RunSpans {
     this.#tell(event, open, {
       name: agent ? `invoke_agent ${role}`.trimEnd() : `attempt ${event.attempt ?? ""}`,
       durationMs: event.durationMs,
+      finishedAt: event.finishedAt,
       attributes: {
         ...(agent ? { ...agentAttributes(role, event.model), ...usageAttributes(event.tokens) } : {}),
         "crew.attempt": intValue(event.attempt ?? 1),
         "crew.attempt.outcome": textValue(outcome),
         "crew.attempt.cost_usd": doubleValue(event.costUsd),
-        ...(open ? { "crew.worker.kind": textValue(open.workerKind) } : {}),
+        ...(open?.workerKind ? { "crew.worker.kind": textValue(open.workerKind) } : {}),
         ...(failureKind === undefined ? {} : { "crew.attempt.failure_kind": textValue(failureKind) }),
         ...(exitCode === undefined ? {} : { "process.exit.code": intValue(exitCode) }),
         ...(isFailed ? { "error.type": textValue(error?.kind ?? outcome) } : {}),
@@ -176,9 +186,22 @@ export class RunSpans {
   #tell(
     event: EventEnvelope,
     open: Open | undefined,
-    span: { name: string; durationMs: number; attributes: Attributes; error: string | null },
+    span: {
+      name: string;
+      durationMs: number;
+      finishedAt?: number | undefined;
+      attributes: Attributes;
+      error: string | null;
+    },
   ): void {
-    const { traceId, spanId, parentSpanId = null, runId, taskId, ts: endMs } = event;
+    const { traceId, spanId, parentSpanId = null, runId, taskId, attempt, ts } = event;
+    // a tool call is told a moment after its end, and then ends that much later than its attempt's work
+    const endMs = Math.min(ts, Math.max(span.finishedAt ?? ts, open?.childEndMs ?? 0));
+    // a run ends as that is told, after all that is in it
+    if (parentSpanId !== null && attempt !== undefined) {
+      const parent = this.#open.get(parentSpanId) ?? this.#remember({ spanId: parentSpanId, runId }, NOTHING_KNOWN);
+      parent.childEndMs = Math.max(parent.childEndMs, endMs);
+    }
     // the wall clock may have been set back in between
     const startMs = Math.min(endMs, open?.startMs ?? endMs - span.durationMs);
     const place = {

@@ -1,10 +1,11 @@
 import type { CrewEventFields } from "../events/crew-event.ts";
+import { workEndOf } from "../runs/endings.ts";
 import { attemptFolder } from "../store/layout.ts";
 import type { OpenRun } from "../store/run-store.ts";
 import { INTERRUPTED } from "../supervision/failure-kind.ts";
 import type { RecoveryPlan } from "../supervision/recovery-plan.ts";
 import type { World } from "../system/world.ts";
-import { closeAttempt, readAttemptFacts, readRemains } from "../workers/attempt-facts.ts";
+import { closeAttempt, readAttemptFacts, readLastSign, readRemains } from "../workers/attempt-facts.ts";
 import { attemptTags } from "../workers/attempt-folder.ts";
 import { endTagged } from "../workers/attempt-processes.ts";
 
@@ -55,12 +56,16 @@ async function endInterrupted(
   // what the worker had started is in groups of its own and did not go down with it
   await endTagged(world, attemptTags({ runId, taskId, attempt }, record.workerId), SWEEP_MS_MAX);
   const { tokens, costUsd, model } = await readRemains(world, folder, record.workerKind);
+  // it was at work until its last sign of life, and not until somebody came; of one that nobody had begun there is none
+  const seenAt = (await readLastSign(world, folder)) ?? record.startedAt;
+  const finishedAt = workEndOf(seenAt, record.startedAt, world.clock.now());
   await run.publisher.publish({
     type: "crew.task.attempt_finished",
     taskId,
     attempt,
     outcome: "lost",
-    durationMs: Math.max(0, world.clock.now() - record.startedAt),
+    durationMs: finishedAt - record.startedAt,
+    finishedAt,
     tokens,
     costUsd,
     failureKind: "lost",

@@ -148,7 +148,7 @@ function finishAttempt(task: TaskState, event: EventOf<"crew.task.attempt_finish
   const ended: AttemptRecord = {
     ...started,
     status: "ended",
-    endedAt: event.ts,
+    endedAt: event.finishedAt ?? event.ts,
     outcome: event.outcome,
     durationMs: event.durationMs,
     model: event.model ?? null,
@@ -195,7 +195,7 @@ function ending(
   return {
     ...commonOf(task),
     startedAt: task.status === "running" ? task.startedAt : null,
-    endedAt: event.ts,
+    endedAt: event.finishedAt ?? event.ts,
     durationMs: event.durationMs,
     error: event.error ?? null,
   };

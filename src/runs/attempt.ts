@@ -3,6 +3,7 @@ import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
 import { LogFailed } from "../events/publisher.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { keepEnds } from "../system/safe-text.ts";
+import { workEndOf } from "./endings.ts";
 import { type AttemptProgress, type AttemptReport, type KeptCheckpoint, NO_ROOM } from "./execute.ts";
 import type { TaskSpec } from "./manifest.ts";
 import type { RunLoopParts } from "./run-loop.ts";
@@ -32,8 +33,8 @@ export async function runAttempt(
   const attempt = open?.attempt ?? attempts.length + 1;
   const workerId = open?.workerId ?? parts.newWorkerId();
   const place = { taskId: spec.taskId, attempt };
-  if (!open)
-    await run.publisher.publish({ type: "crew.task.attempt_started", ...place, workerId, workerKind: spec.kind });
+  const begin = { type: "crew.task.attempt_started" as const, ...place, workerId, workerKind: spec.kind };
+  const { startedAt } = open ?? { startedAt: (await run.publisher.publish(begin)).ts };
   const files = inheritedFiles(spec, run.state);
   const order = {
     manifest: run.manifest,
@@ -72,7 +73,8 @@ export async function runAttempt(
   await tell.told();
   const measured = wroteAlone(run.manifest, spec, attempt, run.state) ? report : { ...report, changes: null };
   const kept = await withArtifacts(parts, measured);
-  await run.publisher.publish({ type: "crew.task.attempt_finished", ...place, ...finished(kept) });
+  const end = finished(kept, startedAt, parts.clock.now());
+  await run.publisher.publish({ type: "crew.task.attempt_finished", ...place, ...end });
 }
 
 /** Those of the attempt that ends its task are in the run's folder before the end is told. */
@@ -140,10 +142,15 @@ function redacted(report: AttemptReport, redact: (text: string) => string): Atte
   };
 }
 
-function finished(report: AttemptReport): CrewEventFields["crew.task.attempt_finished"] {
+function finished(
+  report: AttemptReport,
+  startedAt: number,
+  now: number,
+): CrewEventFields["crew.task.attempt_finished"] {
   return {
     outcome: report.outcome,
     durationMs: report.durationMs,
+    ...(report.finishedAt === null ? {} : { finishedAt: workEndOf(report.finishedAt, startedAt, now) }),
     tokens: report.tokens,
     costUsd: report.costUsd,
     ...(report.model === null ? {} : { model: report.model }),

@@ -9,7 +9,18 @@ export type TaskEnding = { error: EventError | null } & (
   | { type: "crew.task.skipped"; status: "skipped" }
 );
 
-/** The event that tells a task's end, with all its attempts counted in. Pure. */
+/**
+ * When work ended, between its start and now: the clock may have been set, and records may come from another machine.
+ * Milliseconds, wall clock.
+ */
+export function workEndOf(finishedAt: number, startedAt: number, now: number): number {
+  return Math.max(startedAt, Math.min(finishedAt, now));
+}
+
+/**
+ * The event that tells a task's end, with all its attempts counted in. Its time ends with its last attempt's work: until
+ * somebody notices that, or is able to write it down, nothing is done. Pure.
+ */
 export function taskEndEvent(
   manifest: RunManifest,
   spec: TaskSpec,
@@ -21,6 +32,7 @@ export function taskEndEvent(
   const last = task.attempts.at(-1);
   const ended = last?.status === "ended" ? last : null;
   const startedAt = "startedAt" in task ? task.startedAt : null;
+  const finishedAt = startedAt === null ? null : workEndOf(ended?.endedAt ?? now, startedAt, now);
   return {
     // type and status come from one member of the union; spread apart, TypeScript forgets that
     ...({ type, status } as { type: "crew.task.failed"; status: "failed" }),
@@ -28,7 +40,8 @@ export function taskEndEvent(
     team: manifest.team,
     role: spec.role,
     taskType: spec.taskType,
-    durationMs: startedAt === null ? 0 : Math.max(0, now - startedAt),
+    durationMs: startedAt === null || finishedAt === null ? 0 : finishedAt - startedAt,
+    ...(finishedAt === null ? {} : { finishedAt }),
     attempts: task.attempts.length,
     tokens: task.tokens,
     costUsd: task.costUsd,

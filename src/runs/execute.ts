@@ -46,6 +46,11 @@ export interface ModelUsage {
 export interface AttemptReport {
   outcome: AttemptOutcome;
   durationMs: number;
+  /**
+   * When the work ended, wall clock, milliseconds: by the worker's record, or its last sign of life where it died and
+   * nobody saw that. Null where it ended under its owner's eyes without a record: it ends as that is told.
+   */
+  finishedAt: number | null;
   /** The worker's closing words. */
   summary: string;
   /** `provider/id` of the model that answered last; null when none did. */

@@ -13,7 +13,10 @@ const ISO_START = /^\d{4}-\d\d-\d\dT\d\d:\d\d/;
 /** One task that was completed or has failed. */
 export interface TaskRecord {
   v: 1;
-  /** When the task ended, ISO 8601 in UTC with milliseconds. */
+  /**
+   * When the task's end was told, ISO 8601 in UTC with milliseconds. Its work may have ended long before, unwatched; but
+   * a day that is closed takes no record any more.
+   */
   created_at: string;
   status: "completed" | "failed";
   duration_seconds: number;

@@ -31,6 +31,18 @@ export async function readAttemptFacts(
   };
 }
 
+/** When the attempt's worker was last heard of, wall clock, milliseconds; null when it never was. */
+export async function readLastSign({ files }: Pick<World, "files">, folder: string): Promise<number | null> {
+  const heartbeat = parseHeartbeat(await files.readText(attemptPaths(folder).heartbeat));
+  return heartbeat && wallMsOf(heartbeat.lastSeenAt);
+}
+
+/** Milliseconds of an ISO 8601 time in a record; null where it is none. */
+export function wallMsOf(iso: string): number | null {
+  const at = Date.parse(iso);
+  return Number.isNaN(at) ? null : at;
+}
+
 /** What was used by a worker that can't tell any more, from the lines it left. */
 export async function readRemains(
   { files }: Pick<World, "files">,

@@ -31,7 +31,10 @@ export interface KindContext {
 export type StopReason = "timeout" | "cancelled";
 
 /** How the work went; what else a report holds is the wrapper's to know. */
-export type KindResult = Omit<AttemptReport, "durationMs" | "artifacts" | "changes" | "checkpoints" | "commit"> & {
+export type KindResult = Omit<
+  AttemptReport,
+  "durationMs" | "finishedAt" | "artifacts" | "changes" | "checkpoints" | "commit"
+> & {
   /** What the worker says is to be done next; null when it says nothing. */
   suggestedFollowup: string | null;
 };

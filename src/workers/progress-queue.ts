@@ -47,7 +47,10 @@ export class ProgressQueue {
     for (const progress of this.#pending.splice(0)) this.#told(progress);
   }
 
-  /** Event lines carry no time; a poke comes with each, so that the time of reading is good enough. */
+  /**
+   * Event lines carry no time; a poke comes with each, so that the time of reading is good enough. When a call was made
+   * that is over before the first look, nobody knows.
+   */
   #toolTime(progress: AttemptProgress, toolCallId: string): AttemptProgress {
     const now = this.#clock.monotonicMs();
     if (progress.toolStatus === "running") {
@@ -56,7 +59,7 @@ export class ProgressQueue {
     }
     const startedAt = this.#toolStarts.get(toolCallId);
     this.#toolStarts.delete(toolCallId);
-    return startedAt === undefined ? {} : { toolDurationMs: Math.round(now - startedAt) };
+    return startedAt === undefined || !this.#caughtUp ? {} : { toolDurationMs: Math.round(now - startedAt) };
   }
 }
 

@@ -228,6 +228,57 @@ describe("the spans of a run", () => {
     );
   });
 
+  it("end where the work did, however late that is told, and hold the spans in them", async () => {
+    const at = (ms: number) => START_MS + ms;
+    const finished = {
+      ...A,
+      type: "crew.task.attempt_finished",
+      outcome: "completed",
+      tokens: TOKENS,
+      costUsd: 0,
+    } as const;
+    const completed = { ...TASK_END, type: "crew.task.completed", taskId: "a", status: "completed" } as const;
+    const tool = { type: "crew.task.progress", ...A, tool: "bash", toolStatus: "ok", toolDurationMs: 100 } as const;
+    const runEnded = { type: "crew.run.completed", ...RUN_END, status: "completed", durationMs: 61_000 } as const;
+    const timesOf = async (events: Parameters<typeof told>[1]) => {
+      const { bus, spans, body } = collecting();
+      await told(bus, events);
+      expect(faultsOf("traces", body())).toEqual([]);
+      for (const { spanId, endMs } of spans)
+        for (const child of spans.filter(({ parentSpanId }) => parentSpanId === spanId))
+          expect(child.endMs).toBeLessThanOrEqual(endMs);
+      return spans.map(({ name, startMs, endMs }) => [name.split(" ")[0], startMs - START_MS, endMs - START_MS]);
+    };
+    const adopted = { type: "crew.subagent.adopted", ...A, workerId: "w", pid: 4, workerKind: "pi" } as const;
+    expect(
+      await timesOf([
+        [60_000, adopted],
+        [0, { ...finished, durationMs: 18_000, finishedAt: at(19_600) }],
+        [0, { ...completed, durationMs: 19_500, finishedAt: at(19_600), attempts: 1 }],
+        [1000, runEnded],
+      ]),
+    ).toEqual([
+      ["invoke_agent", 1600, 19_600],
+      ["task", 100, 19_600],
+      ["invoke_workflow", 0, 61_000],
+    ]);
+    // a call is told a moment after its end; here by who came to the task when it was under way
+    expect(
+      await timesOf([
+        [1000, adopted],
+        [1000, tool],
+        [10, { ...finished, durationMs: 1900, finishedAt: at(1990) }],
+        [10, { ...completed, durationMs: 1990, finishedAt: at(1990), attempts: 1 }],
+        [58_980, runEnded],
+      ]),
+    ).toEqual([
+      ["execute_tool", 1900, 2000],
+      ["invoke_agent", 100, 2000],
+      ["task", 10, 2000],
+      ["invoke_workflow", 0, 61_000],
+    ]);
+  });
+
   it("of a run that was let go are not told, and nothing of it is remembered", async () => {
     const { bus, spans } = collecting();
     await told(bus, [...RUN.slice(0, 3), [0, { type: "crew.run.released", reason: "quit" }]]);

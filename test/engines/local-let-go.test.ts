@@ -63,7 +63,9 @@ describe.skipIf(!processesVisible)("an attempt that was let go of", { timeout: 9
     // written after its owner was told
     await waitUntil(() => existsSync(join(bench.folder.agent, "crew/metrics/attempts.jsonl")), 30_000);
     expect(await next()).toBe(pid);
-    expect(await (await again()).report).toMatchObject({ outcome: "completed", summary: "done" });
+    const { result } = JSON.parse(await readFile(join(order.folder, "state.json"), "utf8"));
+    const recorded = { durationMs: result.durationMs, finishedAt: Date.parse(result.finishedAt) };
+    expect(await (await again()).report).toMatchObject({ outcome: "completed", summary: "done", ...recorded });
     expect(bench.server.requests).toHaveLength(2);
     expect(wrappers(bench)).toHaveLength(1);
   });

@@ -19,6 +19,7 @@ export const anyText = fc
   .map((parts) => parts.join(""));
 
 const count = fc.nat();
+const wallMs = fc.integer({ min: 0, max: 4_000_000_000_000 });
 const money = fc.integer({ min: 0, max: 64_000 }).map((sixtyFourths) => sixtyFourths / 64);
 const flag = fc.boolean();
 const workerKind = fc.constantFrom("pi" as const, "shell" as const, "git" as const, "codex" as const);
@@ -80,6 +81,7 @@ function taskEnd<S extends string>(status: S) {
       taskType: anyText,
       status: fc.constant(status),
       durationMs: count,
+      finishedAt: wallMs,
       attempts: count,
       tokens: count,
       costUsd: money,
@@ -129,6 +131,7 @@ const FIELDS: { readonly [T in CrewEventType]: fc.Arbitrary<CrewEventFields[T]> 
     {
       outcome,
       durationMs: count,
+      finishedAt: wallMs,
       model: anyText,
       tokens,
       costUsd: money,
@@ -194,7 +197,7 @@ export function anyEvent(taskIds: readonly string[]): fc.Arbitrary<CrewEvent> {
         fields: FIELDS[type] as fc.Arbitrary<object>,
         seq: fc.integer({ min: 1, max: 1_000_000 }),
         epoch: fc.nat({ max: 100 }),
-        ts: fc.integer({ min: 0, max: 4_000_000_000_000 }),
+        ts: wallMs,
         taskId: fc.constantFrom(...taskIds),
         attempt: fc.integer({ min: 1, max: 3 }),
       }),

@@ -220,7 +220,7 @@ describe("/team-dashboard in the terminal", () => {
       await pi.submit("/team-cancel");
       await pi.waitForText(/Cancel run \S+\?/);
       await pi.sendKeys("Escape");
-      await pi.waitForText(/Run \S+ goes on\./);
+      await pi.waitForText(/Run \S+ is not cancelled\./);
       await open(pi);
       await pi.sendKeys("c");
       await pi.waitForText("y cancel the run");

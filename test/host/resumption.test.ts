@@ -18,6 +18,8 @@ const resumption = {
   resumed: { recoveredFromSeq: 4, resumableTasks: ["a"], adoptedTasks: [] },
 };
 
+const iso = (ms: number) => new Date(ms).toISOString();
+
 /** A run whose owner died while its only task was at its first attempt, claimed by the next one. */
 async function interruptedRun(): Promise<{
   run: OpenRun;
@@ -56,6 +58,29 @@ it("ends an attempt that nobody is at, once, and nobody can begin it any more", 
   expect(ends).toMatchObject([{ outcome: "lost", error: { kind: "interrupted" } }]);
   const state = attemptPaths(attemptFolder(crewRoot, runId, "a", 1)).state;
   await expect(world.files.writeNew(state, "{}")).rejects.toThrow("EEXIST");
+});
+
+it.each([
+  ["at its last sign of life", 19_600],
+  ["at its begin, where nobody had begun it", null],
+])("ends an attempt that nobody saw die %s, not when somebody came", async (_when, seenMs) => {
+  const { run, crewRoot } = await interruptedRun();
+  const startedAt = run.state.tasks[0]?.attempts[0]?.startedAt ?? 0;
+  const folder = attemptFolder(crewRoot, runId, "a", 1);
+  const { heartbeat, state } = attemptPaths(folder);
+  if (seenMs !== null) {
+    await mkdir(folder, { recursive: true });
+    const gone = { ...world.processes.self(), processStart: "1" };
+    const began = { status: "running", workerId: "w-1", ...gone, startedAt: iso(startedAt), lastEventSeq: 0 };
+    await writeFile(state, JSON.stringify(began));
+    const beat = { workerId: "w-1", lastSeenAt: iso(startedAt + seenMs), alive: true };
+    await writeFile(heartbeat, JSON.stringify(beat));
+  }
+  await applyResumption(world, crewRoot, resumption, run);
+  const durationMs = seenMs ?? 0;
+  expect(run.state.tasks[0]?.attempts).toMatchObject([
+    { outcome: "lost", durationMs, endedAt: startedAt + durationMs },
+  ]);
 });
 
 it.skipIf(!processesVisible)("ends what a worker that is gone has started", async () => {

@@ -487,6 +487,40 @@ describe("releasing and taking over", () => {
     expect([...first.told, ...second.told].map(({ seq }) => seq)).toEqual(log.map(({ seq }) => seq));
   });
 
+  it.each([
+    ["as its worker recorded it, not when somebody noticed", 19_600, 19_600],
+    ["no earlier than it began, whatever a clock did", -5000, 0],
+    ["no later than now", 90_000, 60_000],
+    ["now, when there is no record", null, 60_000],
+  ])("says that the work ended %s", async (_when, recordedMs, lastedMs) => {
+    const workers: PretendedWorkers = new Map();
+    const first = await released(manifestOf([taskSpec("a")]), workers, 1);
+    await first.engine.dispose();
+    first.run.close();
+    const { clock } = first.temp;
+    const startedAt = clock.now();
+    const finishedAt = recordedMs === null ? null : startedAt + recordedMs;
+    await clock.advance(60_000);
+    const engine = new ScriptedEngine(() => "hold", workers);
+    const next = await driver(first.temp, (store, bus) => store.open("run-1", bus), engine, new Slots(1));
+    const end = next.loop.drive();
+    await engine.begun(1);
+    engine.end("a", attemptReport({ finishedAt }));
+    expect(await end).toBe("completed");
+    const endedAt = startedAt + lastedMs;
+    expect(taskOf(next.run.state, "a")).toMatchObject({
+      ...{ startedAt, endedAt, durationMs: lastedMs },
+      attempts: [{ startedAt, endedAt, durationMs: 1 }],
+    });
+    const told = next.told.filter(({ type }) => /attempt_finished|task.completed|run.completed/.test(type));
+    expect(told).toMatchObject([
+      recordedMs === null ? {} : { finishedAt: endedAt },
+      { finishedAt: endedAt, durationMs: lastedMs },
+      { durationMs: 60_000 },
+    ]);
+    expect(told.map(({ ts }) => ts)).toEqual([60_000, 60_000, 60_000].map((ms) => startedAt + ms));
+  });
+
   it("says nothing more about a run it has released, also when an attempt ends in that moment", async () => {
     watchUnheard();
     const workers: PretendedWorkers = new Map();

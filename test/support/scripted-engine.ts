@@ -11,6 +11,7 @@ export function attemptReport(changes: Partial<AttemptReport> = {}): AttemptRepo
   return {
     outcome: "completed",
     durationMs: 1,
+    finishedAt: null,
     summary: "done",
     model: null,
     tokens: { input: 1, output: 2, cacheRead: 3, cacheWrite: 4 },

@@ -53,7 +53,7 @@ it("tells each call that ended, however close they follow each other", async () 
 });
 
 it("tells of what was there before it looked no more than the last, and not too much at once", async () => {
-  expect(await told([start(1), end(1), start(2), end(2)])).toMatchObject([{ tool: "t2" }]);
+  expect(await told([start(1), end(1), start(2), end(2)])).toEqual([{ tool: "t2", toolStatus: "error" }]);
   const many = Array.from({ length: 100 }, (_, id) => [start(id), end(id)]).flat();
   const all = await told([], many);
   expect(all).toHaveLength(32);

@@ -1,0 +1,25 @@
+import { expect, it } from "vitest";
+import { lastedUnseen } from "../../src/engines/take-over.ts";
+import type { World } from "../../src/system/world.ts";
+import { attemptPaths } from "../../src/workers/attempt-folder.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+import { MemoryFiles } from "../support/memory-files.ts";
+
+const FOLDER = "/attempt";
+
+it("lets an attempt last to its last sign of life where nobody saw its worker die", async () => {
+  const clock = new FakeClock();
+  const beganAt = clock.now();
+  const iso = (ms: number) => new Date(beganAt + ms).toISOString();
+  const { heartbeat } = attemptPaths(FOLDER);
+  const files = new MemoryFiles();
+  const world = { clock, files } as unknown as World;
+  await clock.advance(60_000);
+  const lasted = (died: boolean) => lastedUnseen(world, FOLDER, iso(0), died);
+  expect(await lasted(true)).toEqual({ durationMs: 60_000, finishedAt: null });
+  await files.writeAtomic(heartbeat, JSON.stringify({ workerId: "w", lastSeenAt: iso(15_000), alive: true }));
+  expect(await lasted(true)).toEqual({ durationMs: 15_000, finishedAt: beganAt + 15_000 });
+  expect(await lasted(false)).toEqual({ durationMs: 60_000, finishedAt: null });
+  files.broken.set(heartbeat, "EIO");
+  expect(await lasted(true)).toEqual({ durationMs: 60_000, finishedAt: null });
+});
