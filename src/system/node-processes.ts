@@ -9,7 +9,9 @@ import type { CommandResult, Liveness, Processes, ProcessIdentity, RunOptions } 
 const commandOutputBytesMax = 64 * 1024 * 1024;
 const identityToolMs = 2000;
 /** On a machine where processes come and go without an end. */
-const LISTINGS_MAX = 10;
+const LISTINGS_MAX = 20;
+/** Of those without an environment: the system's own never have one. */
+const BLANK_LOOKS = 3;
 
 /** The real processes. */
 export function nodeProcesses(): Processes {
@@ -113,15 +115,15 @@ function withEnvironment(variables: Readonly<Record<string, string>>): number[] 
     if (environment.length === 1) blank.push(pid);
     else if (wanted.some((pair) => environment.includes(pair))) found.push(pid);
   };
-  // one that ended while it was looked for may have started others, which the listing before does not have
+  // one that ended while it was looked for may have started others, which the listing before does not have; and while a
+  // process turns into another program it has no environment for a moment
   for (let round = 0; round < LISTINGS_MAX; round++) {
     const fresh = pidsListed().filter((pid) => !looked.has(pid));
-    if (fresh.length === 0) break;
-    for (const pid of fresh) look(pid);
+    if (fresh.length === 0 && round >= BLANK_LOOKS) break;
+    // the newest first: it may be gone the soonest
+    for (const pid of [...fresh.reverse(), ...blank.splice(0)]) look(pid);
     for (const pid of fresh) looked.add(pid);
   }
-  // while a process turns into another program it has none for a moment
-  for (const pid of blank.splice(0)) look(pid);
   return found;
 }
 
