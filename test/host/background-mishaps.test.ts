@@ -10,13 +10,14 @@ import { eventsOf, ofType, runIds } from "../support/run-files.ts";
 import { say } from "../support/say.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
-const files = { ...diamondFiles, ".crew/config.json": JSON.stringify({ observability: { pollIntervalMs: 1000 } }) };
+const observability = { pollIntervalMs: 1000 };
 
 const processes = (rig: Rig, script: RegExp) =>
   processesWithEnvironment(tagVariable, rig.agentFolder.tag).filter((it) => script.test(it.command));
 
 /** A background run whose steps b and c are at work until `finish`. */
-async function underWay() {
+async function underWay(reliability = {}) {
+  const files = { ...diamondFiles, ".crew/config.json": JSON.stringify({ observability, reliability }) };
   let finish: () => void = () => undefined;
   const finished = new Promise<void>((done) => {
     finish = done;
@@ -29,7 +30,7 @@ async function underWay() {
     },
     { files },
   );
-  const host = await rig.rpc({ extensions: [PACKAGE] });
+  const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
   await say(host, '/team-run diamond --background "go on"');
   const asked = (step: string) => rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
   await waitUntil(() => asked("b") === 1 && asked("c") === 1, 30_000);
@@ -81,7 +82,8 @@ describe("a background run", () => {
 
 describe("a run that nobody drives", () => {
   it("goes on by /team-resume in the session that has followed it all along, which tells its end once", async () => {
-    const { rig, host, runId, finish, asked } = await underWay();
+    // a question, which nobody answers, and no closing of what was interrupted
+    const { rig, host, runId, finish, asked } = await underWay({ autoRecover: true });
     process.kill(processes(rig, /supervisor\.mjs/)[0]?.pid ?? 0, "SIGKILL");
     await expectGone(() => processes(rig, /supervisor\.mjs/));
     expect(await say(host, `/team-resume ${runId}`)).toContain("goes on where it was left");
