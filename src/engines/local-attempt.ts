@@ -124,6 +124,7 @@ export class LocalAttempt {
     wrapper.attemptFolder = this.#order.folder;
     wrapper.listen({
       changed: () => this.#follower.poke(),
+      waiting: (why) => this.#hooks.progress({ text: `its end can't be recorded yet: ${why}` }),
       ended: (refused) => {
         this.#hold = { kind: "given-back" };
         this.#word.abort();

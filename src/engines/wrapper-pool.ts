@@ -81,7 +81,7 @@ export class WrapperPool {
   /** Its attempt is not followed any more: it comes back when that ends, and until then keeps nobody alive. */
   letGo(wrapper: Wrapper): void {
     const nothing = () => undefined;
-    wrapper.listen({ changed: nothing, ended: () => this.giveBack(wrapper), gone: nothing });
+    wrapper.listen({ changed: nothing, waiting: nothing, ended: () => this.giveBack(wrapper), gone: nothing });
     wrapper.child.keepAlive(false);
   }
 

@@ -36,6 +36,8 @@ export function startWrapper(start: WrapperStart, folder: string, warm: boolean,
 /** What an attempt hears from its wrapper. */
 export interface WrapperListener {
   changed(): void;
+  /** The attempt is over but can't be recorded yet, because of `why`. */
+  waiting(why: string): void;
   /** `refused` says why the attempt was not begun. */
   ended(refused: string | null): void;
   /** The process has ended, or was never there. Nothing follows. */
@@ -75,6 +77,7 @@ export class Wrapper {
         this.ready = true;
         start();
       } else if (message.type === "changed") this.#listener?.changed();
+      else if (message.type === "waiting") this.#listener?.waiting(message.why);
       else {
         this.#leaving = message.leaving;
         this.#listener?.ended(message.refused);

@@ -65,7 +65,7 @@ export class DashboardData {
     this.#kept = [...fresh.reverse(), ...this.#kept].map((run) => {
       const shown = live.get(run.manifest.runId);
       return shown
-        ? { ...run, state: shown.run.state, unattended: false, paused: shown.paused }
+        ? { ...run, state: shown.run.state, unattended: shown.unattended, paused: shown.paused }
         : { ...run, paused: null };
     });
     return this.#kept;
@@ -140,8 +140,8 @@ export class DashboardData {
     return [...this.#service.active, ...this.#background.shown];
   }
 
-  #pictured({ run: { manifest, state, folder }, paused }: ShownRun): DashboardRun {
+  #pictured({ run: { manifest, state, folder }, paused, unattended }: ShownRun): DashboardRun {
     const folderShown = displayPath(folder, this.#session.cwd);
-    return { manifest, state, degraded: false, unattended: false, folder: folderShown, paused };
+    return { manifest, state, degraded: false, unattended, folder: folderShown, paused };
   }
 }

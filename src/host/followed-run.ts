@@ -12,6 +12,8 @@ import type { RunsHome } from "./runs-home.ts";
 import type { DriveEnd, ShownRun } from "./shown-run.ts";
 
 const POLL_MS = 500;
+/** Between two looks at its driver: on some systems each starts a program. */
+const DRIVER_MS = 2000;
 
 /**
  * A run that another process drives, told of in this session: what its log tells beyond `lease.seq` is put on the bus,
@@ -33,6 +35,8 @@ export class FollowedRun implements ShownRun {
   #untold: readonly CrewEvent[] = [];
   /** Sequence number of the last event told. */
   #told: number;
+  #unattended = false;
+  #driverAtMs = Number.NEGATIVE_INFINITY;
   #turn: Promise<void> = Promise.resolve();
   #waiting = false;
   #stopped = false;
@@ -60,6 +64,10 @@ export class FollowedRun implements ShownRun {
     const look = () => this.#look();
     this.#sources = [clock.every(POLL_MS, look), files.watch(this.#paths.events, look)];
     look();
+  }
+
+  get unattended(): boolean {
+    return this.#unattended;
   }
 
   cancel(reason: string): void {
@@ -94,12 +102,25 @@ export class FollowedRun implements ShownRun {
     try {
       await this.#read();
       if (!(await this.#tell())) return this.#over({ kind: "released" });
-      if (!isTerminal(this.#state.status)) return await this.#lookForFolder();
+      if (!isTerminal(this.#state.status)) {
+        this.#lookForDriver();
+        return await this.#lookForFolder();
+      }
     } catch (error) {
       return this.#warn("a run could not be told of; the next look tries again", error);
     }
     await this.#lease.end().catch((error: unknown) => this.#warn("a run's end may be told once more", error));
     this.#over({ kind: this.#state.status as RunLoopEnd });
+  }
+
+  /** Of one that is being started nobody knows yet. */
+  #lookForDriver(): void {
+    const { clock, processes } = this.#home.world;
+    const { owner, releasedBy } = this.#state;
+    const now = clock.monotonicMs();
+    if (now - this.#driverAtMs < DRIVER_MS) return;
+    this.#driverAtMs = now;
+    this.#unattended = owner === null ? releasedBy !== null : processes.alive(owner) === "dead";
   }
 
   /** A run whose folder was removed never ends in its log. */

@@ -39,6 +39,7 @@ export interface KeepDrivingParts {
 export class LastingRun implements ActiveRun {
   /** Who waits for it here reads its end. */
   readonly wake = false;
+  readonly unattended = false;
   readonly done: Promise<DriveEnd>;
   readonly #parts: KeepDrivingParts;
   #run: OpenRun;

@@ -14,6 +14,8 @@ export interface ShownRun {
   readonly wake: boolean;
   /** Why it does not go on at the moment, a sentence; null when it does, and when another process drives it. */
   readonly paused: string | null;
+  /** The process that drove it is gone, or let go of it, and no other has taken it up. */
+  readonly unattended: boolean;
   /** Asks for the run's end, and does not wait for it. */
   cancel(reason: string): void;
   /** Never rejects. */

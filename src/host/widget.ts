@@ -46,7 +46,11 @@ export class RunWidget {
     const { context, dialogs, world } = this.#session;
     if (!context) return;
     const { ui } = context;
-    const runs = [...this.#runs.values()].map(({ run, paused }) => ({ state: run.state, paused }));
+    const runs = [...this.#runs.values()].map(({ run, paused, unattended }) => ({
+      state: run.state,
+      paused,
+      unattended,
+    }));
     const now = world.clock.now();
     const atMs = world.clock.monotonicMs();
     const brief = renderRunsBrief(runs);

@@ -8,6 +8,7 @@ import { counted, formatUsd } from "./units.ts";
 export interface WidgetRun {
   state: RunState;
   paused: string | null;
+  unattended: boolean;
 }
 
 const LINES_MAX = 3;
@@ -35,21 +36,26 @@ export function renderWidget(runs: readonly WidgetRun[], now: number, width: num
 /** For the footer; empty when no run is under way. */
 export function renderRunsBrief(runs: readonly WidgetRun[]): string {
   if (runs.length === 0) return "";
-  const atWork = runs.flatMap(({ state }) => state.tasks).filter(({ status }) => status === "running").length;
+  const attended = runs.filter((run) => !run.unattended);
+  const atWork = attended.flatMap(({ state }) => state.tasks).filter(({ status }) => status === "running").length;
   const paused = runs.filter((run) => run.paused !== null).length;
-  const parts = [counted(runs.length, "run"), `${atWork} at work`];
+  const parts = [counted(runs.length, "run")];
+  // whether the workers of a run that nobody drives are still at it is unknown here
+  if (attended.length > 0) parts.push(`${atWork} at work`);
   if (paused > 0) parts.push(`${paused} paused`);
+  if (attended.length < runs.length) parts.push(`${runs.length - attended.length} unattended`);
   return `team: ${parts.join(" · ")}`;
 }
 
 /** Of the bar, as many parts are full as the count says; what ended otherwise is another part, and is told after it. */
-function headOf({ state, paused }: WidgetRun, now: number): Cell[] {
+function headOf({ state, paused, unattended }: WidgetRun, now: number): Cell[] {
   const { tasks } = state;
   const completed = tasks.filter(({ status }) => status === "completed").length;
   const ended = tasks.filter(({ status }) => isTerminal(status)).length;
   const toCells = (count: number) => Math.round((count / Math.max(1, tasks.length)) * BAR_CELLS);
   const [full, used] = [toCells(completed), toCells(ended)];
   const lost = lostIn(state);
+  const standstill = unattended ? "unattended" : paused !== null && "paused";
   return [
     { text: `${state.team} `, tone: "accent", bold: true },
     { text: MARKS.completed.repeat(full), tone: "success" },
@@ -58,7 +64,7 @@ function headOf({ state, paused }: WidgetRun, now: number): Cell[] {
     { text: ` ${taskCount(state)}` },
     { text: lost === "" ? "" : `  ${lost}`, tone: "error" },
     { text: `  ${runTime(state, now)}  ${formatUsd(state.costUsd)}` },
-    { text: paused === null ? "" : "  paused", tone: "warning" },
+    { text: standstill ? `  ${standstill}` : "", tone: "warning" },
   ];
 }
 
@@ -75,7 +81,8 @@ function lostIn({ tasks }: RunState): string {
   return [first, ...rest].filter(Boolean).join(", ");
 }
 
-function doingNow({ state, paused }: WidgetRun): string {
+function doingNow({ state, paused, unattended }: WidgetRun): string {
+  if (unattended) return `nobody drives it: /team-resume ${state.runId} goes on with it`;
   if (paused !== null) return paused;
   return state.tasks
     .flatMap((task) => (task.status === "running" ? `${task.taskId}: ${activityOf(task)}` : []))

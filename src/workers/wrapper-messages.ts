@@ -26,6 +26,8 @@ export type WrapperMessage =
   | { type: "ready" }
   /** The attempt's files grew. */
   | { type: "changed" }
+  /** The attempt's end can't be recorded, and `why`; it is tried again. */
+  | { type: "waiting"; why: string }
   /** The attempt is over: recorded, or `refused` because it could not be begun. `leaving`: the process takes no other. */
   | { type: "ended"; refused: string | null; leaving: boolean };
 
@@ -50,7 +52,7 @@ export function isOwnerMessage(value: unknown): value is OwnerMessage {
 }
 
 export function isWrapperMessage(value: unknown): value is WrapperMessage {
-  return isObject(value) && ["ready", "changed", "ended"].includes(String(value["type"]));
+  return isObject(value) && ["ready", "changed", "waiting", "ended"].includes(String(value["type"]));
 }
 
 /** The wrapper's process as the worker host sees it. */

@@ -154,9 +154,8 @@ export class WorkerHost {
     const { request, record } = attempt;
     const claimed = Promise.resolve(this.#kinds[request.workerKind]?.load?.()).then(() => record.claim());
     claimed.catch(() => undefined);
-    const leave = this.#process.enter(attemptEnvironment(attempt), request.runtime.worktreePath, (text) =>
-      record.stderr(text),
-    );
+    const stray = (text: string) => record.stderr(text);
+    const leave = this.#process.enter(attemptEnvironment(attempt), request.runtime.worktreePath, stray);
     try {
       const result = await this.#run(attempt, claimed);
       await claimed;
@@ -168,21 +167,19 @@ export class WorkerHost {
     } catch (error) {
       leave();
       await claimed.catch(() => undefined);
-      if (record.claimed) {
-        await this.#fail(attempt, error);
-        return null;
-      }
+      if (record.claimed) return await this.#fail(attempt, error);
       const taken = codeOf(error) === "EEXIST";
       return taken ? "the attempt is another worker's" : `the attempt could not be recorded: ${messageOf(error)}`;
     }
   }
 
   /** The attempt is ours on disk and can't go on: without an end it would be taken for running as long as we live. */
-  async #fail(attempt: Attempt, error: unknown): Promise<void> {
+  async #fail(attempt: Attempt, error: unknown): Promise<null> {
     this.#ending = true;
     const base = this.#kinds[attempt.request.workerKind]?.partial() ?? emptyResult;
     await this.#sweep(attempt);
     await this.#recordEnd(attempt, { ...base, ...failed("transient", "worker-crashed", messageOf(error)) });
+    return null;
   }
 
   async #run(attempt: Attempt, claimed: Promise<void>): Promise<KindResult> {
@@ -239,7 +236,10 @@ export class WorkerHost {
         attempt.step = await record.end(result, left);
         return;
       } catch (error) {
-        if (tries === 1) log.error("end not recorded yet", { error: messageOf(error) });
+        if (tries === 1) {
+          log.error("end not recorded yet", { error: messageOf(error) });
+          this.#process.tell({ type: "waiting", why: messageOf(error) });
+        }
         const { aborted } = unwanted.signal;
         if ((aborted || codeOf(error) === "ENOENT") && tries >= unwantedTries) return this.#process.exit(1);
         const delayMs = Math.min(endRetryMaxMs, endRetryMs * 2 ** Math.min(tries - 1, unwantedTries + 1));

@@ -86,6 +86,7 @@ describe("a run that nobody drives", () => {
     const { rig, host, runId, finish, asked } = await underWay({ autoRecover: true });
     process.kill(processes(rig, /supervisor\.mjs/)[0]?.pid ?? 0, "SIGKILL");
     await expectGone(() => processes(rig, /supervisor\.mjs/));
+    await host.waitFor((event) => event["statusText"] === "team: 1 run · 1 unattended", 15_000);
     expect(await say(host, `/team-resume ${runId}`)).toContain("goes on where it was left");
     finish();
     await ended(rig, runId);

@@ -160,6 +160,7 @@ describe("a disk that fails", { timeout: 180_000 }, () => {
       const { rig, host, runId, folder, gates, asked, recorded, completed, workersSaid } = await midRun(
         async () => undefined,
       );
+      const status = async () => (await host.command(`/team-status ${runId}`)).notices.join("\n");
       const spawned = ofType(await eventsOf(rig.agentFolder.project, runId), "crew.subagent.spawned");
       const worker = spawned.find(({ taskId }) => taskId === "b")?.pid ?? 0;
       const owner = await breakCalls(host.pid, RENAMES, "EIO");
@@ -167,6 +168,8 @@ describe("a disk that fails", { timeout: 180_000 }, () => {
       gates.b.open();
       await waitUntil(async () => (await workersSaid()).includes("end not recorded yet"), 60_000);
       expect(await workersSaid()).toMatch(/end not recorded yet.*EIO: i\/o error, rename/);
+      // the run itself is not paused: what keeps the worker is what its user sees of it
+      await waitUntil(async () => (await status()).includes("its end can't be recorded yet: EIO"), 30_000);
       gates.c.open();
       await waitUntil(() => recorded("c"), 30_000);
       expect(await recorded("b")).toBe(false);

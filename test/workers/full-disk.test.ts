@@ -110,6 +110,8 @@ describe("a worker whose disk is full", () => {
     expect(ended()).toBe(false);
     expect((await state()).status).toBe("running");
     expect(warned.filter((message) => message === "end not recorded yet")).toHaveLength(1);
+    const waiting = { type: "waiting", why: "ENOSPC: no space left on device" };
+    expect(told.filter(({ type }) => type === "waiting")).toEqual([waiting]);
     disk.full = false;
     await waitUntil(async () => {
       await clock.advance(500);
