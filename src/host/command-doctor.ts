@@ -1,6 +1,7 @@
 import type { Catalog } from "../runs/definitions.ts";
 import { messageOf } from "../system/errors.ts";
 import { safeText } from "../system/safe-text.ts";
+import { counted } from "../views/units.ts";
 import type { Command, CommandCall } from "./commands.ts";
 import { findSdkEntry } from "./host-process.ts";
 import { loadConfig } from "./load-config.ts";
@@ -54,9 +55,9 @@ function definitions(catalog: Catalog, trusted: boolean | null): string[] {
     (it) => it.source.origin === "project",
   );
   const untrusted = trusted === false && project.length > 0;
-  const warning = `! you have not trusted this project in Pi, and ${project.length} definitions come from it: read them before you run them`;
+  const warning = `! you have not trusted this project in Pi, and it brings ${counted(project.length, "definition")}: read what a team says before you run it`;
   return [
-    `${agents.size} agents, ${teams.size} teams, ${workflows.size} workflows`,
+    `${counted(agents.size, "agent")}, ${counted(teams.size, "team")}, ${counted(workflows.size, "workflow")}`,
     ...(untrusted ? [warning] : []),
     ...project.map((it) => `  from the project${untrusted ? ", untrusted" : ""}: ${it.source.file}`),
     ...problems.map((it) => `${it.severity === "error" ? "✗" : "!"} ${it.file}:${it.line}: ${it.message}`),
@@ -78,7 +79,7 @@ function telemetry({ problems, otlp, exporters }: Telemetry): string[] {
         ? `· OTLP ${signal} to ${host}: not tried yet`
         : check(
             lastError === null && itemsLost + itemsRejected === 0,
-            `OTLP ${signal} to ${host}: ${accepted} requests accepted, ${itemsRejected} items rejected, ${itemsLost} lost` +
+            `OTLP ${signal} to ${host}: ${counted(accepted, "request")} accepted, ${counted(itemsRejected, "item")} rejected, ${itemsLost} lost` +
               ((lastError ?? lastWarning) ? ` (${lastError ?? lastWarning})` : ""),
           ),
     ),
@@ -87,7 +88,7 @@ function telemetry({ problems, otlp, exporters }: Telemetry): string[] {
         ? `· ${name}: not tried yet`
         : check(
             lastError === null,
-            `${name}: ${pushed} pushes, ${failed} failed, ${skipped} skipped${lastError ? ` (${lastError})` : ""}`,
+            `${name}: pushed ${counted(pushed, "time")}, ${failed} failed, ${skipped} skipped${lastError ? ` (${lastError})` : ""}`,
           ),
     ),
   ];

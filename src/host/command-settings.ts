@@ -131,7 +131,7 @@ async function write(
     value === undefined
       ? `${setting.path} is no longer set in ${displayPath(target, session.cwd)}`
       : `${setting.path} = ${shownValue(setting.path, value)} is written to ${displayPath(target, session.cwd)}`;
-  const held = `${shownValue(setting.path, holds)}, ${sourceOf(from, session)}, holds from the next session on (/reload).`;
+  const held = `${shownValue(setting.path, holds)}, ${sourceOf(setting, holds, from, session)}, holds from the next session on (/reload).`;
   return `${written}. ${held}`;
 }
 
@@ -139,22 +139,29 @@ function configOf(levels: readonly Level[]) {
   return levels.reduce((config, { file, content }) => applyConfigFile(config, content, file, []), DEFAULT_CONFIG);
 }
 
-/** The value that holds, and the file it stands in; null for the default. */
+/** The value that holds, and the file it stands in; null for the default, and for what several of them say together. */
 function inForce({ path }: Setting, levels: readonly Level[]): { value: unknown; from: ConfigFile | null } {
   const value = valueAt(configOf(levels), path);
   const from = levels.findLast(({ content }) => JSON.stringify(valueAt(content, path)) === JSON.stringify(value));
   return { value, from: from?.file ?? null };
 }
 
-function sourceOf(from: ConfigFile | null, session: Session): string {
-  return from ? `from ${displayPath(from.path, session.cwd)}` : "the default";
+function isDefault(setting: Setting, value: unknown): boolean {
+  return JSON.stringify(value) === JSON.stringify(setting.default);
+}
+
+function sourceOf(setting: Setting, value: unknown, from: ConfigFile | null, session: Session): string {
+  if (from) return `from ${displayPath(from.path, session.cwd)}`;
+  return isDefault(setting, value) ? "the default" : "put together from several files";
 }
 
 function rows(settings: readonly Setting[], levels: readonly Level[]): string[] {
   const width = Math.max(...settings.map(({ path }) => columns(path)));
   return settings.map((setting) => {
     const { value, from } = inForce(setting, levels);
-    return `${pad(setting.path, width)}  ${shownValue(setting.path, value)}${from ? `  (${from === ENVIRONMENT ? "environment" : from.origin})` : ""}`;
+    const level = from === ENVIRONMENT ? "environment" : (from?.origin ?? "several files");
+    const note = from === null && isDefault(setting, value) ? "" : `  (${level})`;
+    return `${pad(setting.path, width)}  ${shownValue(setting.path, value)}${note}`;
   });
 }
 
@@ -168,7 +175,7 @@ function about(setting: Setting, levels: readonly Level[], session: Session): st
   const { value, from } = inForce(setting, levels);
   const byDefault = from ? `; by default ${JSON.stringify(setting.default)}` : "";
   return [
-    `${path} = ${shownValue(path, value)} (${sourceOf(from, session)}${byDefault})`,
+    `${path} = ${shownValue(path, value)} (${sourceOf(setting, value, from, session)}${byDefault})`,
     `${description} Environment: ${variable}.`,
     ...(choices.length > 0 ? [`One of ${choices.join(", ")}.`] : []),
   ].join("\n");

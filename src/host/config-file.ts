@@ -23,6 +23,9 @@ export function shownValue(path: string, value: unknown): string {
   return JSON.stringify(value, masked) ?? "undefined";
 }
 
+/** In place of the value of what is no setting: it may be a misspelt one that holds a key. */
+const UNKNOWN = Symbol("unknown");
+
 /** Maps that hold together over all files: a later one wins by name, not as a whole. */
 const TOGETHER = new Set(["observability.buckets"]);
 
@@ -66,8 +69,8 @@ export interface ConfigFile {
 export function applyConfigFile(base: Config, value: unknown, file: ConfigFile, problems: ConfigProblem[]): Config {
   const result = structuredClone(base);
   const report: Report = (path, given, why) => {
-    const shown = shownValue(path, given).slice(0, VALUE_CHARS_MAX);
-    problems.push({ file: file.path, path, message: `${path} = ${shown} in ${file.path} ${why}.` });
+    const shown = given === UNKNOWN ? "" : ` = ${shownValue(path, given).slice(0, VALUE_CHARS_MAX)}`;
+    problems.push({ file: file.path, path, message: `${path}${shown} in ${file.path} ${why}.` });
   };
   if (isObject(value)) {
     // for editors
@@ -97,7 +100,7 @@ function applySection(
   for (const [key, value] of Object.entries(given)) {
     const path = `${prefix}${key}`;
     const schema = Object.hasOwn(schemas, key) ? schemas[key] : undefined;
-    if (!schema) report(path, value, `is not known; there are ${Object.keys(schemas).join(", ")}`);
+    if (!schema) report(path, UNKNOWN, `is not known; there are ${Object.keys(schemas).join(", ")}`);
     else if (!schema.properties) applyValue(path, schema, target, value, file, report);
     else if (isObject(value))
       applySection(`${path}.`, schema, target[key] as Record<string, unknown>, value, file, report);

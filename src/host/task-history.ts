@@ -7,7 +7,7 @@ import { RAW_DAYS, TaskMetrics, WEEK_MS } from "../store/task-metrics.ts";
 import { UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import { columns, pad, padBefore } from "../views/text-width.ts";
-import { formatCount, formatDuration, formatUsd } from "../views/units.ts";
+import { counted, formatCount, formatDuration, formatUsd } from "../views/units.ts";
 
 const UNITS_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 const KEYS: readonly ScoreboardKey[] = ["model", "role", "team", "workflow"];
@@ -50,8 +50,8 @@ export async function importTaskFile(world: World, cwd: string, agentDir: string
   const crewRoot = await prepareCrewRoot(world.files, cwd, agentDir);
   const { imported, duplicates, badLines, tooOld, future } = await importTasks(world, crewRoot, from);
   return (
-    `Imported ${imported} records of tasks into ${join(crewRoot, "metrics")}; ${duplicates} were there already, ` +
-    `${tooOld} ended more than ${RAW_DAYS} days ago, ${future} in the future, ${badLines} lines hold no record.`
+    `Imported ${counted(imported, "record")} of tasks into ${join(crewRoot, "metrics")}; ${duplicates} were there already, ` +
+    `${tooOld} ended more than ${RAW_DAYS} days ago, ${future} in the future, ${counted(badLines, "line")} without a record.`
   );
 }
 

@@ -29,7 +29,7 @@ export function renderWidget(runs: readonly WidgetRun[], now: number, width: num
     drawLine([...headOf(run, now), { text: `  ${doingNow(run)}`, tone: "muted" }], width, paint),
   );
   if (runs.length === shown.length) return lines;
-  const more = `  and ${runs.length - shown.length} more runs: /team-dashboard shows all`;
+  const more = `  and ${counted(runs.length - shown.length, "more run")}: /team-dashboard shows all`;
   return [...lines, drawLine([{ text: more, tone: "dim" }], width, paint)];
 }
 

@@ -1,6 +1,7 @@
 import { isObject, parseObject } from "../system/json.ts";
 import { cutText, safeText } from "../system/safe-text.ts";
 import type { Tone } from "./paint.ts";
+import { counted } from "./units.ts";
 
 /** One line of what a worker did; long ones are folded where they are drawn. */
 export interface TranscriptLine {
@@ -112,7 +113,7 @@ function wordsIn(parts: readonly Value[]): string {
 function headOf(text: string, most: number): TranscriptLine[] {
   const lines = textLines(text.trim(), "muted");
   if (lines.length <= most) return lines;
-  return [...lines.slice(0, most), { tone: "muted", text: `… ${lines.length - most} more lines` }];
+  return [...lines.slice(0, most), { tone: "muted", text: `… ${counted(lines.length - most, "more line")}` }];
 }
 
 function textLines(text: string, tone: Tone): TranscriptLine[] {

@@ -48,9 +48,9 @@ describe("pi-foreman metrics --import", () => {
       created_at: at,
     };
     await rig.agentFolder.write("old.jsonl", `${JSON.stringify(record)}\nnonsense\n`);
-    expect(await cli("--import", "old.jsonl")).toContain("Imported 1 records of tasks into");
+    expect(await cli("--import", "old.jsonl")).toContain("Imported 1 record of tasks into");
     expect(await cli("--import", "old.jsonl")).toMatch(
-      /Imported 0 .* 1 were there already, 0 ended .* 1 lines hold no record/,
+      /Imported 0 .* 1 were there already, 0 ended .* 1 line without a record/,
     );
     expect(JSON.parse(await cli("--json")).success_rate).toMatchObject({ completed: 1, total: 1 });
     await expect(cli("--import", "none.jsonl")).rejects.toMatchObject({

@@ -41,20 +41,20 @@ it("reads the configuration as it is now", async () => {
   await files.writeAtomic("/p/.crew/config.json", "{}");
   expect(await doctor(files)).toContain("configuration: no problems");
   expect(await doctor(files)).toContain("! a setting of its own");
-  expect(await doctor(files)).toContain("✗ plugged: 3 pushes, 1 failed, 2 skipped (away)");
+  expect(await doctor(files)).toContain("✗ plugged: pushed 3 times, 1 failed, 2 skipped (away)");
 });
 
 it("praises no exporter that was never tried", async () => {
   const text = await doctor(new MemoryFiles());
   expect(text).toContain("· OTLP metrics to h: not tried yet");
-  expect(text).toContain("✓ OTLP traces to h: 1 requests accepted");
+  expect(text).toContain("✓ OTLP traces to h: 1 request accepted");
   expect(text).toContain("· textfile: not tried yet");
 });
 
 it("says that definitions are untrusted when the host says that the project is", async () => {
   const files = new MemoryFiles({ "/p/.crew/agents/hand.md": AGENT });
   const untrusted = await doctor(files, { isProjectTrusted: () => false });
-  expect(untrusted).toContain("! you have not trusted this project in Pi, and 1 definitions come from it");
+  expect(untrusted).toContain("! you have not trusted this project in Pi, and it brings 1 definition:");
   expect(untrusted).toContain("  from the project, untrusted: /p/.crew/agents/hand.md");
   for (const host of [{}, { isProjectTrusted: () => true }]) {
     const text = await doctor(files, host);

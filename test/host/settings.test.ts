@@ -122,6 +122,13 @@ it("/team-settings writes one value, keeps the rest of the file, and says what h
     "otlp.headers {} --project",
   ];
   for (const given of secrets) expect(await say(host, `/team-settings ${given}`)).not.toContain("abc-secret");
+  // a slip of the pen, too
+  const written = readFileSync(join(agentDir, "real.json"), "utf8");
+  writeFileSync(join(agentDir, "real.json"), JSON.stringify({ ...mine, otlp: { header: mine.otlp.headers } }));
+  const doctor = await say(host, "/team-doctor");
+  expect(doctor).toMatch(/otlp\.header in .*crew\.json is not known; there are enabled, /);
+  expect(doctor).not.toContain("abc-secret");
+  writeFileSync(join(agentDir, "real.json"), written);
   await say(host, "/team-settings limits.attemptTimeoutSec --default");
   await say(host, "/team-settings limits.maxTokens 5000 --project");
   expect(JSON.parse(readFileSync(file, "utf8"))).toEqual({ ...mine, limits: { maxParallelAttempts: 8 } });
@@ -200,4 +207,11 @@ it("/team-init copies a team, over nothing that is there, and not through a link
   symlinkSync("elsewhere", join(planted.project, ".crew"));
   await mkdir(join(planted.project, "elsewhere"));
   expect(await say(planted.host, "/team-settings limits.maxTokens 5 --project")).toContain("Nothing was written");
+});
+
+it("/team-settings says of buckets from two files that they are of both", async () => {
+  const { host, agentDir } = await opened({ ".crew/config.json": '{"observability":{"buckets":{"crew.a.b":[1]}}}' });
+  writeFileSync(join(agentDir, "crew.json"), '{"observability":{"buckets":{"crew.a.c":[2]}}}');
+  expect(await say(host, "/team-settings observability.buckets")).toMatch(/\[2\].*\(put together from several files\)/);
+  expect(await say(host, "/team-settings observability")).toMatch(/buckets .*\(several files\)/);
 });
