@@ -11,11 +11,14 @@ export function inTurn<T>(load: () => Promise<T>): Promise<T> {
   return loaded;
 }
 
-/** The same, at the first call only. */
+/** The same, at the first call only, and at the next one after it failed. */
 export function onceInTurn<T>(load: () => Promise<T>): () => Promise<T> {
   let loaded: Promise<T> | null = null;
   return () => {
-    loaded ??= inTurn(load);
+    loaded ??= inTurn(load).catch((error: unknown) => {
+      loaded = null;
+      throw error;
+    });
     return loaded;
   };
 }

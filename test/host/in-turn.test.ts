@@ -27,3 +27,13 @@ it("what is imported once is so however many ask", async () => {
   expect(await Promise.all([load(), load()])).toEqual([1, 1]);
   expect(await load()).toBe(1);
 });
+
+it("what could not be imported is tried again by who asks next", async () => {
+  let times = 0;
+  const load = onceInTurn(async () => {
+    if (++times === 1) throw new Error("no file left to open");
+    return times;
+  });
+  expect(await Promise.allSettled([load(), load()])).toMatchObject([{ status: "rejected" }, { status: "rejected" }]);
+  expect(await load()).toBe(2);
+});
