@@ -37,7 +37,7 @@ export async function followToEnd(call: CommandCall, active: ShownRun, said: str
 async function parseRequest(session: Session, given: string) {
   const { teams, problems } = await session.catalog();
   // before the goal, that is first or behind the team: within a goal it is the goal's
-  const [, before = "", flag] = /^\s*([\w-]+\s+)??(--background(?:\s|$))/.exec(given) ?? [];
+  const [, before = "", flag] = /^\s*([\w-]+\s+)??(--background(?:\s+--background)*(?:\s|$))/.exec(given) ?? [];
   const background = flag !== undefined;
   const args = background ? `${before}${given.slice(given.indexOf(flag) + flag.length)}`.trim() : given;
   const [, earlier, taskId] = /^--follow-up\s+(\S+)(?:\s+((?!--)\S+))?\s*$/.exec(args) ?? [];

@@ -52,6 +52,7 @@ describe("a session's metrics", () => {
     expect(await say(host, "/team-metrics --serve --port 0x10")).toContain('"0x10" is no port');
     for (const slip of ['--backgrund diamond "x"', 'diamond --bakground "x"'])
       expect(await say(host, `/team-run ${slip}`)).toMatch(/There is no option --ba\S+ here, only --background/);
+    expect(await say(host, "/team-run --background --background")).toMatch(/^Usage: /);
     expect(await runIds(rig.agentFolder.project)).toHaveLength(1);
   });
 
