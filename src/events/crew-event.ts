@@ -108,6 +108,8 @@ export interface CrewEventFields {
   "crew.run.interrupted": { reason: string };
   "crew.run.resumed": { recoveredFromSeq: number; resumableTasks: string[]; adoptedTasks: string[] };
   "crew.run.budget_exceeded": { limit: string; value: number; max: number };
+  /** Somebody wants the run, or the task, to end; its end follows when its workers have ended. */
+  "crew.run.cancel_asked": { reason: string };
   "crew.task.ready": TaskPlace;
   "crew.task.started": TaskPlace;
   "crew.task.attempt_started": { workerId: string; workerKind: WorkerKind; model?: string };
@@ -153,6 +155,7 @@ export interface CrewEventFields {
     lastError?: EventError;
   };
   "crew.task.redriven": { newRunId: string };
+  "crew.task.cancel_asked": { reason: string };
   "crew.task.checkpoint": { checkpointSeq: number; files: number; bytes: number };
   "crew.subagent.spawned": { workerId: string; pid: number; workerKind: WorkerKind };
   "crew.subagent.adopted": { workerId: string; pid: number; workerKind: WorkerKind };
@@ -214,6 +217,7 @@ export const EVENT_DURABILITY: { readonly [T in CrewEventType]: "sync" | "lazy" 
   "crew.run.interrupted": "sync",
   "crew.run.resumed": "sync",
   "crew.run.budget_exceeded": "sync",
+  "crew.run.cancel_asked": "sync",
   "crew.task.ready": "lazy",
   "crew.task.started": "sync",
   "crew.task.attempt_started": "sync",
@@ -228,6 +232,7 @@ export const EVENT_DURABILITY: { readonly [T in CrewEventType]: "sync" | "lazy" 
   "crew.task.heartbeat_dead": "sync",
   "crew.task.deadletter": "sync",
   "crew.task.redriven": "sync",
+  "crew.task.cancel_asked": "sync",
   "crew.task.checkpoint": "sync",
   "crew.subagent.spawned": "lazy",
   "crew.subagent.adopted": "lazy",

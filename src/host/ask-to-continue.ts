@@ -5,12 +5,15 @@ import type { RecoveryAnswer } from "../supervision/recovery-decision.ts";
 import type { RecoveryPlan } from "../supervision/recovery-plan.ts";
 import { codeOf } from "../system/errors.ts";
 import { parseObject } from "../system/json.ts";
+import { cutText, safeText } from "../system/safe-text.ts";
 import { isSameProcess } from "../system/same-process.ts";
 import type { ProcessIdentity, World } from "../system/world.ts";
 import type { Session } from "./session.ts";
 
 /** How soon a question goes away when somebody has dealt with its run. */
 const LOOK_MS = 2000;
+const GOAL_CHARS_MAX = 300;
+const WHAT_NO_MEANS = "No cancels it, and so does Esc; /team-resume continues it also then.";
 
 /**
  * Asks the user whether an interrupted run shall go on, and does what follows from it. One session asks, however many
@@ -24,14 +27,9 @@ export async function askToContinue(
   answered: (answer: RecoveryAnswer) => Promise<void>,
 ): Promise<void> {
   const { context, world } = session;
-  const { resumableTasks, preservedTasks, adoptableTasks, runId } = plan;
+  const { runId } = plan;
   const file = context && (await takeQuestion(world, runPaths(store.crewRoot, runId).folder));
   if (!context || !file) return;
-  const facts = [
-    `kept as they are: ${list(preservedTasks)}`,
-    `worker still at work: ${list(adoptableTasks)}`,
-    `done again or still to do: ${list(resumableTasks)}`,
-  ];
   const isDealtWith = async () => (await store.view(runId).catch(() => null))?.seq !== plan.lastEventSeq;
   // a host that replaces the session takes the dialog away without an answer
   const closing = new AbortController();
@@ -41,10 +39,13 @@ export async function askToContinue(
     if ((await isDealtWith()) || session.closed) return;
     session.defer(() => closing.abort());
     using _looking = world.clock.every(LOOK_MS, lookAgain);
+    const { team, goal } = (await store.view(runId)).state;
     const yes = await session.dialogs.during(() =>
       context.ui.confirm(
         `Continue the interrupted run ${runId}?`,
-        `${facts.join("\n")}\nNo cancels it, and so does Esc; /team-resume continues it also then.`,
+        safeText([`${team}: ${cutText(goal, GOAL_CHARS_MAX)}`, ...factsOf(plan), WHAT_NO_MEANS].join("\n"), {
+          multiline: true,
+        }),
         { signal: closing.signal },
       ),
     );
@@ -78,6 +79,15 @@ async function takeQuestion({ files, processes }: World, folder: string): Promis
     const stale = asker === null || isSameProcess(asker, processes.self());
     if (!stale && processes.alive(asker) !== "dead") return null;
   }
+}
+
+function factsOf({ resumableTasks, preservedTasks, adoptableTasks, endedTasks }: RecoveryPlan): string[] {
+  return [
+    `kept as they are: ${list(preservedTasks)}`,
+    `worker still at work: ${list(adoptableTasks.filter((task) => !endedTasks.includes(task)))}`,
+    `worker has ended, its result is there: ${list(endedTasks)}`,
+    `done again or still to do: ${list(resumableTasks)}`,
+  ];
 }
 
 function list(tasks: readonly string[]): string {

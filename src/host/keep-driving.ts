@@ -1,4 +1,5 @@
 import { LogFailed } from "../events/publisher.ts";
+import { askToCancel } from "../runs/cancel.ts";
 import type { RunLoop, RunLoopEnd } from "../runs/run-loop.ts";
 import { LogFenced } from "../store/run-log.ts";
 import type { OpenRun } from "../store/run-store.ts";
@@ -67,7 +68,9 @@ export class LastingRun implements ActiveRun {
   }
 
   cancel(reason: string): void {
-    this.#loop.cancel(reason);
+    askToCancel(this.#run, this.#loop, reason).catch((error: unknown) => {
+      this.#parts.world.log.warn("that a run is to end is not on disk", { error: messageOf(error) });
+    });
   }
 
   async #toEnd(): Promise<DriveEnd> {

@@ -1,3 +1,4 @@
+import { askToCancel } from "../runs/cancel.ts";
 import type { RunLoop, RunLoopParts } from "../runs/run-loop.ts";
 import { attemptUnderWay, taskOf } from "../runs/run-state.ts";
 import { tellTask, whyUnread } from "../runs/task-message.ts";
@@ -49,8 +50,8 @@ export async function askOwner(own: Party, live: OwnedRun | undefined, runId: st
 export async function answerRequest(own: Party, { run, loop }: OwnedRun, request: PostedRequest): Promise<void> {
   const { runId } = run.manifest;
   const refuse = (why: string) => own.world.log.warn("a request was refused", { runId, id: request.id, why });
-  if (request.kind === "cancel") loop.cancel(request.reason);
-  else if (request.kind === "cancel-task") loop.cancel(request.reason, request.taskId);
+  if (request.kind === "cancel") await askToCancel(run, loop, request.reason);
+  else if (request.kind === "cancel-task") await askToCancel(run, loop, request.reason, request.taskId);
   else if (request.kind === "steer") {
     const { id: messageId, taskId, text, from } = request;
     const why = whyUnread(run, taskId);

@@ -21,6 +21,7 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
   "crew.run.interrupted": { run: (state, event) => ({ ...state, owner: null, reason: event.reason }) },
   "crew.run.resumed": { run: (state) => ({ ...state, reason: null }) },
   "crew.run.budget_exceeded": null,
+  "crew.run.cancel_asked": { run: (state, { reason }) => ({ ...state, cancelAsked: state.cancelAsked ?? reason }) },
   "crew.task.ready": { task: (task) => (task.status === "waiting" ? { ...task, status: "ready" } : task) },
   "crew.task.started": { task: startTask },
   "crew.task.attempt_started": { task: startAttempt },
@@ -42,6 +43,7 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
     note: (task, { reason }) => ({ ...task, deadLetters: [...new Set([...task.deadLetters, reason])] }),
   },
   "crew.task.redriven": null,
+  "crew.task.cancel_asked": { task: (task, { reason }) => ({ ...task, cancelAsked: task.cancelAsked ?? reason }) },
   "crew.task.checkpoint": {
     task: (task, { checkpointSeq }) => ({ ...task, checkpointSeq: Math.max(task.checkpointSeq, checkpointSeq) }),
   },
@@ -111,8 +113,9 @@ function asking(task: TaskState, { taskId, attempt = 0, text, ts }: EventOf<"cre
 }
 
 /** What holds whatever a task's status is. */
-function commonOf({ taskId, attempts, tokens, costUsd, toolCalls, deadLetters, checkpointSeq }: TaskState) {
-  return { taskId, attempts, tokens, costUsd, toolCalls, deadLetters, checkpointSeq };
+function commonOf(task: TaskState) {
+  const { taskId, attempts, tokens, costUsd, toolCalls, deadLetters, checkpointSeq, cancelAsked } = task;
+  return { taskId, attempts, tokens, costUsd, toolCalls, deadLetters, checkpointSeq, cancelAsked };
 }
 
 function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskState {

@@ -3,6 +3,7 @@ import type { ArtifactRecord, NewEvent } from "../events/crew-event.ts";
 import { LogFailed, type Publisher } from "../events/publisher.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Clock } from "../system/world.ts";
+import { obeyAsked } from "./cancel.ts";
 import { runEndEvent, type TaskEnding, taskEndEvent } from "./endings.ts";
 import type { TaskEngine } from "./execute.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
@@ -111,6 +112,7 @@ export class RunLoop {
     if (status !== "queued" && status !== "running") return status;
     const { team, workflow } = run.manifest;
     if (status === "queued") await this.#publish({ type: "crew.run.started", team, workflow });
+    obeyAsked(run.state, this.stop);
     for (const spec of run.manifest.tasks) {
       const task = taskOf(run.state, spec.taskId);
       if (task?.status !== "running") continue;

@@ -57,6 +57,8 @@ interface TaskCommon {
   deadLetters: readonly DeadLetterReason[];
   /** Of the last one told; 0 before. */
   checkpointSeq: number;
+  /** Why it, and not its whole run, is to end; null when nobody asked for that. */
+  cancelAsked: string | null;
 }
 
 export type DeadLetterReason = CrewEventFields["crew.task.deadletter"]["reason"];
@@ -141,6 +143,8 @@ export interface RunState {
   /** Of the last event; wall clock, 0 before the first. */
   lastEventAt: number;
   reason: string | null;
+  /** Why it is to end, though its workers may not have ended yet; null when nobody asked for that. */
+  cancelAsked: string | null;
   /** Null when nobody drives the run. */
   owner: RunOwner | null;
   /** Who let go of it and has not been followed by another. */
@@ -173,6 +177,7 @@ export function initialRunState(manifest: RunManifest): RunState {
     drivenMs: 0,
     lastEventAt: 0,
     reason: null,
+    cancelAsked: null,
     owner: null,
     releasedBy: null,
     tasks: manifest.tasks.map((spec) => initialTask(manifest, spec)),
@@ -184,7 +189,8 @@ export function initialRunState(manifest: RunManifest): RunState {
 
 /** A kept task is completed before the run begins: without attempts, and for nothing. */
 function initialTask({ kept, createdAt }: RunManifest, { taskId }: TaskSpec): TaskState {
-  const common = { taskId, attempts: [], tokens: 0, costUsd: 0, toolCalls: [], deadLetters: [], checkpointSeq: 0 };
+  const nothing = { attempts: [], tokens: 0, costUsd: 0, toolCalls: [], deadLetters: [] };
+  const common = { taskId, ...nothing, checkpointSeq: 0, cancelAsked: null };
   const result = Object.hasOwn(kept, taskId) ? kept[taskId] : undefined;
   if (!result) return { ...common, status: "waiting" };
   const { summary, artifacts, commit } = result;

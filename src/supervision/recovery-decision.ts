@@ -9,7 +9,7 @@ export type RecoveryStep =
   /** Claim the run and carry it on. */
   | { kind: "resume"; plan: RecoveryPlan; resumed: CrewEventFields["crew.run.resumed"] }
   /** Claim the run, end its workers and cancel it; then tell the user that `/team-resume` continues it. */
-  | { kind: "close"; plan: RecoveryPlan; reason: typeof DECLINED_REASON }
+  | { kind: "close"; plan: RecoveryPlan; reason: string }
   /** Touch nothing; it stays listed. */
   | { kind: "none"; plan: RecoveryPlan };
 
@@ -17,13 +17,14 @@ export type RecoveryStep =
 export type RecoveryAnswer = "confirm" | "decline" | "none";
 
 /**
- * `askedBefore`: in this session, about this run. With `autoRecover` off a run is closed without a question, unless its
+ * `askedBefore`: in this session, about this run. What its user had asked to end is ended, and nobody asks again. With `autoRecover` off a run is closed without a question, unless its
  * owner may be alive somewhere: then nothing is done to it unasked (rule L2).
  */
 export function recoveryStep(
   { plan, proof }: InterruptedRun,
   session: { autoRecover: boolean; canAsk: boolean; askedBefore: boolean },
 ): RecoveryStep {
+  if (plan.cancelAsked !== null && proof === "owner-gone") return { kind: "close", plan, reason: plan.cancelAsked };
   if (session.autoRecover) return { kind: session.canAsk && !session.askedBefore ? "ask" : "none", plan };
   return proof === "owner-gone" ? { kind: "close", plan, reason: DECLINED_REASON } : { kind: "none", plan };
 }

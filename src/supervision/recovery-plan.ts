@@ -34,9 +34,13 @@ export interface RecoveryPlan {
   preservedTasks: string[];
   /** Their worker is at work, or its result lies there: followed, never started beside it. */
   adoptableTasks: string[];
+  /** Those of them whose worker has ended. */
+  endedTasks: string[];
   /** Attempts without a live worker; they end as lost and don't count as a try. */
   interruptedAttempts: { taskId: string; attempt: number }[];
   lastEventSeq: number;
+  /** Why its user wanted it to end, before its owner could end it; null where nobody did. */
+  cancelAsked: string | null;
 }
 
 export interface InterruptedRun {
@@ -87,16 +91,22 @@ export function planRecovery(
     resumableTasks: [],
     preservedTasks: [],
     adoptableTasks: [],
+    endedTasks: [],
     interruptedAttempts: [],
     lastEventSeq,
+    cancelAsked: state.cancelAsked,
   };
   for (const task of state.tasks) {
     const { taskId } = task;
     const attempt = attemptUnderWay(task)?.attempt ?? null;
     if (isTerminal(task.status)) {
       plan.preservedTasks.push(taskId);
-    } else if (workers.some((it) => it.taskId === taskId && it.attempt === attempt && isAdoptable(it))) {
+      continue;
+    }
+    const worker = workers.find((it) => it.taskId === taskId && it.attempt === attempt && isAdoptable(it));
+    if (worker) {
       plan.adoptableTasks.push(taskId);
+      if (worker.ended) plan.endedTasks.push(taskId);
     } else {
       plan.resumableTasks.push(taskId);
       if (attempt !== null) plan.interruptedAttempts.push({ taskId, attempt });

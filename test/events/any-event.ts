@@ -121,6 +121,7 @@ const FIELDS: { readonly [T in CrewEventType]: fc.Arbitrary<CrewEventFields[T]> 
   "crew.run.interrupted": fc.record({ reason: anyText }),
   "crew.run.resumed": fc.record({ recoveredFromSeq: count, resumableTasks: names, adoptedTasks: names }),
   "crew.run.budget_exceeded": fc.record({ limit: anyText, value: count, max: count }),
+  "crew.run.cancel_asked": fc.record({ reason: anyText }),
   "crew.task.ready": place,
   "crew.task.started": place,
   "crew.task.attempt_started": fc.record(
@@ -168,6 +169,7 @@ const FIELDS: { readonly [T in CrewEventType]: fc.Arbitrary<CrewEventFields[T]> 
     { requiredKeys: ["reason", "attempts"] },
   ),
   "crew.task.redriven": fc.record({ newRunId: anyText }),
+  "crew.task.cancel_asked": fc.record({ reason: anyText }),
   "crew.task.checkpoint": fc.record({ checkpointSeq: count, files: count, bytes: count }),
   "crew.subagent.spawned": subagent,
   "crew.subagent.adopted": subagent,

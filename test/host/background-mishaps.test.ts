@@ -81,6 +81,24 @@ describe("a background run", () => {
 });
 
 describe("a run that nobody drives", () => {
+  it("is ended without a question when its user had cancelled it before its process was killed", async () => {
+    const { rig, host, runId } = await underWay({ autoRecover: true });
+    const [supervisor] = processes(rig, /supervisor\.mjs/);
+    const events = () => eventsOf(rig.agentFolder.project, runId);
+    // workers that take their time to end
+    const workers = ofType(await events(), "crew.subagent.spawned").filter(({ taskId }) => taskId !== "a");
+    for (const { pid } of workers) process.kill(pid, "SIGSTOP");
+    const said = host.command(`/team-cancel ${runId}`, 60_000);
+    await waitUntil(async () => ofType(await events(), "crew.run.cancel_asked").length === 1);
+    process.kill(supervisor?.pid ?? 0, "SIGKILL");
+    expect((await events()).at(-1)?.type).not.toBe("crew.run.cancelled");
+    await waitUntil(async () => (await events()).at(-1)?.type === "crew.run.cancelled", 30_000);
+    expect(ofType(await events(), "crew.run.cancelled")).toMatchObject([{ reason: "cancelled by the user" }]);
+    expect(host.events.filter(({ method }) => method === "confirm")).toEqual([]);
+    await said;
+    await expectGone(() => processes(rig, /supervisor|start\.mjs/), 20_000);
+  });
+
   it("goes on by /team-resume in the session that has followed it all along, which tells its end once", async () => {
     // a question, which nobody answers, and no closing of what was interrupted
     const { rig, host, runId, finish, asked } = await underWay({ autoRecover: true });

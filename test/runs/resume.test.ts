@@ -21,7 +21,16 @@ type EndStatus = "completed" | "failed" | "cancelled" | "skipped";
 function ended(manifest: RunManifest, statuses: Record<string, EndStatus>): RunState {
   const state = initialRunState(manifest);
   const tasks = manifest.tasks.map(({ taskId }): TaskState => {
-    const common = { taskId, attempts: [], tokens: 5, costUsd: 1, toolCalls: [], deadLetters: [], checkpointSeq: 0 };
+    const common = {
+      taskId,
+      attempts: [],
+      tokens: 5,
+      costUsd: 1,
+      toolCalls: [],
+      deadLetters: [],
+      checkpointSeq: 0,
+      cancelAsked: null,
+    };
     const end = { ...common, startedAt: 1, endedAt: 2, durationMs: 1, error: null };
     const status = statuses[taskId] ?? "completed";
     return status === "completed"

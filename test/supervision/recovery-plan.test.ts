@@ -166,12 +166,14 @@ describe("the plan", () => {
       runId: "r",
       preservedTasks: ["done", "failed"],
       adoptableTasks: ["live", "finished", "unsure"],
+      endedTasks: ["finished"],
       resumableTasks: ["dead", "between", "silent", "ready", "waiting"],
       interruptedAttempts: [
         { taskId: "dead", attempt: 1 },
         { taskId: "silent", attempt: 1 },
       ],
       lastEventSeq: 42,
+      cancelAsked: null,
     });
   });
 
@@ -280,6 +282,10 @@ describe("the decision", () => {
     expect(answerStep(plan, "none").kind).toBe("none");
     expect(recoveryStep(run, { ...session, askedBefore: true }).kind).toBe("none");
     expect(recoveryStep(run, { ...session, canAsk: false }).kind).toBe("none");
+    // what its user wanted to end is ended, and nobody asks about it
+    const cancelled: InterruptedRun = { ...run, plan: { ...plan, cancelAsked: "enough" } };
+    expect(recoveryStep(cancelled, session)).toMatchObject({ kind: "close", reason: "enough" });
+    expect(recoveryStep({ ...cancelled, proof: "silence" }, session).kind).toBe("ask");
   });
 
   it("confirmed, goes on and says from where", () => {

@@ -16,10 +16,13 @@ export function runFolder(project: string, runId: string): string {
 /** The lines of a run's log, read with nothing of ours but JSON.parse. */
 export async function eventsOf(project: string, runId: string): Promise<CrewEvent[]> {
   const text = await readFile(join(runFolder(project, runId), "events.jsonl"), "utf8");
-  return text
-    .split("\n")
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as CrewEvent);
+  return eventsIn(text);
+}
+
+/** What has no line feed yet is still being written, or was left by a killed writer, and counts for nobody. */
+function eventsIn(text: string): CrewEvent[] {
+  const lines = text.split("\n").slice(0, -1).filter(Boolean);
+  return lines.map((line) => JSON.parse(line) as CrewEvent);
 }
 
 export function ofType<T extends CrewEventType>(events: readonly CrewEvent[], type: T): EventOf<T>[] {
@@ -35,12 +38,7 @@ export async function unsoundRuns(project: string): Promise<string[]> {
   for (const runId of await runIds(project)) {
     const folder = runFolder(project, runId);
     const text = await readFile(join(folder, "events.jsonl"), "utf8").catch(() => "");
-    // what a killed writer left without a line feed counts for nobody
-    const events = text
-      .split("\n")
-      .slice(0, -1)
-      .filter(Boolean)
-      .map((line) => JSON.parse(line) as CrewEvent);
+    const events = eventsIn(text);
     if (events.some((event, at) => event.seq !== at + 1)) faults.push(`${runId}: seq ${events.map((it) => it.seq)}`);
     const snapshot = await readSnapshot(join(folder, "state.json"));
     if (snapshot?.position.seq !== events.length) continue;
