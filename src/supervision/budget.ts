@@ -29,5 +29,6 @@ export function exceededLimit(limits: RunLimits, usage: RunUsage): CrewEventFiel
 /** A run's reason for having been cancelled, as a sentence. */
 export function budgetReason({ limit, value, max }: CrewEventFields["crew.run.budget_exceeded"]): string {
   // sums of prices have more digits than meaning
-  return `budget exceeded: ${limit} is ${max}, ${Number(value.toPrecision(6))} was used`;
+  const used = limit === "maxDurationMs" ? Math.round(value) : Number(value.toPrecision(6));
+  return `budget exceeded: ${limit} is ${max}, ${used} was used`;
 }

@@ -30,7 +30,8 @@ function rowOf(task: TaskState, { manifest }: DashboardRun, at: number, chosen: 
   const spec = manifest.tasks[at];
   const time = timeOf(task, now);
   const tone = STATUS_TONES[task.status] ?? "muted";
-  const doing = task.status === "running" ? [LEVELS[task.level], activityOf(task)].filter(Boolean).join(" · ") : "";
+  const doing =
+    task.status === "running" ? [LEVELS[task.level], activityOf(task, now)].filter(Boolean).join(" · ") : "";
   return {
     chosen,
     cells: [

@@ -9,7 +9,7 @@ export function renderOutput(view: DashboardView, width: number): string[] {
   const task = chosenTask(view);
   if (!task) return [];
   const attempt = task.attempts.at(-1);
-  const doing = task.status === "running" ? ` · ${activityOf(task)}` : "";
+  const doing = task.status === "running" ? ` · ${activityOf(task, view.now)}` : "";
   const head = [
     { text: task.taskId, bold: true },
     { text: `  ${task.status}`, tone: STATUS_TONES[task.status] ?? ("muted" as const) },

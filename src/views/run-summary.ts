@@ -122,7 +122,7 @@ function taskLines(task: TaskState, after: readonly string[], column: number, no
   if (task.attempts.length > 1) parts.push(`${task.attempts.length} attempts`);
   const model = lastModel(task.attempts);
   if (model) parts.push(model);
-  if (task.status === "running") parts.push(LEVELS[task.level], activityOf(task));
+  if (task.status === "running") parts.push(LEVELS[task.level], activityOf(task, now));
   // what a task does at the moment is soon another thing; what it asks is not
   const cut = task.status === "running" && !task.question;
   const told: Told[] = [{ text: `${head}  ${parts.filter(Boolean).join("  ")}`, indent, cut }];
@@ -149,10 +149,21 @@ export function lastModel(attempts: readonly AttemptRecord[]): string | null {
   return last?.status === "ended" ? last.model : null;
 }
 
-export function activityOf(task: Extract<TaskState, { status: "running" }>): string {
+type RunningTask = Extract<TaskState, { status: "running" }>;
+
+export function activityOf(task: RunningTask, now: number): string {
   if (task.question) return `waits for your answer: ${oneLine(task.question.text.replaceAll(VERDICT, ""))}`;
-  if (!task.activity) return attemptUnderWay(task)?.pid == null ? "starting" : "waits for its first reply";
+  const attempt = attemptUnderWay(task);
+  if (attempt === null && task.retry) return betweenAttempts(task, task.retry, now);
+  if (!task.activity) return attempt?.pid == null ? "starting" : "waits for its first reply";
   return task.activity.tool ? `tool ${task.activity.tool}` : oneLine(task.activity.text) || "waits for its next reply";
+}
+
+function betweenAttempts({ attempts }: RunningTask, retry: NonNullable<RunningTask["retry"]>, now: number): string {
+  const leftMs = retry.toldAt + retry.delayMs - now;
+  const last = attempts.at(-1);
+  const why = last?.status === "ended" && last.error ? `: ${oneLine(last.error.message)}` : "";
+  return `attempt ${retry.nextAttempt} ${leftMs > 0 ? `begins in ${formatDuration(leftMs)}` : "begins"}${why}`;
 }
 
 function oneLine(text: string): string {

@@ -20,13 +20,13 @@ export function renderWidget(runs: readonly WidgetRun[], now: number, width: num
   const [only] = runs;
   if (!only) return [];
   if (runs.length === 1) {
-    const doing = doingNow(only);
+    const doing = doingNow(only, now);
     const head = drawLine(headOf(only, now), width, paint);
     return doing === "" ? [head] : [head, drawLine([{ text: `  ${doing}`, tone: "muted" }], width, paint)];
   }
   const shown = runs.slice(0, runs.length > LINES_MAX ? LINES_MAX - 1 : LINES_MAX);
   const lines = shown.map((run) =>
-    drawLine([...headOf(run, now), { text: `  ${doingNow(run)}`, tone: "muted" }], width, paint),
+    drawLine([...headOf(run, now), { text: `  ${doingNow(run, now)}`, tone: "muted" }], width, paint),
   );
   if (runs.length === shown.length) return lines;
   const more = `  and ${counted(runs.length - shown.length, "more run")}: /team-dashboard shows all`;
@@ -81,10 +81,10 @@ function lostIn({ tasks }: RunState): string {
   return [first, ...rest].filter(Boolean).join(", ");
 }
 
-function doingNow({ state, paused, unattended }: WidgetRun): string {
+function doingNow({ state, paused, unattended }: WidgetRun, now: number): string {
   if (unattended) return `nobody drives it: /team-resume ${state.runId} goes on with it`;
   if (paused !== null) return paused;
   return state.tasks
-    .flatMap((task) => (task.status === "running" ? `${task.taskId}: ${activityOf(task)}` : []))
+    .flatMap((task) => (task.status === "running" ? `${task.taskId}: ${activityOf(task, now)}` : []))
     .join("   ");
 }

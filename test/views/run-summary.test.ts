@@ -142,3 +142,16 @@ test("names and goals of strangers can't steer a terminal", () => {
   expect(drawn).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
   expect(drawn).toContain("gone");
 });
+
+test("a task between two attempts says when the next one begins, and why the last one failed", () => {
+  const run = picture({ status: "running" }, ["plan"]);
+  const error = { kind: "rate-limit", message: "429 slow down please" };
+  const ended = { status: "ended", attempt: 1, startedAt: NOW - 20_000, endedAt: NOW - 9000, outcome: "failed", error };
+  const retry = { nextAttempt: 2, toldAt: NOW - 9000, delayMs: 40_000 };
+  const begun = { startedAt: NOW - 20_000, level: "healthy", activity: null, question: null };
+  const [plan] = run.state.tasks;
+  const task = { ...plan, ...begun, status: "running", attempts: [ended], retry } as unknown as TaskState;
+  const lines = (now: number) => renderRun({ ...run, state: { ...run.state, tasks: [task] } }, now, 120).join("\n");
+  expect(lines(NOW)).toContain("attempt 2 begins in 31s: 429 slow down please");
+  expect(lines(NOW + 60_000)).toContain("attempt 2 begins: 429 slow down please");
+});
