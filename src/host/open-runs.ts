@@ -12,7 +12,7 @@ import { afterFailureUnder } from "./after-failure.ts";
 import { requireAgreed } from "./agreed-commands.ts";
 import { DEPTH_VARIABLE, definedEnvironment, ENV, teamDepth } from "./config.ts";
 import type { Config } from "./config-schema.ts";
-import { alertOnDeadLetters } from "./dead-letter-alert.ts";
+import { deadLetterAlert } from "./dead-letter-alert.ts";
 import type { NotificationRouter } from "./notification-router.ts";
 import { createNotifier } from "./notifier.ts";
 import type { Notify } from "./record-dead-letter.ts";
@@ -49,6 +49,7 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
   };
   const records = await openTaskRecords(world, crewRoot, redact);
   disposer.defer(() => records.dispose());
+  const deadLetters = new DeadLetters(world, crewRoot);
   const runs = new RunService({
     world,
     bus,
@@ -73,7 +74,8 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
     redact,
     afterFailure: afterFailureUnder(config.reliability, world, () => home.canAsk),
     correlation,
-    deadLetters: new DeadLetters(world, crewRoot),
+    deadLetters,
+    deadLetterAlert: deadLetterAlert(deadLetters, config.reliability.deadletterThreshold, notify),
     notify,
     permit: (manifest) => requireAgreed(home, manifest),
     taken: async ({ manifest }) => void (await records.recorder.catchUp(manifest)),
@@ -83,7 +85,6 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
   const router = createNotifier(home, config.notifications, runs, redact);
   notifier = router;
   disposer.defer(() => router.dispose());
-  disposer.defer(alertOnDeadLetters(bus, runs, config.reliability.deadletterThreshold, notify));
   disposer.defer(() => runs.release("session ended"));
   const pace = { intervalMs: config.observability.pollIntervalMs, thresholds: config.reliability.heartbeat };
   const watcher = watchWorkers(world, runs, pace, notify);

@@ -2,7 +2,6 @@ import { askToCancel } from "../runs/cancel.ts";
 import type { RunLoop, RunLoopParts } from "../runs/run-loop.ts";
 import { attemptUnderWay, taskOf } from "../runs/run-state.ts";
 import { tellTask, whyUnread } from "../runs/task-message.ts";
-import type { DeadLetters } from "../store/dead-letters.ts";
 import { postRequest } from "../store/inbox.ts";
 import { requestTaken } from "../store/inbox-answer.ts";
 import type { InboxRequest, PostedRequest } from "../store/inbox-request.ts";
@@ -12,13 +11,12 @@ import type { World } from "../system/world.ts";
 import { keepArtifacts } from "../workers/artifacts.ts";
 import { demandCheckpoint } from "../workers/checkpoint-demand.ts";
 import { putMail } from "../workers/mail.ts";
-import { giveUpTask } from "./record-dead-letter.ts";
+import { giveUpTask, type KeepingParts } from "./record-dead-letter.ts";
 
 /** The session that asks or owns. */
-interface Party {
+interface Party extends Omit<KeepingParts, "notify"> {
   world: World;
   store: RunStore;
-  deadLetters: DeadLetters;
   sessionId: string;
   redact: (text: string) => string;
 }
@@ -64,7 +62,7 @@ export async function answerRequest(own: Party, { run, loop }: OwnedRun, request
     const attempt = task && attemptUnderWay(task)?.attempt;
     if (attempt === undefined) return refuse(`task ${request.taskId} is not at work`);
     await demandCheckpoint(own.world.files, attemptFolder(own.store.crewRoot, runId, request.taskId, attempt));
-  } else if (!(await giveUpTask(run, own.deadLetters, request.taskId))) refuse(`task ${request.taskId} did not fail`);
+  } else if (!(await giveUpTask(run, own, request.taskId))) refuse(`task ${request.taskId} did not fail`);
 }
 
 /** How messages reach the workers of a run, and files come from them. */

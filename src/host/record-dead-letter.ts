@@ -4,6 +4,7 @@ import type { DeadLetters } from "../store/dead-letters.ts";
 import type { OpenRun } from "../store/run-store.ts";
 import { dueDeadLetter } from "../supervision/dead-letter-decision.ts";
 import { messageOf, UserError } from "../system/errors.ts";
+import type { DeadLetterAlert } from "./dead-letter-alert.ts";
 import type { Notification } from "./notification-router.ts";
 import { failedTask } from "./redrive.ts";
 import type { RunService } from "./run-service.ts";
@@ -12,12 +13,19 @@ import type { Session } from "./session.ts";
 /** Tells the user something beside the work. Never throws. */
 export type Notify = (notification: Notification) => void;
 
+/** What keeping a dead letter takes. */
+export interface KeepingParts {
+  deadLetters: DeadLetters;
+  deadLetterAlert: DeadLetterAlert;
+  notify: Notify;
+}
+
 /** Keeps a run's dead letters. One that can't be written fails nothing else, but the user sees it. */
-export function deadLetterRecorder(deadLetters: DeadLetters, notify: Notify, runId: string): RecordDeadLetter {
+export function deadLetterRecorder(parts: KeepingParts, runId: string): RecordDeadLetter {
+  const { deadLetters, deadLetterAlert, notify } = parts;
   return async (taskId, letter) => {
     try {
       await deadLetters.add({ runId, taskId, ...letter });
-      return true;
     } catch (error) {
       notify({
         id: `deadletter_unwritten_${runId}_${taskId}`,
@@ -30,17 +38,26 @@ export function deadLetterRecorder(deadLetters: DeadLetters, notify: Notify, run
       });
       return false;
     }
+    // before the letter is told: the next owner of a run whose owner dies here looks again
+    await deadLetterAlert({ runId, taskId, reason: letter.reason });
+    return true;
   };
 }
 
 /** Keeps a failed task as a dead letter and tells it, each once; false when it did not fail. */
-export async function giveUpTask(run: OpenRun, deadLetters: DeadLetters, taskId: string): Promise<boolean> {
+export async function giveUpTask(
+  run: OpenRun,
+  { deadLetters, deadLetterAlert }: Omit<KeepingParts, "notify">,
+  taskId: string,
+): Promise<boolean> {
+  const { runId } = run.manifest;
   const task = taskOf(run.state, taskId);
   const letter = task ? dueDeadLetter(task, { kind: "manual" }, []) : null;
   if (!task || !letter) return false;
-  await deadLetters.add({ runId: run.manifest.runId, taskId, ...letter });
-  if (!task.deadLetters.includes("manual"))
-    await run.publisher.publish({ type: "crew.task.deadletter", taskId, ...letter });
+  await deadLetters.add({ runId, taskId, ...letter });
+  if (task.deadLetters.includes("manual")) return true;
+  await deadLetterAlert({ runId, taskId, reason: letter.reason });
+  await run.publisher.publish({ type: "crew.task.deadletter", taskId, ...letter });
   return true;
 }
 
@@ -71,7 +88,7 @@ async function manualLetter(runs: RunService, runId: string, taskId: string) {
 /** An ended run is owned for as long as it takes to tell this. */
 async function addToEnded(runs: RunService, runId: string, taskId: string): Promise<void> {
   const prepare = async (run: OpenRun) => {
-    await giveUpTask(run, runs.deadLetters, taskId);
+    await runs.ask(runId, { kind: "deadletter", taskId });
     await run.publisher.publish({ type: "crew.run.released", reason: "a dead letter was added" });
   };
   await (await runs.takeOver(runId, { prepare }))?.done;

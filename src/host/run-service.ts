@@ -18,7 +18,7 @@ import type { World } from "../system/world.ts";
 import { claimRun, mayTake, reopenRun } from "./claim-run.ts";
 import { LastingRun } from "./keep-driving.ts";
 import { answerRequest, askOwner, mailParts } from "./owner-requests.ts";
-import { deadLetterRecorder, type Notify } from "./record-dead-letter.ts";
+import { deadLetterRecorder, type KeepingParts } from "./record-dead-letter.ts";
 import type { ActiveRun, DriveEnd } from "./shown-run.ts";
 import { watchBudget } from "./watch-budget.ts";
 
@@ -31,7 +31,7 @@ export interface TakeOver {
   confirmed?: boolean;
 }
 
-export interface RunServiceParts {
+export interface RunServiceParts extends KeepingParts {
   world: World;
   bus: EventBus;
   store: RunStore;
@@ -42,8 +42,6 @@ export interface RunServiceParts {
   redact: (text: string) => string;
   afterFailure: RunLoopParts["afterFailure"];
   correlation: Correlation;
-  deadLetters: DeadLetters;
-  notify: Notify;
   /** Throws a UserError for a run that may not be driven here. */
   permit?: (manifest: RunManifest) => Promise<void>;
   /** Hears of a run that was taken over, before it is driven on; what it throws costs the run nothing. */
@@ -201,7 +199,7 @@ export class RunService {
   }
 
   #loopOf(run: OpenRun): RunLoop {
-    const { world, engine, slots, afterFailure, correlation, deadLetters, notify } = this.#parts;
+    const { world, engine, slots, afterFailure, correlation } = this.#parts;
     return new RunLoop({
       run,
       engine,
@@ -210,7 +208,7 @@ export class RunService {
       ...mailParts(this.#parts, run),
       newWorkerId: () => `w-${world.random.hex(6)}`,
       afterFailure,
-      recordDeadLetter: deadLetterRecorder(deadLetters, notify, run.manifest.runId),
+      recordDeadLetter: deadLetterRecorder(this.#parts, run.manifest.runId),
       correlation,
     });
   }

@@ -61,6 +61,7 @@ function driver(bench: EngineBench): (name: string, tasks: number) => Promise<nu
     afterFailure: () => ({ giveUp: true, deadLetter: null }),
     correlation: createCorrelation(),
     deadLetters: new DeadLetters(world, crewRoot),
+    deadLetterAlert: async () => undefined,
     notify: () => undefined,
   });
   return async (name, tasks) => {

@@ -1,12 +1,13 @@
-import { rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import { sealedLine } from "../../src/events/event-line.ts";
 import { tagVariable } from "../support/agent-folder.ts";
 import { diamondFiles, stepOf } from "../support/diamond-team.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import type { RpcHost } from "../support/rpc-host.ts";
-import { eventsOf, ofType, runIds } from "../support/run-files.ts";
+import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
 import { say } from "../support/say.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
@@ -38,6 +39,21 @@ async function underWay(reliability = {}) {
   return { rig, host, runId, finish, asked };
 }
 
+const RETRYING = { reliability: { autoRetry: true, retryPolicy: { backoffMs: 100, maxAttempts: 2, jitterRatio: 0 } } };
+const SIDE_BY_SIDE = ["w", "x", "y", "z"];
+const WIDE = SIDE_BY_SIDE.map((step) => `## ${step}\nrole: hand\n\nSTEP:${step}\n`).join("\n");
+
+/** Folders of runs long ago, in each of which a task was given up. */
+async function keepOldRuns(project: string, count: number): Promise<void> {
+  for (let at = 0; at < count; at++) {
+    const runId = `20200101-000000-${String(at).padStart(8, "0")}`;
+    const timestamp = new Date(Date.UTC(2020, 0, 1, at)).toISOString();
+    const letter = { id: `dl-${at}`, runId, taskId: "a", reason: "max-retries", attempts: 3, timestamp };
+    await mkdir(runFolder(project, runId), { recursive: true });
+    await writeFile(join(runFolder(project, runId), "deadletter.jsonl"), sealedLine(letter));
+  }
+}
+
 const ended = (rig: Rig, runId: string) =>
   waitUntil(async () => (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type === "crew.run.completed", 30_000);
 
@@ -66,6 +82,38 @@ describe("a background run", () => {
     expect(notice["notifyType"]).toBe("error");
     finish();
     await expectGone(() => processes(rig, /supervisor|start\.mjs/), 30_000);
+  });
+
+  it("that ends with one task too many given up tells so once, however many runs there were before", async () => {
+    const files = {
+      ...diamondFiles,
+      ".crew/config.json": JSON.stringify(RETRYING),
+      ".crew/workflows/diamond.workflow.md": `---\nname: diamond\ndescription: side by side\n---\n\n${WIDE}`,
+    };
+    const letters = async () => {
+      const runId = (await runIds(rig.agentFolder.project)).at(-1) ?? "";
+      return ofType(await eventsOf(rig.agentFolder.project, runId), "crew.task.deadletter").length;
+    };
+    const rig: Rig = await makeRig(
+      async (request) => {
+        if (stepOf(request) === "z") await waitUntil(async () => (await letters()) === 3, 30_000);
+        return { status: 500, error: "down" };
+      },
+      { files },
+    );
+    await keepOldRuns(rig.agentFolder.project, 500);
+    const host = await rig.rpc({ extensions: [PACKAGE] });
+    await say(host, '/team-run diamond --background "go on"');
+    const runId = (await runIds(rig.agentFolder.project)).at(-1) ?? "";
+    await waitUntil(() => told(host, runId).length === 1, 30_000);
+    const events = await eventsOf(rig.agentFolder.project, runId);
+    expect(ofType(events, "crew.task.deadletter")).toHaveLength(4);
+    expect(events.at(-1)?.type).toBe("crew.run.failed");
+    const id = `deadletter_threshold_${runId}`;
+    expect(ofType(events, "crew.notification.sent")).toMatchObject([{ id, severity: "error" }]);
+    const errors = host.events.filter((event) => event["method"] === "notify" && event["notifyType"] === "error");
+    expect(errors.map((event) => event["message"])).toEqual([expect.stringContaining("More than 3 tasks")]);
+    expect(await say(host, "/team-metrics crew.notification.count --json")).toContain('"value":1');
   });
 
   it("that can't answer is said to be asked when it is cancelled, and ends when it can", async () => {

@@ -76,6 +76,7 @@ function sessionIn({ crewRoot, cwd }: Place, { id = "session", files = {} as Par
     afterFailure: () => ({ giveUp: true, deadLetter: null }),
     correlation: home.correlation,
     deadLetters: new DeadLetters(world, crewRoot),
+    deadLetterAlert: async () => undefined,
     notify: () => undefined,
   });
   const background = new BackgroundRuns(home, runs);

@@ -1,9 +1,10 @@
 import { mkdirSync } from "node:fs";
-import { describe, expect, it, onTestFinished } from "vitest";
-import { createLocalBus } from "../../src/events/local-bus.ts";
-import { alertOnDeadLetters } from "../../src/host/dead-letter-alert.ts";
+import { describe, expect, it } from "vitest";
+import { deadLetterAlert } from "../../src/host/dead-letter-alert.ts";
 import type { Notification } from "../../src/host/notification-router.ts";
-import { DeadLetters } from "../../src/store/dead-letters.ts";
+import { deadLetterRecorder } from "../../src/host/record-dead-letter.ts";
+import type { DeadLetterReason } from "../../src/runs/run-state.ts";
+import { type DeadLetterList, DeadLetters } from "../../src/store/dead-letters.ts";
 import { runPaths } from "../../src/store/layout.ts";
 import { nodeWorld } from "../../src/system/node.ts";
 import { tempFolder } from "../store/temp-store.ts";
@@ -20,39 +21,34 @@ async function project(threshold: number) {
 
   function session() {
     const letters = new DeadLetters({ files, clock, random }, crewRoot);
-    const bus = createLocalBus((error) => {
-      throw error;
-    });
     const told: Notification[] = [];
-    const driven = new Set<string>();
-    const runs = {
-      deadLetters: letters,
-      get active() {
-        return [...driven].map((runId) => ({ run: { manifest: { runId } } }));
-      },
-    };
-    const stop = alertOnDeadLetters(bus, runs, threshold, (notification) => told.push(notification));
-    onTestFinished(stop);
-    /** As a run's owner does: kept first, then told. */
-    const giveUp = async (runId: string, reason: "max-retries" | "manual" = "max-retries") => {
+    const alert = deadLetterAlert(letters, threshold, (notification) => told.push(notification));
+    const keep = async (runId: string, reason: DeadLetterReason = "max-retries") => {
       mkdirSync(runPaths(crewRoot, runId).folder, { recursive: true });
-      const letter = { runId, taskId: `task-${++tasks}`, reason, attempts: 1 };
-      await letters.add(letter);
-      driven.add(runId);
-      if (reason !== "manual") bus.emit("crew.task.deadletter", letter);
-      driven.delete(runId);
-      return letter;
+      return (await letters.add({ runId, taskId: `task-${++tasks}`, reason, attempts: 1 })).letter;
     };
-    return { bus, told, stop, giveUp };
+    /** As a run's owner does: kept first, then looked at. */
+    const giveUp = async (runId: string, reason?: DeadLetterReason) => alert(await keep(runId, reason));
+    return { told, alert, keep, giveUp };
   }
 
   return { clock, session };
 }
 
+/** A list that takes until it is told to go on, or to fail. */
+function slowList() {
+  const waiting: { resolve: (list: DeadLetterList) => void; reject: (error: Error) => void }[] = [];
+  const list = () => new Promise<DeadLetterList>((resolve, reject) => waiting.push({ resolve, reject }));
+  return { waiting, list };
+}
+
+const letterOf = (taskId: string) => ({ runId: "run-1", taskId, reason: "max-retries" as const, attempts: 1 });
+const turns = () => new Promise((resolve) => setImmediate(resolve));
+
 describe("the alert on dead letters", () => {
   it("comes once an hour, with more than the threshold in an hour, over all runs", async () => {
     const { clock, session } = await project(2);
-    const { told, giveUp, stop } = session();
+    const { told, giveUp } = session();
     for (const runId of ["run-1", "run-2", "run-3", "run-3"]) {
       await giveUp(runId);
       await clock.advance(MINUTE);
@@ -62,7 +58,6 @@ describe("the alert on dead letters", () => {
       await giveUp("run-4");
       await clock.advance(10);
     }
-    await stop();
     expect(told).toMatchObject([
       { id: "deadletter_threshold_run-3", severity: "error", source: "dead-letters", dedupMs: 60 * MINUTE },
       { id: "deadletter_threshold_run-4" },
@@ -72,9 +67,8 @@ describe("the alert on dead letters", () => {
 
   it("says it of one task, too", async () => {
     const { session } = await project(1);
-    const { told, giveUp, stop } = session();
+    const { told, giveUp } = session();
     for (const runId of ["run-1", "run-2"]) await giveUp(runId);
-    await stop();
     expect(told[0]?.message).toContain("More than 1 task was given up within an hour, the last in run run-2.");
   });
 
@@ -82,27 +76,44 @@ describe("the alert on dead letters", () => {
     const { clock, session } = await project(3);
     const first = session();
     for (let count = 0; count < 3; count++) await first.giveUp("run-1");
-    await first.stop();
     expect(first.told).toEqual([]);
     await clock.advance(MINUTE);
     const second = session();
     await second.giveUp("run-1");
-    await second.stop();
     expect(second.told.map(({ id }) => id)).toEqual(["deadletter_threshold_run-1"]);
     await clock.advance(MINUTE);
     const third = session();
     await third.giveUp("run-1");
     await third.giveUp("run-2");
-    await third.stop();
     expect(third.told).toEqual([]);
   });
 
-  it("is not missed for letters of the very same moment", async () => {
+  it("comes once for letters of the very same moment, though all are there before the first is looked at", async () => {
     const { session } = await project(3);
-    const { told, giveUp, stop } = session();
-    for (let count = 0; count < 4; count++) await giveUp("run-1");
-    await stop();
-    expect(told.at(-1)?.id).toBe("deadletter_threshold_run-1");
+    const { told, alert, keep } = session();
+    const letters = [];
+    for (let count = 0; count < 6; count++) letters.push(await keep("run-1"));
+    await Promise.all(letters.map(alert));
+    expect(told).toHaveLength(1);
+  });
+
+  it("is not missed for letters of the very same moment in several runs", async () => {
+    const { session } = await project(3);
+    const { told, giveUp } = session();
+    for (const runId of ["run-2", "run-2", "run-2", "run-1"]) await giveUp(runId);
+    expect(told.map(({ id }) => id)).toEqual(["deadletter_threshold_run-1"]);
+  });
+
+  it("counts letters that are made by hand, also of a run of long ago", async () => {
+    const { clock, session } = await project(3);
+    const { told, giveUp } = session();
+    await giveUp("run-1");
+    await clock.advance(100 * 60 * MINUTE);
+    for (const runId of ["run-2", "run-1", "run-1"])
+      await giveUp(runId, runId === "run-1" ? "manual" : "heartbeat-dead");
+    expect(told).toEqual([]);
+    await giveUp("run-1", "manual");
+    expect(told.map(({ id }) => id)).toEqual(["deadletter_threshold_run-1"]);
   });
 
   it("is told by one of two sessions that give up side by side", async () => {
@@ -112,43 +123,58 @@ describe("the alert on dead letters", () => {
       await each.giveUp("run-1");
       await clock.advance(10);
     }
-    await Promise.all([first.stop(), second.stop()]);
     expect([first.told.length, second.told.length]).toEqual([0, 1]);
   });
 
-  it("of a run that another process drives is told there, not where it is followed", async () => {
-    const { session } = await project(2);
-    const [owner, follower] = [session(), session()];
-    for (let count = 0; count < 3; count++) follower.bus.emit("crew.task.deadletter", await owner.giveUp("run-1"));
-    await Promise.all([owner.stop(), follower.stop()]);
-    expect([owner.told.length, follower.told.length]).toEqual([1, 0]);
-  });
-
-  it("is not raised by as many over a longer time, by those made by hand, nor after its end", async () => {
+  it("is not raised by as many over a longer time", async () => {
     const { clock, session } = await project(2);
-    const { told, giveUp, stop } = session();
+    const { told, giveUp } = session();
     for (let count = 0; count < 4; count++) {
       await giveUp("run-1");
       await clock.advance(31 * MINUTE);
     }
-    await clock.advance(60 * MINUTE);
-    for (let count = 0; count < 3; count++) await giveUp("run-1", "manual");
-    await giveUp("run-1");
-    await stop();
-    for (let count = 0; count < 3; count++) await giveUp("run-1");
     expect(told).toEqual([]);
   });
 
-  it("says so when it can't count", async () => {
-    const bus = createLocalBus((error) => {
-      throw error;
+  it("is told before the run's owner goes on, however long the look takes", async () => {
+    const { waiting, list } = slowList();
+    const happened: string[] = [];
+    const letter = { ...letterOf("a"), id: "", status: "open" as const, timestamp: "2026-01-01T00:00:00.000Z" };
+    const deadLetters = Object.assign(new DeadLetters({ files, clock: new FakeClock(), random }, await tempFolder()), {
+      add: async () => ({ letter, added: true }),
+      list,
     });
+    const notify = ({ severity }: Notification) => void happened.push(severity);
+    const parts = { deadLetters, deadLetterAlert: deadLetterAlert(deadLetters, 3, notify), notify };
+    const recorded = deadLetterRecorder(parts, "run-1")("a", letter).then((kept) => happened.push(`kept: ${kept}`));
+    await turns();
+    expect(happened).toEqual([]);
+    waiting[0]?.reject(new Error("EMFILE: too many open files"));
+    await recorded;
+    // a look that fails costs the run nothing
+    expect(happened).toEqual(["warning", "kept: true"]);
+  });
+
+  it("lists the letters once for all that wait for it", async () => {
+    const { waiting, list } = slowList();
+    const alert = deadLetterAlert({ list }, 3, () => undefined);
+    const looks = [alert(letterOf("a"))];
+    await turns();
+    for (const taskId of ["b", "c", "d"]) looks.push(alert(letterOf(taskId)));
+    expect(waiting).toHaveLength(1);
+    waiting[0]?.resolve({ letters: [], bad: 0, more: false });
+    await looks[0];
+    await turns();
+    expect(waiting).toHaveLength(2);
+    waiting[1]?.resolve({ letters: [], bad: 0, more: false });
+    await Promise.all(looks);
+    expect(waiting).toHaveLength(2);
+  });
+
+  it("says so when it can't count, in the log of the run it was for", async () => {
     const told: Notification[] = [];
     const list = () => Promise.reject(new Error("EMFILE: too many open files"));
-    const runs = { active: [{ run: { manifest: { runId: "run-1" } } }], deadLetters: { list } };
-    const stop = alertOnDeadLetters(bus, runs, 3, (notification) => told.push(notification));
-    bus.emit("crew.task.deadletter", { runId: "run-1", taskId: "a", reason: "max-retries" });
-    await stop();
-    expect(told).toMatchObject([{ severity: "warning", message: expect.stringContaining("EMFILE") }]);
+    await deadLetterAlert({ list }, 3, (notification) => told.push(notification))(letterOf("a"));
+    expect(told).toMatchObject([{ severity: "warning", runId: "run-1", message: expect.stringContaining("EMFILE") }]);
   });
 });

@@ -44,6 +44,7 @@ async function paused(
     afterFailure: () => ({ giveUp: true, deadLetter: null }),
     correlation: createCorrelation(),
     deadLetters: new DeadLetters(world, crewRoot),
+    deadLetterAlert: async () => undefined,
     notify: (notice) => void notices.push(notice),
   });
   onTestFinished(async () => {

@@ -32,6 +32,7 @@ async function abandoned(
     afterFailure: () => ({ giveUp: true, deadLetter: null }),
     correlation: createCorrelation(),
     deadLetters: new DeadLetters(world, crewRoot),
+    deadLetterAlert: async () => undefined,
     notify: (notice) => void notices.push(notice),
   });
   onTestFinished(() => service.release("over"));

@@ -33,6 +33,7 @@ async function project() {
       afterFailure: () => ({ giveUp: true, deadLetter: null }),
       correlation: createCorrelation(),
       deadLetters: new DeadLetters(world, crewRoot),
+      deadLetterAlert: async () => undefined,
       notify: quiet,
     });
     onTestFinished(() => service.release("over"));
