@@ -9,6 +9,9 @@ import { packageVersion } from "./package-folder.ts";
 import type { Session } from "./session.ts";
 import type { Telemetry } from "./telemetry.ts";
 
+/** What a run of some size writes. */
+const FREE_BYTES_MIN = 1024 * 1024;
+
 /** `/team-doctor`: what works, what does not, and what to do about it. Changes nothing but the run folder it checks. */
 export const doctorCommand: Command = async (call) => {
   const { session } = call;
@@ -29,7 +32,10 @@ async function checks({ session }: CommandCall): Promise<string[]> {
   const { model } = session;
   const sdk = await findSdkEntry(session.world.files, process.argv[1]);
   const root = await session.runs().then(
-    (runs) => ({ ok: true, text: `runs are kept in ${runs.store.crewRoot}` }),
+    async ({ store: { crewRoot } }) => {
+      const ok = (await session.world.files.freeBytes(crewRoot).catch(() => FREE_BYTES_MIN)) >= FREE_BYTES_MIN;
+      return { ok, text: `runs are kept in ${crewRoot}${ok ? "" : ", whose disk is full: make room"}` };
+    },
     (error: unknown) => ({ ok: false, text: messageOf(error) }),
   );
   return [

@@ -22,7 +22,8 @@ export const statusCommand: Command = async ({ session, args, width }) => {
   if (args === "") return (await listRuns(session, LISTED_RUNS_MAX, width)).join("\n");
   const view = await runs.view(await runs.store.find(args));
   const lines = renderRun(pictureOf(view, session.cwd, session.world.processes), now, width);
-  const paused = runs.active.find(({ run }) => run.manifest.runId === view.manifest.runId)?.paused;
+  const shown = await session.shownRuns();
+  const paused = shown.find(({ run }) => run.manifest.runId === view.manifest.runId)?.paused;
   const pause = paused ? ["", `paused: ${paused}`] : [];
   return [...lines, ...pause, "", ...renderTimeline(view.state, now, width), ...outputsOf(view)].join("\n");
 };

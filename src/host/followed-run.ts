@@ -14,6 +14,8 @@ import type { DriveEnd, ShownRun } from "./shown-run.ts";
 const POLL_MS = 500;
 /** Between two looks at its driver: on some systems each starts a program. */
 const DRIVER_MS = 2000;
+/** Less than a log and its workers' records need. */
+const FREE_BYTES_MIN = 64 * 1024;
 
 /**
  * A run that another process drives, told of in this session: what its log tells beyond `lease.seq` is put on the bus,
@@ -22,7 +24,6 @@ const DRIVER_MS = 2000;
 export class FollowedRun implements ShownRun {
   readonly run: ShownRun["run"];
   readonly wake: boolean;
-  readonly paused = null;
   readonly done: Promise<DriveEnd>;
   readonly #home: RunsHome;
   readonly #lease: FollowLease;
@@ -36,6 +37,7 @@ export class FollowedRun implements ShownRun {
   /** Sequence number of the last event told. */
   #told: number;
   #unattended = false;
+  #paused: string | null = null;
   #driverAtMs = Number.NEGATIVE_INFINITY;
   #turn: Promise<void> = Promise.resolve();
   #waiting = false;
@@ -64,6 +66,11 @@ export class FollowedRun implements ShownRun {
     const look = () => this.#look();
     this.#sources = [clock.every(POLL_MS, look), files.watch(this.#paths.events, look)];
     look();
+  }
+
+  /** Its driver can't write down that it waits for room: whoever follows it sees that, too. */
+  get paused(): string | null {
+    return this.#paused;
   }
 
   get unattended(): boolean {
@@ -103,7 +110,7 @@ export class FollowedRun implements ShownRun {
       await this.#read();
       if (!(await this.#tell())) return this.#over({ kind: "released" });
       if (!isTerminal(this.#state.status)) {
-        this.#lookForDriver();
+        await this.#lookForDriver();
         return await this.#lookForFolder();
       }
     } catch (error) {
@@ -114,13 +121,15 @@ export class FollowedRun implements ShownRun {
   }
 
   /** Of one that is being started nobody knows yet. */
-  #lookForDriver(): void {
-    const { clock, processes } = this.#home.world;
+  async #lookForDriver(): Promise<void> {
+    const { clock, files, processes } = this.#home.world;
     const { owner, releasedBy } = this.#state;
     const now = clock.monotonicMs();
     if (now - this.#driverAtMs < DRIVER_MS) return;
     this.#driverAtMs = now;
     this.#unattended = owner === null ? releasedBy !== null : processes.alive(owner) === "dead";
+    const free = await files.freeBytes(this.#paths.folder).catch(() => FREE_BYTES_MIN);
+    this.#paused = free < FREE_BYTES_MIN ? "its disk is full. It goes on by itself once there is room." : null;
   }
 
   /** A run whose folder was removed never ends in its log. */

@@ -74,6 +74,10 @@ export function nodeFiles(): Files {
         () => true,
         () => false,
       ),
+    freeBytes: async (path) => {
+      const { bavail, bsize } = await fs.statfs(path);
+      return bavail * bsize;
+    },
     realPath: (path) => fs.realpath(path).catch(() => path),
     watch,
   };

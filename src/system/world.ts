@@ -87,6 +87,8 @@ export interface Files {
   openLines(path: string): AppendHandle;
   /** True when this process may create files in the folder. */
   writable(folder: string): Promise<boolean>;
+  /** How many bytes this user may still write to the path's disk. Throws when there is no such path. */
+  freeBytes(path: string): Promise<number>;
   /** Resolves symlinks; the path itself when it does not exist. */
   realPath(path: string): Promise<string>;
   /** Tells of changes in a file or folder: a hint that may be missed, never a promise. */

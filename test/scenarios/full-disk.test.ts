@@ -32,7 +32,7 @@ function gate(): { opened: Promise<void>; open: () => void } {
 }
 
 /** The real Pi with a run whose two middle tasks are at work. */
-async function midRun(prepare: (rig: Rig) => Promise<void>) {
+async function midRun(prepare: (rig: Rig) => Promise<void>, command = "/team-run diamond") {
   const gates = { b: gate(), c: gate() };
   const rig = await makeRig(async (request) => {
     const step = stepOf(request);
@@ -43,7 +43,7 @@ async function midRun(prepare: (rig: Rig) => Promise<void>) {
   await prepare(rig);
   for (const [path, text] of Object.entries(diamondFiles)) await rig.agentFolder.write(path, text);
   const host = await rig.rpc({ extensions: [PACKAGE] });
-  await host.command('/team-run diamond "survive"', 60_000);
+  await host.command(`${command} "survive"`, 60_000);
   const asked = (step: string) => rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
   await waitUntil(() => asked("b") === 1 && asked("c") === 1, 60_000);
   const [runId = ""] = await runIds(rig.agentFolder.project);
@@ -132,6 +132,31 @@ describe("the disk is full in the middle of a run", { timeout: 180_000 }, () => 
       expect(told(host, "is paused")).toHaveLength(1);
       expect(told(host, "goes on: its log")).toHaveLength(1);
       expectTakenUp(await expectWhole(folder, asked));
+      await host.close();
+    },
+  );
+});
+
+describe("the disk is full in the middle of a background run", { timeout: 180_000 }, () => {
+  it.skipIf(noMount)(
+    `is said by the session that follows it; with room again it completes${noMount ? `: skipped, ${noMount}` : ""}`,
+    async () => {
+      let disk: Awaited<ReturnType<typeof mountSmallDisk>> | undefined;
+      const prepare = async (rig: Rig) => {
+        disk = await mountSmallDisk(join(rig.agentFolder.project, ".crew"), 8);
+      };
+      const { host, runId, gates, completed, asked } = await midRun(prepare, "/team-run --background diamond");
+      disk?.fill();
+      gates.b.open();
+      gates.c.open();
+      await host.waitFor((event) => String(event["statusText"]).endsWith("1 paused"), 30_000);
+      const status = (await host.command(`/team-status ${runId}`)).notices.join("\n");
+      expect(status).toContain("paused: its disk is full. It goes on by itself once there is room.");
+      expect((await host.command("/team-doctor")).notices.join("\n")).toContain("whose disk is full: make room");
+      disk?.free();
+      await host.waitFor((event) => String(event["statusText"]).endsWith("at work"), 30_000);
+      await waitUntil(completed, 60_000);
+      for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
       await host.close();
     },
   );

@@ -122,6 +122,10 @@ export class MemoryFiles implements Files {
     return !this.broken.has(folder);
   }
 
+  async freeBytes(): Promise<number> {
+    return Number.MAX_SAFE_INTEGER;
+  }
+
   async realPath(path: string): Promise<string> {
     return this.#real(path);
   }
