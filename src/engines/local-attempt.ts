@@ -7,7 +7,7 @@ import { lineReaderOf } from "../workers/line-reader.ts";
 import type { AttemptState } from "../workers/step-contract.ts";
 import { endRetryMaxMs, stopGraceMs, timerMsMax } from "../workers/wrapper-messages.ts";
 import { type EndCause, refusedReport, reportOfRemains, reportOfResult, requestOf } from "./attempt-report.ts";
-import { lastedUnseen } from "./take-over.ts";
+import { awakeMs, lastedUnseen } from "./take-over.ts";
 import type { Wrapper } from "./wrapper.ts";
 import type { WrapperPool } from "./wrapper-pool.ts";
 
@@ -149,7 +149,7 @@ export class LocalAttempt {
     for (const timer of this.#timers.splice(0)) timer[Symbol.dispose]();
     const { timeoutSec } = this.#order.task;
     if (startedAt !== null && timeoutSec !== null) {
-      const already = adopted ? Math.max(0, this.#world.clock.now() - Date.parse(startedAt)) || 0 : 0;
+      const already = adopted ? awakeMs(this.#world, this.#order.folder, startedAt) : 0;
       const limitMs = timeoutSec * 1000 - already + stopGraceMs + this.#limits.marginMs;
       // it may have ended long ago, and could not write that to a disk which has room again
       this.#endAfter(Math.max(limitMs, adopted ? 2 * endRetryMaxMs : 0), "timeout");

@@ -2,8 +2,8 @@ import type { AttemptOrder, AttemptReport } from "../runs/execute.ts";
 import { messageOf } from "../system/errors.ts";
 import { parseObject } from "../system/json.ts";
 import type { World } from "../system/world.ts";
-import { readLastSign } from "../workers/attempt-facts.ts";
-import { attemptPaths, attemptTags, readAttemptState } from "../workers/attempt-folder.ts";
+import { readBeats, readLastSign } from "../workers/attempt-facts.ts";
+import { attemptPaths, attemptTags, heartbeatMs, readAttemptState } from "../workers/attempt-folder.ts";
 import { endTagged } from "../workers/attempt-processes.ts";
 import { emptyTally } from "../workers/pi-events.ts";
 import type { AttemptState } from "../workers/step-contract.ts";
@@ -54,6 +54,16 @@ export async function lastedUnseen(
 ): Promise<Pick<AttemptReport, "durationMs" | "finishedAt">> {
   const finishedAt = died ? await readLastSign(world, folder).catch(() => null) : null;
   return { durationMs: Math.max(0, (finishedAt ?? world.clock.now()) - Date.parse(startedAt)), finishedAt };
+}
+
+/**
+ * How long an attempt has been at work while somebody else followed it, as its worker's own timers count: they stand
+ * still while the machine sleeps, and don't know the wall clock. At most one beat too much.
+ */
+export function awakeMs(world: World, folder: string, startedAt: string): number {
+  const passedMs = Math.max(0, world.clock.now() - Date.parse(startedAt)) || 0;
+  const beats = readBeats(world, folder);
+  return beats === null ? passedMs : Math.min(passedMs, beats * heartbeatMs);
 }
 
 /** The wrapper carries no tag of the attempt; its heartbeat names it, with the start time that proves it. */

@@ -9,6 +9,8 @@ import type { AttemptState } from "./step-contract.ts";
 /** What an attempt's folder tells somebody who was not there. */
 
 const LOG_BYTES_MAX = 64 * 1024 * 1024;
+/** Ours have some 200 bytes; a state of more is of an attempt that has ended. */
+const SMALL_FILE_BYTES_MAX = 1024;
 
 export interface AttemptFacts {
   /** By host, boot, pid namespace, pid and start time; `unknown` too where the folder names no process. */
@@ -35,6 +37,17 @@ export async function readAttemptFacts(
 export async function readLastSign({ files }: Pick<World, "files">, folder: string): Promise<number | null> {
   const heartbeat = parseHeartbeat(await files.readText(attemptPaths(folder).heartbeat));
   return heartbeat && wallMsOf(heartbeat.lastSeenAt);
+}
+
+/** How often the attempt's worker has shown life; null where its heartbeat can't tell. At once. */
+export function readBeats({ files }: Pick<World, "files">, folder: string): number | null {
+  try {
+    const bytes = files.readNow(attemptPaths(folder).heartbeat, 0, SMALL_FILE_BYTES_MAX);
+    const counter = parseObject(bytes && Buffer.from(bytes).toString())?.["counter"];
+    return typeof counter === "number" && counter > 0 ? counter : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Milliseconds of an ISO 8601 time in a record; null where it is none. */
@@ -75,8 +88,6 @@ function parseHeartbeat(text: string | null): AttemptFacts["heartbeat"] {
   return typeof value?.workerId === "string" && typeof value.lastSeenAt === "string" ? value : null;
 }
 
-/** Ours have some 200 bytes; a state of more is of an attempt that has ended. */
-const SMALL_FILE_BYTES_MAX = 1024;
 /** Nobody is judged by his process before the third look without a sign of life. */
 const LOOKS_WITHOUT_PROOF = 2;
 

@@ -19,7 +19,9 @@ export interface AttemptPaths {
   live: string;
 }
 
-/** `heartbeat.json`. `lastSeenAt` is ISO 8601, UTC; `counter` grows with every beat. */
+export const heartbeatMs = 5000;
+
+/** `heartbeat.json`. `lastSeenAt` is ISO 8601, UTC; `counter` grows with every beat, the first of which is at the begin. */
 export interface WorkerHeartbeat {
   workerId: string;
   lastSeenAt: string;

@@ -4,6 +4,7 @@ import type { World } from "../system/world.ts";
 import {
   attemptPaths,
   eventId,
+  heartbeatMs,
   preparedEvents,
   readAttemptState,
   readPrepared,
@@ -18,7 +19,6 @@ import { LiveFile } from "./live-file.ts";
 import { maskLine } from "./masked-output.ts";
 import type { AttemptState, LifecycleEvent, LifecycleEventType, StepRequest, StepResult } from "./step-contract.ts";
 
-const heartbeatMs = 5000;
 /** The wrapper's pen: it alone writes an attempt's folder. What was asked stands there as it was said, what happened without secrets. */
 export class AttemptRecord {
   readonly #world: World;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createLocalEngine } from "../../src/engines/local.ts";
 import { AttemptLetGo } from "../../src/engines/local-attempt.ts";
+import { attemptPaths } from "../../src/workers/attempt-folder.ts";
 import { inTurn } from "../support/model-reply.ts";
 import { expectGone, processesVisible, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { type EngineBench, never, openBench, recordHooks } from "./engine-bench.ts";
@@ -62,6 +63,32 @@ describe.skipIf(!processesVisible)("the owner as backstop", { timeout: 40_000 },
     // 4 s, the grace of 3 s and the margin, less the 3 s before
     expect(performance.now() - startedAt).toBeLessThan(6000);
     await expectGone(tagged(bench), 500);
+    await second.dispose();
+  });
+
+  it.each([
+    ["lets an adopted attempt go on that was awake for less", null, { outcome: "completed", summary: "ok" }],
+    ["ends an adopted attempt that was awake for longer", 1000, { outcome: "failed", error: { kind: "timeout" } }],
+  ])("%s than its limit, hours ago as it began by the wall clock", async (_, counter, end) => {
+    await using bench = await openBench(
+      inTurn({ tools: [{ name: "bash", args: { command: "sleep 7" } }] }, { text: "ok" }),
+    );
+    const order = bench.order({ task: { timeoutSec: 60 } });
+    const hooks = recordHooks();
+    const first = bench.engine.execute(order, `w1-${process.pid}`, hooks, never);
+    first.catch(() => undefined);
+    await waitUntil(() => hooks.told.some(({ tool }) => tool === "bash"));
+    await bench.engine.dispose();
+    if (counter !== null) {
+      // its own beats would follow
+      process.kill(hooks.workers[0]!.pid, "SIGSTOP");
+      const { heartbeat } = attemptPaths(order.folder);
+      writeFileSync(heartbeat, JSON.stringify({ ...JSON.parse(await readFile(heartbeat, "utf8")), counter }));
+    }
+    const { clock } = bench.world;
+    const later = Object.assign(Object.create(clock), { now: () => clock.now() + 3 * 3_600_000 });
+    const second = createLocalEngine({ ...bench.options, world: { ...bench.world, clock: later }, limits });
+    expect(await second.execute(order, `w2-${process.pid}`, recordHooks(), never)).toMatchObject(end);
     await second.dispose();
   });
 

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { lastedUnseen } from "../../src/engines/take-over.ts";
+import { awakeMs, lastedUnseen } from "../../src/engines/take-over.ts";
 import type { World } from "../../src/system/world.ts";
 import { attemptPaths } from "../../src/workers/attempt-folder.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -22,4 +22,30 @@ it("lets an attempt last to its last sign of life where nobody saw its worker di
   expect(await lasted(false)).toEqual({ durationMs: 60_000, finishedAt: null });
   files.broken.set(heartbeat, "EIO");
   expect(await lasted(true)).toEqual({ durationMs: 60_000, finishedAt: null });
+});
+
+it("counts the time a worker was awake by its beats where its machine slept or the wall clock was set ahead", async () => {
+  const HOUR = 3_600_000;
+  const clock = new FakeClock();
+  const startedAt = new Date(clock.now()).toISOString();
+  const { heartbeat } = attemptPaths(FOLDER);
+  const files = new MemoryFiles();
+  const world = { clock, files } as unknown as World;
+  const beat = (counter: unknown) => files.writeAtomic(heartbeat, JSON.stringify({ counter }));
+  await beat(3);
+  await clock.advance(12_000);
+  expect(awakeMs(world, FOLDER, startedAt)).toBe(12_000);
+  clock.jump(HOUR);
+  expect(awakeMs(world, FOLDER, startedAt)).toBe(15_000);
+  for (const strange of ["3", -1, 0, null, undefined]) {
+    await beat(strange);
+    expect(awakeMs(world, FOLDER, startedAt)).toBe(HOUR + 12_000);
+  }
+  await files.writeAtomic(heartbeat, "torn {");
+  expect(awakeMs(world, FOLDER, startedAt)).toBe(HOUR + 12_000);
+  files.broken.set(heartbeat, "EIO");
+  expect(awakeMs(world, FOLDER, startedAt)).toBe(HOUR + 12_000);
+  clock.jump(-2 * HOUR);
+  expect(awakeMs(world, FOLDER, startedAt)).toBe(0);
+  expect(awakeMs(world, FOLDER, "some day")).toBe(0);
 });
