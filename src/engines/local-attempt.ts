@@ -87,6 +87,7 @@ export class LocalAttempt {
     this.#follower = new AttemptFollower(world, order.folder, lineReaderOf(order.task.kind), {
       worker: (worker, startedAt) => this.#seen(worker, startedAt),
       progress: (progress) => hooks.progress(progress),
+      used: ({ tokens, costUsd }) => hooks.used(tokens, costUsd),
       checkpoint: (checkpoint) => hooks.checkpoint(checkpoint),
       isOurs: (worker) => this.#isOurs(worker),
     });

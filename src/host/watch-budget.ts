@@ -15,9 +15,9 @@ interface BudgetParts {
 }
 
 /**
- * Cancels the run when it has used up more than it may. What an attempt used is known at its end, and looked at before
- * anything follows from that; of time, only that in which the run was driven counts, under this owner by the monotonic
- * clock. Dispose to stop.
+ * Cancels the run when it has used up more than it may. What attempts use is looked at with each reply of their models,
+ * and at their ends before anything follows from those; of time, only that in which the run was driven counts, under
+ * this owner by the monotonic clock. Dispose to stop.
  */
 export function watchBudget({ world, bus, limits }: BudgetParts, run: OpenRun, loop: RunLoop): Disposable {
   const { clock, log } = world;
@@ -25,7 +25,7 @@ export function watchBudget({ world, bus, limits }: BudgetParts, run: OpenRun, l
   const sinceMs = clock.monotonicMs();
   let over = false;
   const look = () => {
-    const { costUsd, tokens } = run.state;
+    const { costUsd, tokens } = loop.usage.with(run.state);
     const durationMs = drivenMs + clock.monotonicMs() - sinceMs;
     const exceeded = over ? null : exceededLimit(limits, { costUsd, tokens, durationMs });
     if (!exceeded) return;
@@ -37,12 +37,14 @@ export function watchBudget({ world, bus, limits }: BudgetParts, run: OpenRun, l
   };
   // whichever run's: a look is cheap
   const unsubscribe = bus.on("crew.task.attempt_finished", look);
+  const growth = loop.usage.onGrowth(look);
   const timer = clock.every(LOOK_MS, look);
   // what a run taken over had used before
   look();
   return {
     [Symbol.dispose]() {
       unsubscribe();
+      growth[Symbol.dispose]();
       timer[Symbol.dispose]();
     },
   };

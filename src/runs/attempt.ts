@@ -1,5 +1,5 @@
 import { traceparentOf } from "../events/correlation.ts";
-import type { CrewEventFields, NewEvent } from "../events/crew-event.ts";
+import type { CrewEventFields, NewEvent, TokenCounts } from "../events/crew-event.ts";
 import { LogFailed } from "../events/publisher.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { keepEnds } from "../system/safe-text.ts";
@@ -10,6 +10,7 @@ import type { RunLoopParts } from "./run-loop.ts";
 import { type AttemptRecord, taskOf } from "./run-state.ts";
 import { mailOf } from "./task-message.ts";
 import { commandValues, renderTaskPrompt } from "./task-prompt.ts";
+import type { UsageUnderWay } from "./usage-under-way.ts";
 import { beginsAt, inheritedCommits, inheritedFiles, withBranches, workNotes, wroteAlone } from "./work-trees.ts";
 
 const ERROR_CHARS_MAX = 2000;
@@ -17,12 +18,16 @@ const SUMMARY_CHARS_MAX = 16_000;
 const PROGRESS_CHARS_MAX = 500;
 const TOOL_CHARS_MAX = 200;
 
+export interface AttemptParts extends RunLoopParts {
+  usage: UsageUnderWay;
+}
+
 /**
  * The next attempt of a running task, told in events; the one under way when a former owner left it so. Resolves when
  * its end is in the log.
  */
 export async function runAttempt(
-  parts: RunLoopParts,
+  parts: AttemptParts,
   spec: TaskSpec,
   attempts: readonly AttemptRecord[],
   signal: AbortSignal,
@@ -96,7 +101,7 @@ function endOf(report: AttemptReport) {
 }
 
 /** Hooks are synchronous; what they publish is lazy, and awaited before the attempt's end is told. */
-function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: number) {
+function tellingOf({ run, redact, usage }: AttemptParts, spec: TaskSpec, attempt: number) {
   const place = { taskId: spec.taskId, attempt };
   let pending: Promise<unknown> = Promise.resolve();
   let spawned = false;
@@ -118,6 +123,9 @@ function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: numbe
       // a model may name a tool that does not exist, at any length
       const tool = progress.tool === undefined ? {} : { tool: redact(progress.tool).slice(0, TOOL_CHARS_MAX) };
       tell({ type: "crew.task.progress", ...place, ...progress, ...text, ...tool });
+    },
+    used(tokens: TokenCounts, costUsd: number): void {
+      usage.tell(spec.taskId, attempt, tokens, costUsd);
     },
     checkpoint(checkpoint: KeptCheckpoint): void {
       if (checkpoint.checkpointSeq <= checkpointSeq) return;

@@ -89,6 +89,8 @@ export interface AttemptHooks {
   /** The worker has taken the attempt, on disk; told once, and never of an attempt that no worker took. */
   spawned(worker: { workerId: string; pid: number; adopted: boolean }): void;
   progress(progress: AttemptProgress): void;
+  /** What the attempt has used up so far, from its begin on; told again whenever that has grown. US dollars. */
+  used(tokens: TokenCounts, costUsd: number): void;
   /** Kept while the worker is at it, in order; its report has all of them once more. */
   checkpoint(checkpoint: KeptCheckpoint): void;
 }

@@ -35,6 +35,8 @@ export interface AttemptAudience {
   /** Once, when the attempt's records show who does it or has done it; `startedAt` is ISO 8601 of one at work. */
   worker(worker: SeenWorker, startedAt: string | null): void;
   progress(progress: AttemptProgress): void;
+  /** Whenever what was used has grown; with all that stands in the attempt's files. */
+  used(tally: PiTally): void;
   /** Each once, in order. */
   checkpoint(checkpoint: KeptCheckpoint): void;
   /** Whether it is our child, whose end we are told (`childGone`). */
@@ -58,6 +60,7 @@ export class AttemptFollower {
   readonly #reader: LineReader | null;
   readonly #lines = new LineSplitter();
   #tally: PiTally = emptyTally;
+  #toldTokens = emptyTally.tokens;
   #state: AttemptState | null = null;
   #stateVersion = "";
   #workerSeen = false;
@@ -147,6 +150,7 @@ export class AttemptFollower {
     try {
       await this.#readState();
       await this.#readOutput();
+      this.#tellUsed();
       await this.#readCheckpoints();
     } catch (error) {
       this.#world.log.warn("attempt not readable", { folder: this.#folder, error: messageOf(error) });
@@ -206,6 +210,12 @@ export class AttemptFollower {
       this.#checkpointSeq = checkpoint.seq;
       this.#audience.checkpoint(keptCheckpointOf(checkpoint));
     }
+  }
+
+  #tellUsed(): void {
+    if (this.#tally.tokens === this.#toldTokens) return;
+    this.#toldTokens = this.#tally.tokens;
+    this.#audience.used(this.#tally);
   }
 
   /** A program's own output, which may be anything: the newest line is shown. */

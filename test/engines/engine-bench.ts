@@ -165,6 +165,7 @@ export function recordHooks(): RecordedHooks {
     told,
     spawned: (worker) => workers.push(worker),
     progress: (progress) => told.push(progress),
+    used: () => undefined,
     checkpoint: () => undefined,
   };
 }

@@ -8,6 +8,7 @@ const engine = createLocalEngine({ ...JSON.parse(options), world });
 const hooks = {
   spawned: (worker: unknown) => console.log(JSON.stringify(worker)),
   progress: () => undefined,
+  used: () => undefined,
   checkpoint: () => undefined,
 };
 const report = await engine.execute(JSON.parse(order), workerId, hooks, new AbortController().signal);

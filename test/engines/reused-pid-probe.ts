@@ -63,7 +63,12 @@ async function take(name: string, signal: AbortSignal, writeState: (path: string
   mkdirSync(folder, { recursive: true });
   writeState(join(folder, "state.json"));
   writeFileSync(join(folder, "heartbeat.json"), JSON.stringify({ ...beat, ...identity }));
-  const hooks = { spawned: () => undefined, progress: () => undefined, checkpoint: () => undefined };
+  const hooks = {
+    spawned: () => undefined,
+    progress: () => undefined,
+    used: () => undefined,
+    checkpoint: () => undefined,
+  };
   const { outcome, error } = await engine.execute({ ...order, folder }, "w", hooks, signal);
   return { outcome, error: error?.kind, spared: startOf(pid) === strangersStart };
 }

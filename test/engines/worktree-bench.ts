@@ -13,7 +13,12 @@ import { tempFolder } from "../store/temp-store.ts";
 import { git, makeRepo } from "../support/git-repo.ts";
 import { quietWorld } from "./engine-bench.ts";
 
-const hooks = { spawned: () => undefined, progress: () => undefined, checkpoint: () => undefined };
+const hooks = {
+  spawned: () => undefined,
+  progress: () => undefined,
+  used: () => undefined,
+  checkpoint: () => undefined,
+};
 const never = new AbortController().signal;
 
 /** Steps of kind shell, done by the real worker within this process. */

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { tagVariable } from "../support/agent-folder.ts";
 import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { inTurn } from "../support/model-reply.ts";
 import { startCollector } from "../support/otlp-collector.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { makeRig } from "../support/rig.ts";
@@ -33,6 +34,33 @@ describe("a run", () => {
     expect(ofType(events, "crew.run.budget_exceeded")).toMatchObject([{ limit: "maxTokens", value: 5100, max: 1000 }]);
     expect(events.at(-1)).toMatchObject({ type: "crew.run.cancelled" });
     expect(ofType(events, "crew.run.cancelled")[0]?.reason).toContain("maxTokens");
+  });
+
+  it("is cancelled in the middle of an attempt whose worker has used more than it may", async () => {
+    const usage = { input: 390, output: 10 };
+    const work = (command: string) => ({ tools: [{ name: "bash", args: { command } }], usage });
+    const rig = await makeRig(
+      teamReplies(
+        { action: "run", team: "diamond", goal: "spend" },
+        { a: inTurn(work("true"), work("true"), work("sleep 15"), { ...work("true"), usage: {} }, { text: "a" }) },
+      ),
+      { files: config({ limits: { maxTokens: 1000 } }) },
+    );
+    const asked = () => rig.server.requests.filter(({ request }) => stepOf(request) !== null).length;
+    const host = await rig.rpc({ extensions: [PACKAGE] });
+    await host.prompt("let the team do it");
+    const [runId = ""] = await runIds(rig.agentFolder.project);
+    const events = await eventsOf(rig.agentFolder.project, runId);
+    const exceeded = ofType(events, "crew.run.budget_exceeded");
+    expect(exceeded).toMatchObject([{ limit: "maxTokens", value: 1200, max: 1000 }]);
+    const [finished] = ofType(events, "crew.task.attempt_finished");
+    expect(finished).toMatchObject({ outcome: "cancelled", tokens: { input: 1170, output: 30 } });
+    expect(finished?.ts).toBeGreaterThanOrEqual(exceeded[0]?.ts ?? Number.NaN);
+    expect(events.at(-1)).toMatchObject({ type: "crew.run.cancelled" });
+    expect(asked()).toBe(3);
+    await expectGone(() => processesWithEnvironment("FOREMAN_ATTEMPT", `${runId}/a/a0001`));
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    expect(asked()).toBe(3);
   });
 
   it("is not counted where counting is switched off", async () => {

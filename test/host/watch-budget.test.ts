@@ -84,3 +84,43 @@ it("no step begins after the one that passed a limit, however fast it could", as
   expect(run.run.state.tasks.map(({ status }) => status)).toEqual(["completed", "cancelled"]);
   expect(exceeded()).toMatchObject([{ limit: "maxTokens", value: 101, max: 100 }]);
 });
+
+const tokensOf = (input: number) => ({ input, output: 0, cacheRead: 0, cacheWrite: 0 });
+
+it("what attempts under way have used counts at once, together, and once only", async () => {
+  const { session } = await project();
+  const { engine, service, exceeded } = session();
+  const run = await service.start(manifestOf([taskSpec("a"), taskSpec("b"), taskSpec("c", { dependsOn: ["a"] })]));
+  await engine.begun(2);
+  const used = (taskId: string, tokens: number) => engine.hooks.get(taskId)?.used(tokensOf(tokens), 0);
+  used("a", 30);
+  used("a", 60);
+  engine.end("a", attemptReport({ tokens: tokensOf(60), costUsd: 0 }));
+  await engine.begun(3);
+  used("b", 30);
+  used("c", 10);
+  expect(run.loop.stop.asked).toBeNull();
+  used("c", 11);
+  expect(run.loop.stop.asked).toMatchObject({ kind: "cancel", reason: expect.stringContaining("maxTokens") });
+  expect(await run.done).toEqual({ kind: "cancelled" });
+  expect(engine.aborted.sort()).toEqual(["b", "c"]);
+  expect(exceeded()).toMatchObject([{ limit: "maxTokens", value: 101, max: 100 }]);
+});
+
+it("an attempt that was taken over counts from its begin", async () => {
+  const { session } = await project();
+  const first = session();
+  await first.service.start(manifestOf([taskSpec("a")]));
+  await first.engine.begun(1);
+  first.engine.hooks.get("a")?.used(tokensOf(90), 0);
+  await first.service.release("quit");
+
+  const second = session();
+  const taken = await second.service.takeOver("run-1");
+  await second.engine.begun(1);
+  second.engine.hooks.get("a")?.used(tokensOf(90), 0);
+  expect(taken?.loop.stop.asked).toBeNull();
+  second.engine.hooks.get("a")?.used(tokensOf(120), 0);
+  expect(await taken?.done).toEqual({ kind: "cancelled" });
+  expect(second.exceeded()).toMatchObject([{ limit: "maxTokens", value: 120, max: 100 }]);
+});

@@ -20,13 +20,19 @@ const words = (text: string) => ({ type: "message_end", message: { role: "assist
 
 /** What is told of an attempt whose output comes in these pieces. */
 async function told(...pieces: object[][]): Promise<AttemptProgress[]> {
+  return (await follow(pieces)).progress;
+}
+
+async function follow(pieces: object[][]): Promise<{ progress: AttemptProgress[]; used: number[][] }> {
   const files = new MemoryFiles();
   const clock = new FakeClock();
   const progress: AttemptProgress[] = [];
+  const used: number[][] = [];
   const world = { files, clock, log: { warn: (message: string) => expect.unreachable(message) } };
   const follower = new AttemptFollower(world as unknown as World, FOLDER, lineReaderOf("pi"), {
     worker: () => undefined,
     progress: (one) => void progress.push(one),
+    used: ({ tokens, costUsd }) => void used.push([tokens.input, tokens.output, costUsd]),
     isOurs: () => true,
     checkpoint: () => undefined,
   });
@@ -40,7 +46,7 @@ async function told(...pieces: object[][]): Promise<AttemptProgress[]> {
   follower.childGone();
   await clock.advance(250);
   await followed;
-  return progress;
+  return { progress, used };
 }
 
 it("tells each call that ended, however close they follow each other", async () => {
@@ -49,6 +55,15 @@ it("tells each call that ended, however close they follow each other", async () 
     { tool: "t2", toolStatus: "error", toolDurationMs: 0, text: "so" },
     { tool: "t3", toolStatus: "running" },
     { tool: "t3", toolStatus: "ok", toolDurationMs: 250 },
+  ]);
+});
+
+it("tells what was used with each reply, and all that was used before it looked", async () => {
+  const usage = { input: 10, output: 1, cost: { total: 0.5 } };
+  const reply = { type: "message_end", message: { role: "assistant", content: "", usage } };
+  expect((await follow([[reply, start(1), reply], [end(1)], [reply]])).used).toEqual([
+    [20, 2, 1],
+    [30, 3, 1.5],
   ]);
 });
 

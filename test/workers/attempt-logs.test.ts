@@ -21,6 +21,7 @@ function follow(folder: string): { follower: AttemptFollower; tally: Promise<PiT
   const follower = new AttemptFollower(world, folder, lineReaderOf("pi"), {
     worker: () => undefined,
     progress: () => undefined,
+    used: () => undefined,
     checkpoint: () => undefined,
     isOurs: () => true,
   });
