@@ -146,6 +146,8 @@ export interface CrewEventFields {
     tool?: string;
     toolStatus?: "running" | "ok" | "error";
     toolDurationMs?: number;
+    /** By the attempt so far, from its begin on. */
+    used?: { tokens: number; costUsd: number };
   };
   "crew.task.heartbeat_level": { level: HeartbeatLevel; previousLevel: HeartbeatLevel; stalenessMs: number };
   "crew.task.heartbeat_dead": { stalenessMs: number };

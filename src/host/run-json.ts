@@ -1,6 +1,6 @@
 import type { ArtifactRecord, EventError } from "../events/crew-event.ts";
 import type { TaskSpec } from "../runs/manifest.ts";
-import type { AttemptRecord, TaskState } from "../runs/run-state.ts";
+import { type AttemptRecord, type TaskState, usedBy, usedInRun } from "../runs/run-state.ts";
 import type { RunView } from "../store/run-store.ts";
 import { cutText, safeText } from "../system/safe-text.ts";
 
@@ -32,8 +32,7 @@ export function runRow({ manifest, state, degraded }: RunView, redact: Redact) {
     endedAt: iso(state.endedAt),
     reason: state.reason === null ? null : said(state.reason, redact),
     tasksByStatus: tasks,
-    tokens: state.tokens,
-    costUsd: state.costUsd,
+    ...usedInRun(state),
     degraded,
   };
 }
@@ -50,8 +49,7 @@ export function taskJson(task: TaskState, spec: TaskSpec | undefined, now: numbe
     startedAt,
     endedAt,
     durationMs: lasted(startedAt, endedAt, now),
-    tokens: task.tokens,
-    costUsd: task.costUsd,
+    ...usedBy(task),
     error: errorJson("error" in task ? task.error : null, redact),
     deadLetters: task.deadLetters,
     artifacts: artifactsJson("artifacts" in task ? task.artifacts : [], redact),

@@ -1,5 +1,6 @@
 import type { EventBus } from "../events/publisher.ts";
 import type { RunLoop } from "../runs/run-loop.ts";
+import { usedInRun } from "../runs/run-state.ts";
 import type { OpenRun } from "../store/run-store.ts";
 import { budgetReason, exceededLimit, type RunLimits } from "../supervision/budget.ts";
 import { messageOf } from "../system/errors.ts";
@@ -25,7 +26,7 @@ export function watchBudget({ world, bus, limits }: BudgetParts, run: OpenRun, l
   const sinceMs = clock.monotonicMs();
   let over = false;
   const look = () => {
-    const { costUsd, tokens } = loop.usage.with(run.state);
+    const { costUsd, tokens } = usedInRun(run.state);
     const durationMs = drivenMs + clock.monotonicMs() - sinceMs;
     const exceeded = over ? null : exceededLimit(limits, { costUsd, tokens, durationMs });
     if (!exceeded) return;
@@ -36,15 +37,13 @@ export function watchBudget({ world, bus, limits }: BudgetParts, run: OpenRun, l
     loop.cancel(budgetReason(exceeded));
   };
   // whichever run's: a look is cheap
-  const unsubscribe = bus.on("crew.task.attempt_finished", look);
-  const growth = loop.usage.onGrowth(look);
+  const unsubscribes = ["crew.task.progress", "crew.task.attempt_finished"].map((type) => bus.on(type, look));
   const timer = clock.every(LOOK_MS, look);
   // what a run taken over had used before
   look();
   return {
     [Symbol.dispose]() {
-      unsubscribe();
-      growth[Symbol.dispose]();
+      for (const unsubscribe of unsubscribes) unsubscribe();
       timer[Symbol.dispose]();
     },
   };

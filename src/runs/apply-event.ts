@@ -1,5 +1,13 @@
 import type { CrewEvent, CrewEventType, EventOf, TokenCounts } from "../events/crew-event.ts";
-import { type AttemptRecord, isTerminal, type RunState, type TaskState, type ToolCall } from "./run-state.ts";
+import {
+  type AttemptRecord,
+  attemptUnderWay,
+  isTerminal,
+  NOTHING_USED,
+  type RunState,
+  type TaskState,
+  type ToolCall,
+} from "./run-state.ts";
 
 const TOOL_CALLS_KEPT = 24;
 
@@ -124,6 +132,7 @@ function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskSt
     status: "running",
     startedAt: event.ts,
     activity: null,
+    used: NOTHING_USED,
     level: "healthy",
     question: null,
     retry: null,
@@ -167,6 +176,7 @@ function finishAttempt(task: TaskState, event: EventOf<"crew.task.attempt_finish
   };
   return {
     ...task,
+    ...(task.status === "running" ? { used: NOTHING_USED } : {}),
     attempts: task.attempts.map((record) => (record === started ? ended : record)),
     tokens: task.tokens + ended.tokens,
     costUsd: task.costUsd + ended.costUsd,
@@ -209,7 +219,9 @@ function showActivity(task: TaskState, event: EventOf<"crew.task.progress">): Ta
   const before = task.activity ?? { text: "", tool: "", at: 0 };
   const tool = event.tool === undefined ? before.tool : event.toolStatus === "running" ? event.tool : "";
   const activity = { text: event.text ?? before.text, tool, at: event.ts };
-  return { ...task, activity, toolCalls: withCall(task, event) };
+  const isUnderWay = attemptUnderWay(task)?.attempt === event.attempt;
+  const used = isUnderWay && event.used ? event.used : task.used;
+  return { ...task, activity, used, toolCalls: withCall(task, event) };
 }
 
 /** Of more than are kept the shortest goes: where the time went can still be seen. */

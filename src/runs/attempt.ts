@@ -3,6 +3,7 @@ import type { CrewEventFields, NewEvent, TokenCounts } from "../events/crew-even
 import { LogFailed } from "../events/publisher.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { keepEnds } from "../system/safe-text.ts";
+import { totalTokens } from "./apply-event.ts";
 import { workEndOf } from "./endings.ts";
 import { type AttemptProgress, type AttemptReport, type KeptCheckpoint, NO_ROOM } from "./execute.ts";
 import type { TaskSpec } from "./manifest.ts";
@@ -10,7 +11,6 @@ import type { RunLoopParts } from "./run-loop.ts";
 import { type AttemptRecord, taskOf } from "./run-state.ts";
 import { mailOf } from "./task-message.ts";
 import { commandValues, renderTaskPrompt } from "./task-prompt.ts";
-import type { UsageUnderWay } from "./usage-under-way.ts";
 import { beginsAt, inheritedCommits, inheritedFiles, withBranches, workNotes, wroteAlone } from "./work-trees.ts";
 
 const ERROR_CHARS_MAX = 2000;
@@ -18,16 +18,12 @@ const SUMMARY_CHARS_MAX = 16_000;
 const PROGRESS_CHARS_MAX = 500;
 const TOOL_CHARS_MAX = 200;
 
-export interface AttemptParts extends RunLoopParts {
-  usage: UsageUnderWay;
-}
-
 /**
  * The next attempt of a running task, told in events; the one under way when a former owner left it so. Resolves when
  * its end is in the log.
  */
 export async function runAttempt(
-  parts: AttemptParts,
+  parts: RunLoopParts,
   spec: TaskSpec,
   attempts: readonly AttemptRecord[],
   signal: AbortSignal,
@@ -101,7 +97,7 @@ function endOf(report: AttemptReport) {
 }
 
 /** Hooks are synchronous; what they publish is lazy, and awaited before the attempt's end is told. */
-function tellingOf({ run, redact, usage }: AttemptParts, spec: TaskSpec, attempt: number) {
+function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: number) {
   const place = { taskId: spec.taskId, attempt };
   let pending: Promise<unknown> = Promise.resolve();
   let spawned = false;
@@ -125,7 +121,7 @@ function tellingOf({ run, redact, usage }: AttemptParts, spec: TaskSpec, attempt
       tell({ type: "crew.task.progress", ...place, ...progress, ...text, ...tool });
     },
     used(tokens: TokenCounts, costUsd: number): void {
-      usage.tell(spec.taskId, attempt, tokens, costUsd);
+      tell({ type: "crew.task.progress", ...place, used: { tokens: totalTokens(tokens), costUsd } });
     },
     checkpoint(checkpoint: KeptCheckpoint): void {
       if (checkpoint.checkpointSeq <= checkpointSeq) return;

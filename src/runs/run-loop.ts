@@ -13,7 +13,6 @@ import { RunStop } from "./run-stop.ts";
 import { Seats } from "./seats.ts";
 import type { Slots } from "./slots.ts";
 import { type AfterFailure, type RecordDeadLetter, runTask } from "./task-run.ts";
-import { UsageUnderWay } from "./usage-under-way.ts";
 
 const FAULT_CHARS_MAX = 2000;
 
@@ -53,8 +52,6 @@ export class RunLoop {
   readonly #parts: RunLoopParts;
   /** What was asked of it outlives a failure: then it is for whoever drives the run on. */
   readonly stop = new RunStop();
-  /** Of the attempts it follows; their ends are in the run's state. */
-  readonly usage = new UsageUnderWay();
   readonly #tasks: Promise<void>[] = [];
   readonly #seats: Seats;
   #wake: () => void = () => undefined;
@@ -189,7 +186,6 @@ export class RunLoop {
       .catch((error: unknown) => this.stop.fail(error))
       .finally(() => {
         this.stop.endAttempt(spec.taskId);
-        this.usage.drop(spec.taskId);
         this.#seats.leave(spec.taskId);
         this.#wake();
       });
@@ -206,7 +202,7 @@ export class RunLoop {
       beginAttempt: () => this.stop.beginAttempt(spec.taskId),
     };
     try {
-      const ending = await runTask({ ...this.#parts, usage: this.usage }, spec, stop);
+      const ending = await runTask(this.#parts, spec, stop);
       if (ending) await this.#endTask(spec, ending);
     } catch (error) {
       if (error instanceof LogFailed || this.stop.kind === "release") throw error;

@@ -1,5 +1,5 @@
 import type { CrewEventFields, FailureKind } from "../events/crew-event.ts";
-import { type AttemptParts, runAttempt } from "./attempt.ts";
+import { runAttempt } from "./attempt.ts";
 import type { TaskEnding } from "./endings.ts";
 import type { TaskSpec } from "./manifest.ts";
 import type { RunLoopParts } from "./run-loop.ts";
@@ -24,7 +24,7 @@ export type RecordDeadLetter = (taskId: string, letter: CrewEventFields["crew.ta
  * the folded state, so that it continues where a former owner stopped: within an attempt, between two, or after the
  * last.
  */
-export async function runTask(parts: AttemptParts, spec: TaskSpec, stop: TaskStop): Promise<TaskEnding | null> {
+export async function runTask(parts: RunLoopParts, spec: TaskSpec, stop: TaskStop): Promise<TaskEnding | null> {
   let toldAttempt: number | null = null;
   for (;;) {
     const task = taskOf(parts.run.state, spec.taskId);
@@ -115,7 +115,7 @@ function waitLeft(
 
 /** Waits for what was told: the answer to a question, or the delay before the next attempt, and begins that. */
 async function goOn(
-  parts: AttemptParts,
+  parts: RunLoopParts,
   spec: TaskSpec,
   task: RunningTask,
   toldAttempt: number | null,

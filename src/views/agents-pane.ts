@@ -1,4 +1,4 @@
-import { attemptUnderWay, closingWords, type TaskState } from "../runs/run-state.ts";
+import { attemptUnderWay, closingWords, type TaskState, usedBy } from "../runs/run-state.ts";
 import { mailOf } from "../runs/task-message.ts";
 import { chosenRun, chosenTask, type DashboardRun, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
 import { drawLine, drawTable, firstShown, fold, type Paint, type Row } from "./paint.ts";
@@ -28,6 +28,7 @@ export function renderAgents(view: DashboardView, width: number): string[] {
 
 function rowOf(task: TaskState, { manifest }: DashboardRun, at: number, chosen: boolean, now: number): Row {
   const spec = manifest.tasks[at];
+  const used = usedBy(task);
   const time = timeOf(task, now);
   const tone = STATUS_TONES[task.status] ?? "muted";
   const doing =
@@ -43,8 +44,8 @@ function rowOf(task: TaskState, { manifest }: DashboardRun, at: number, chosen: 
       { text: spec?.agent?.name ?? spec?.kind ?? "", tone: "muted" },
       { text: task.status, tone },
       { text: time === null ? "" : formatDuration(time), right: true },
-      { text: task.tokens > 0 ? formatTokens(task.tokens) : "", right: true },
-      { text: task.tokens > 0 ? formatUsd(task.costUsd) : "", right: true },
+      { text: used.tokens > 0 ? formatTokens(used.tokens) : "", right: true },
+      { text: used.tokens > 0 ? formatUsd(used.costUsd) : "", right: true },
       { text: doing || waitsFor(task, spec?.dependsOn ?? []), tone: "muted" },
     ],
   };

@@ -1,3 +1,4 @@
+import { usedInRun } from "../runs/run-state.ts";
 import { renderAgents } from "./agents-pane.ts";
 import { type DashboardView, PANES, type Pane, STATUS_TONES } from "./dashboard-view.ts";
 import { renderHealth } from "./health-pane.ts";
@@ -83,7 +84,7 @@ function runLines({ runs, run: chosen, now, height, paint }: DashboardView, widt
         { text: note || state.status, tone: note ? "warning" : (STATUS_TONES[state.status] ?? "muted") },
         { text: taskCount(state), right: true },
         { text: runTime(state, now), right: true },
-        { text: formatUsd(state.costUsd), right: true },
+        { text: formatUsd(usedInRun(state).costUsd), right: true },
         { text: `${state.team}: ${state.goal}`, tone: "muted" },
       ],
     };

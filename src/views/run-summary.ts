@@ -1,6 +1,13 @@
 import type { HeartbeatLevel } from "../events/crew-event.ts";
 import type { RunManifest } from "../runs/manifest.ts";
-import { type AttemptRecord, attemptUnderWay, type RunState, type TaskState } from "../runs/run-state.ts";
+import {
+  type AttemptRecord,
+  attemptUnderWay,
+  type RunState,
+  type TaskState,
+  usedBy,
+  usedInRun,
+} from "../runs/run-state.ts";
 import { safeText } from "../system/safe-text.ts";
 import { foldUnder } from "./paint.ts";
 import { clip, columns, pad, padBefore } from "./text-width.ts";
@@ -52,7 +59,7 @@ export function renderRunList(runs: readonly RunPicture[], now: number, width: n
   const countWidth = Math.max(...counts.map(columns));
   return runs.map(({ state, degraded, unattended }, at) => {
     const count = pad(counts[at] ?? "", countWidth);
-    const facts = `${pad(unattended ? "unattended" : state.status, RUN_STATUS_COLUMNS)} ${count}  ${padBefore(runTime(state, now), 7)}  ${padBefore(formatUsd(state.costUsd), 8)}`;
+    const facts = `${pad(unattended ? "unattended" : state.status, RUN_STATUS_COLUMNS)} ${count}  ${padBefore(runTime(state, now), 7)}  ${padBefore(formatUsd(usedInRun(state).costUsd), 8)}`;
     const text = safeText(`${state.runId}  ${facts}  ${state.team}: ${state.goal}`, { multiline: false });
     const mark = degraded ? "  (degraded)" : "";
     return clip(`${clip(text, Math.max(1, width - columns(mark)))}${mark}`, width);
@@ -99,7 +106,8 @@ export function renderRun(picture: RunPicture, now: number, width: number): stri
 
 /** The place is never cut: a path is of no use without its end. */
 function sumsAndPlace(state: RunState, place: string, width: number): string[] {
-  const sums = `tokens ${formatTokens(state.tokens)} · cost ${formatUsd(state.costUsd)}`;
+  const { tokens, costUsd } = usedInRun(state);
+  const sums = `tokens ${formatTokens(tokens)} · cost ${formatUsd(costUsd)}`;
   const line = `${sums} · ${place}`;
   return columns(line) <= width ? [line] : [...foldUnder(sums, 2, width), ...foldUnder(place, 2, width)];
 }
@@ -118,7 +126,8 @@ function taskLines(task: TaskState, after: readonly string[], column: number, no
   const time = timeOf(task, now);
   if (time === null) return [{ text: notBegun(head, task, after), indent }];
   const parts = [padBefore(formatDuration(time), 7)];
-  if (task.tokens > 0) parts.push(`${formatTokens(task.tokens)} tokens`, formatUsd(task.costUsd));
+  const { tokens, costUsd } = usedBy(task);
+  if (tokens > 0) parts.push(`${formatTokens(tokens)} tokens`, formatUsd(costUsd));
   if (task.attempts.length > 1) parts.push(`${task.attempts.length} attempts`);
   const model = lastModel(task.attempts);
   if (model) parts.push(model);

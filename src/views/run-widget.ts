@@ -1,4 +1,4 @@
-import { isTerminal, type RunState } from "../runs/run-state.ts";
+import { isTerminal, type RunState, usedInRun } from "../runs/run-state.ts";
 import { type Cell, drawLine, type Paint } from "./paint.ts";
 import { activityOf, runTime, taskCount } from "./run-summary.ts";
 import { clip } from "./text-width.ts";
@@ -63,7 +63,7 @@ function headOf({ state, paused, unattended }: WidgetRun, now: number): Cell[] {
     { text: "░".repeat(BAR_CELLS - used), tone: "dim" },
     { text: ` ${taskCount(state)}` },
     { text: lost === "" ? "" : `  ${lost}`, tone: "error" },
-    { text: `  ${runTime(state, now)}  ${formatUsd(state.costUsd)}` },
+    { text: `  ${runTime(state, now)}  ${formatUsd(usedInRun(state).costUsd)}` },
     { text: standstill ? `  ${standstill}` : "", tone: "warning" },
   ];
 }

@@ -1,6 +1,7 @@
 import { expect, it, onTestFinished } from "vitest";
 import { createCorrelation } from "../../src/events/correlation.ts";
 import { RunService } from "../../src/host/run-service.ts";
+import { type RunState, usedInRun } from "../../src/runs/run-state.ts";
 import { Slots } from "../../src/runs/slots.ts";
 import { DeadLetters } from "../../src/store/dead-letters.ts";
 import { RunStore } from "../../src/store/run-store.ts";
@@ -99,9 +100,10 @@ it("what attempts under way have used counts at once, together, and once only", 
   await engine.begun(3);
   used("b", 30);
   used("c", 10);
+  await expect.poll(() => usedInRun(run.run.state).tokens).toBe(100);
   expect(run.loop.stop.asked).toBeNull();
   used("c", 11);
-  expect(run.loop.stop.asked).toMatchObject({ kind: "cancel", reason: expect.stringContaining("maxTokens") });
+  await expect.poll(() => run.loop.stop.asked).toMatchObject({ reason: expect.stringContaining("maxTokens") });
   expect(await run.done).toEqual({ kind: "cancelled" });
   expect(engine.aborted.sort()).toEqual(["b", "c"]);
   expect(exceeded()).toMatchObject([{ limit: "maxTokens", value: 101, max: 100 }]);
@@ -119,6 +121,7 @@ it("an attempt that was taken over counts from its begin", async () => {
   const taken = await second.service.takeOver("run-1");
   await second.engine.begun(1);
   second.engine.hooks.get("a")?.used(tokensOf(90), 0);
+  expect(usedInRun(taken?.run.state as RunState).tokens).toBe(90);
   expect(taken?.loop.stop.asked).toBeNull();
   second.engine.hooks.get("a")?.used(tokensOf(120), 0);
   expect(await taken?.done).toEqual({ kind: "cancelled" });

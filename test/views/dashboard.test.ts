@@ -240,7 +240,8 @@ describe("the widget", () => {
   ])("has a bar that says the same as its words: %s", (_, statuses, head) => {
     const { paint } = sampleView();
     const [{ state }] = sampleRuns();
-    const tasks = statuses.map((status, at) => ({ ...state.tasks[0], taskId: `t${at}`, status }) as TaskState);
+    const used = { tokens: 0, costUsd: 0 };
+    const tasks = statuses.map((status, at) => ({ ...state.tasks[0], taskId: `t${at}`, status, used }) as TaskState);
     const [line = ""] = renderWidget([{ state: { ...state, tasks }, paused: null, unattended: false }], NOW, 80, paint);
     expect(line).toBe(`team ${head}  $0.02`);
   });

@@ -85,7 +85,8 @@ test("what is longer than some lines loses its middle, not its end", () => {
 
 test("a question is shown in full, what a task does in one line", () => {
   const run = picture({ status: "running" });
-  const running = { status: "running", startedAt: NOW - 20_000, level: "healthy", retry: null } as const;
+  const used = { tokens: 0, costUsd: 0 };
+  const running = { status: "running", startedAt: NOW - 20_000, level: "healthy", retry: null, used } as const;
   const question = { attempt: 1, askedAt: NOW, text: `Which of them: ${"this or that, ".repeat(10)}or none?` };
   const activity = { text: "word ".repeat(400), tool: "", at: NOW };
   const tasks = [
@@ -148,10 +149,13 @@ test("a task between two attempts says when the next one begins, and why the las
   const error = { kind: "rate-limit", message: "429 slow down please" };
   const ended = { status: "ended", attempt: 1, startedAt: NOW - 20_000, endedAt: NOW - 9000, outcome: "failed", error };
   const retry = { nextAttempt: 2, toldAt: NOW - 9000, delayMs: 40_000 };
-  const begun = { startedAt: NOW - 20_000, level: "healthy", activity: null, question: null };
+  const used = { tokens: 1200, costUsd: 0.5 };
+  const begun = { startedAt: NOW - 20_000, level: "healthy", activity: null, question: null, used };
   const [plan] = run.state.tasks;
   const task = { ...plan, ...begun, status: "running", attempts: [ended], retry } as unknown as TaskState;
   const lines = (now: number) => renderRun({ ...run, state: { ...run.state, tasks: [task] } }, now, 120).join("\n");
   expect(lines(NOW)).toContain("attempt 2 begins in 31s: 429 slow down please");
+  expect(lines(NOW)).toMatch(/plan .* 1\.2k tokens {2}\$0\.50/);
+  expect(lines(NOW)).toContain("tokens 1.2k · cost $0.50");
   expect(lines(NOW + 60_000)).toContain("attempt 2 begins: 429 slow down please");
 });
