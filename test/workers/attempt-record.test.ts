@@ -7,10 +7,12 @@ import { nodeWorld } from "../../src/system/node.ts";
 import { createRedactor } from "../../src/system/redaction.ts";
 import type { World } from "../../src/system/world.ts";
 import type { AttemptHistory } from "../../src/workers/attempt-history.ts";
+import { AttemptRecord } from "../../src/workers/attempt-record.ts";
 import { type AttemptKind, emptyResult, type KindResult } from "../../src/workers/kind.ts";
 import type { StepRequest } from "../../src/workers/step-contract.ts";
 import { WorkerHost } from "../../src/workers/wrapper.ts";
 import type { WrapperMessage } from "../../src/workers/wrapper-messages.ts";
+import { FakeClock } from "../support/fake-clock.ts";
 import { openFds, processesVisible, waitUntil } from "../support/processes.ts";
 
 const quiet = () => nodeWorld({ warn: () => undefined, error: () => undefined });
@@ -205,5 +207,41 @@ describe("the record of an attempt", () => {
     expect(await readdir(bench.folder)).toEqual(["meta.json", "state.json"]);
     expect(bench.messages.at(-2)).toMatchObject({ type: "ended", refused: "the attempt is another worker's" });
     await rm(bench.folder, { recursive: true });
+  });
+
+  it("beats at once and then each 5 seconds, until its end", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "foreman-record-"));
+    const clock = new FakeClock();
+    const startedAt = clock.now();
+    const world = quiet();
+    const beats: object[] = [];
+    const replace: World["files"]["replace"] = async (path, data) => {
+      if (path === join(folder, "heartbeat.json")) beats.push(JSON.parse(String(data)));
+    };
+    const redactor = createRedactor({ secretValues: [] });
+    const beating = { ...world, clock, files: { ...world.files, replace } };
+    const record = new AttemptRecord(beating, requestIn(folder), "w1", redactor, () => undefined);
+    await record.claim();
+    await clock.advance(4999);
+    expect(beats).toHaveLength(1);
+    await clock.advance(1);
+    expect(beats).toHaveLength(2);
+    await clock.advance(10_000);
+    const { pid, processStart } = world.processes.self();
+    expect(beats).toEqual(
+      [0, 5000, 10_000, 15_000].map((ms, at) => ({
+        workerId: "w1",
+        lastSeenAt: new Date(startedAt + ms).toISOString(),
+        alive: true,
+        pid,
+        processStart,
+        counter: at + 1,
+      })),
+    );
+    await record.end(done);
+    await clock.advance(60_000);
+    expect(beats).toHaveLength(4);
+    record.close();
+    await rm(folder, { recursive: true });
   });
 });
