@@ -24,6 +24,7 @@ import { RunFeed } from "./run-feed.ts";
 import type { RunService } from "./run-service.ts";
 import type { RunsHome } from "./runs-home.ts";
 import { SessionMeter } from "./session-meter.ts";
+import { SessionRuns } from "./session-runs.ts";
 import type { ShownRun } from "./shown-run.ts";
 import type { Telemetry } from "./telemetry.ts";
 
@@ -33,13 +34,7 @@ const late = onceInTurn(async (): Promise<Late> => (await import("./late.ts")).L
 const soon = onceInTurn(async () => (await import("./soon.ts")).SOON);
 
 /** A start is not slowed down by what is needed a minute later. */
-const TELEMETRY_AFTER_MS = 2000;
-
-interface Opened {
-  runs: RunService;
-  background: BackgroundRuns;
-  recovery: Recovery;
-}
+const SETTLED_AFTER_MS = 2000;
 
 /**
  * Everything that belongs to one Pi session, and the only place that puts the rooms together. Opening it is cheap;
@@ -64,8 +59,8 @@ export class Session implements RunsHome {
   /** What commands and runs need. */
   readonly late = late;
   readonly #disposer: Disposer;
+  readonly #runs = new SessionRuns(this);
   #context: ExtensionContext;
-  #opened: Promise<Opened> | null = null;
   #feed: RunFeed | null = null;
   #config: Promise<LoadedConfig> | null = null;
   #telemetry: Promise<Telemetry> | null = null;
@@ -88,7 +83,7 @@ export class Session implements RunsHome {
     this.meter = new SessionMeter(this.facts.tell, world.clock);
     // released after the runs, so that their last events are told too
     this.#disposer.defer(() => this.#endTelemetry());
-    this.#disposer.use(world.clock.after(TELEMETRY_AFTER_MS, () => void this.#startTelemetry()));
+    this.#disposer.use(world.clock.after(SETTLED_AFTER_MS, () => void this.#settle()));
   }
 
   get closed(): boolean {
@@ -135,15 +130,20 @@ export class Session implements RunsHome {
     return this.#telemetry;
   }
 
-  async #startTelemetry(): Promise<void> {
+  /** What needs not be there at the start. */
+  async #settle(): Promise<void> {
+    const { log } = this.world;
     await this.telemetry().catch((error: unknown) =>
-      this.world.log.error("metrics are neither kept nor sent", { error: messageOf(error) }),
+      log.error("metrics are neither kept nor sent", { error: messageOf(error) }),
     );
+    await this.#runs
+      .awaitFirst()
+      .catch((error: unknown) => log.error("other sessions' runs are not looked for", { error: messageOf(error) }));
   }
 
   /** A session in which nothing was done is not held up for telemetry that has not begun. */
   async #endTelemetry(): Promise<void> {
-    if (this.#telemetry === null && this.#opened === null && !this.facts.waiting) return;
+    if (this.#telemetry === null && !this.#runs.begun && !this.facts.waiting) return;
     await (await this.telemetry()).dispose();
   }
 
@@ -160,21 +160,21 @@ export class Session implements RunsHome {
 
   /** The runs of this project. Throws a UserError when no run can be kept. */
   async runs(): Promise<RunService> {
-    return (await this.#open()).runs;
+    return (await this.#runs.open()).runs;
   }
 
   /** Those that processes of their own drive. Throws as `runs`. */
   async background(): Promise<BackgroundRuns> {
-    return (await this.#open()).background;
+    return (await this.#runs.open()).background;
   }
 
   async recovery(): Promise<Recovery> {
-    return (await this.#open()).recovery;
+    return (await this.#runs.open()).recovery;
   }
 
   /** The runs under way that this session drives or follows. */
   async shownRuns(): Promise<ShownRun[]> {
-    const { runs, background } = await this.#open();
+    const { runs, background } = await this.#runs.open();
     return [...runs.active, ...background.shown];
   }
 
@@ -213,37 +213,7 @@ export class Session implements RunsHome {
    */
   async close(quit = false): Promise<void> {
     this.#quitting ||= quit;
-    if (quit && this.#opened && !this.closed) await this.#stopIfWished(this.#opened);
+    if (quit && this.#runs.begun && !this.closed) await this.#runs.stopIfWished();
     await this.#disposer.dispose();
-  }
-
-  async #stopIfWished(opened: Promise<Opened>): Promise<void> {
-    const [{ config }, parts] = await Promise.all([this.config(), opened.catch(() => null)]);
-    if (!parts || config.reliability.onQuit !== "stop") return;
-    const ids = parts.runs.active.map(({ run }) => run.manifest.runId);
-    await Promise.allSettled(ids.map((id) => parts.runs.cancel(id, "stopped when Pi quit")));
-  }
-
-  #open(): Promise<Opened> {
-    this.#opened ??= this.#openRuns().catch((error: unknown) => {
-      // the user may mend the folder and try again
-      this.#opened = null;
-      throw error;
-    });
-    return this.#opened;
-  }
-
-  async #openRuns(): Promise<Opened> {
-    const [{ openRuns, BackgroundRuns, Recovery }, { config }] = await Promise.all([this.late(), this.config()]);
-    // nothing happens that is not counted
-    const telemetry = await this.telemetry();
-    const opened = await openRuns(this, config);
-    this.#disposer.defer(() => opened.dispose());
-    const background = new BackgroundRuns(this, opened.runs);
-    this.#disposer.defer(() => background.dispose());
-    telemetry.watchWork({ silences: opened.silences, runs: () => [...opened.runs.active, ...background.shown] });
-    const recovery = new Recovery(this, opened.runs, background, config.reliability);
-    this.#disposer.use(this.world.clock.every(config.observability.pollIntervalMs, () => void recovery.look()));
-    return { runs: opened.runs, background, recovery };
   }
 }

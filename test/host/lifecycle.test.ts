@@ -50,6 +50,24 @@ describe("a session", () => {
     expect(await runIds(rig.agentFolder.project)).toHaveLength(3);
   });
 
+  it("leaves nothing of its look for a first run behind", async () => {
+    const rig = await makeRig(() => ({ text: "hello" }));
+    const env = { LEAK_LOG: join(rig.agentFolder.home, "leaks.jsonl") };
+    const host = await rig.rpc({ extensions: [PACKAGE, fixture("leak-probe.ts")], env });
+    for (const end of [
+      () => host.command("/probe-reload"),
+      () => host.send({ type: "new_session" }),
+      () => host.close(),
+    ]) {
+      // the start is over by then
+      await new Promise((done) => setTimeout(done, 3000));
+      await end();
+    }
+    const records = await leaks(rig);
+    expect(records.map((it) => it.reason)).toEqual(["reload", "new", "quit"]);
+    for (const record of records) expect(record).toMatchObject({ listeners: 0, resources: [] });
+  });
+
   it("that RPC starts twice counts once", async () => {
     const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
     const host = await rig.rpc({ extensions: [PACKAGE] });

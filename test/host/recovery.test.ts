@@ -12,8 +12,11 @@ const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
 const OFTEN = { reliability: { autoRecover: true }, observability: { pollIntervalMs: 1000 } };
 
-/** A run whose two middle tasks are at work, and whose Pi has just been killed. */
-async function killedMidRun(config: object): Promise<{ rig: Rig; runId: string; finish: () => void }> {
+/** A run whose two middle tasks are at work, and whose Pi has just been killed. `before` opens what was there already. */
+async function killedMidRun(
+  config: object,
+  before: (rig: Rig) => Promise<void> = async () => undefined,
+): Promise<{ rig: Rig; runId: string; finish: () => void }> {
   let finish: () => void = () => undefined;
   const finished = new Promise<void>((done) => {
     finish = done;
@@ -27,6 +30,7 @@ async function killedMidRun(config: object): Promise<{ rig: Rig; runId: string; 
     { files: diamondFiles },
   );
   await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify(config));
+  await before(rig);
   const host = await rig.rpc({ extensions: [PACKAGE] });
   await host.command('/team-run diamond "survive"');
   await waitUntil(() => asked(rig, "b") === 1 && asked(rig, "c") === 1, 30_000);
@@ -145,6 +149,26 @@ describe("a run whose Pi was killed", () => {
     const last = (await eventsOf(rig.agentFolder.project, runId)).at(-1);
     expect(last).toMatchObject({ type: "crew.run.cancelled", reason: "interrupted-not-resumed" });
   });
+
+  it.each([
+    { autoRecover: false, told: "notify" },
+    { autoRecover: true, told: "confirm" },
+  ])(
+    "is looked after by a session that was open before the project's first run: $told",
+    async ({ autoRecover, told }) => {
+      const open: RpcHost[] = [];
+      const config = { ...OFTEN, reliability: { autoRecover } };
+      const { rig, runId, finish } = await killedMidRun(config, async (at) => {
+        open.push(await at.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) }));
+        expect(await runIds(at.agentFolder.project)).toEqual([]);
+      });
+      await open[0]?.waitFor((event) => event["method"] === told && JSON.stringify(event).includes(runId), 40_000);
+      finish();
+      await ended(rig, runId);
+      const last = (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type;
+      expect(last).toBe(autoRecover ? "crew.run.completed" : "crew.run.cancelled");
+    },
+  );
 
   it("does the work of a worker again that went down with it, and counts what both used", async () => {
     const { rig, runId, finish } = await killedMidRun({ reliability: { autoRecover: true } });
