@@ -1,9 +1,10 @@
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { fixture, makeRig, type Rig } from "../support/rig.ts";
+import type { HostEvent, RpcHost } from "../support/rpc-host.ts";
 import { eventsOf, ofType, runIds } from "../support/run-files.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
@@ -25,6 +26,22 @@ async function leaks(rig: Rig): Promise<LeakRecord[]> {
 
 const workers = (rig: Rig) => () =>
   processesWithEnvironment("FOREMAN_TEST_TAG", rig.agentFolder.tag).filter((it) => it.command.includes("start.mjs"));
+
+const REPLACEMENTS = ["reload", "new", "resume", "fork"] as const;
+
+/** Makes what this way of replacing the session needs: a message to fork at, a session to resume. */
+async function replacementOf(host: RpcHost, way: (typeof REPLACEMENTS)[number]): Promise<() => Promise<HostEvent>> {
+  if (way === "reload") return async () => (await host.command("/probe-reload")).response;
+  if (way === "new") return () => host.send({ type: "new_session" });
+  await host.prompt("hello");
+  if (way === "fork") {
+    const { data } = await host.send({ type: "get_fork_messages" });
+    return () => host.send({ type: "fork", entryId: data.messages[0].entryId });
+  }
+  const { data } = await host.send({ type: "get_state" });
+  await host.send({ type: "new_session" });
+  return () => host.send({ type: "switch_session", sessionPath: data.sessionFile });
+}
 
 describe("a session", () => {
   it("leaves no listener, timer, child or open file behind: reload, new, quit, each after a run", async () => {
@@ -91,33 +108,52 @@ describe("a session", () => {
     await expectGone(() => processesWithEnvironment("FOREMAN_TEST_TAG", rig.agentFolder.tag));
   });
 
-  it("that is replaced lets its workers go on and hands the run to the next one", async () => {
-    const rig = await makeRig(
-      (request) => {
-        const step = stepOf(request);
-        if (step === "a") return { text: "a is done", delayMs: 2500 };
-        return { text: `${step} is done` };
-      },
-      { files: diamondFiles },
-    );
-    const host = await rig.rpc({ extensions: [PACKAGE] });
-    await host.command('/team-run diamond "slow"');
-    await waitUntil(() => rig.server.requests.some((it) => stepOf(it.request) === "a"), 20_000);
-    await host.send({ type: "new_session" });
-    const [runId = ""] = await runIds(rig.agentFolder.project);
-    await waitUntil(
-      async () => (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type === "crew.run.completed",
-      30_000,
-    );
-    const events = await eventsOf(rig.agentFolder.project, runId);
-    expect(ofType(events, "crew.run.claimed")).toHaveLength(2);
-    expect(ofType(events, "crew.run.released")).toHaveLength(1);
-    const started = ofType(events, "crew.task.attempt_started").filter((it) => it.taskId === "a");
-    expect(started).toHaveLength(1);
-    const [spawned] = ofType(events, "crew.subagent.spawned").filter((it) => it.taskId === "a");
-    const [adopted] = ofType(events, "crew.subagent.adopted").filter((it) => it.taskId === "a");
-    expect(adopted?.pid).toBe(spawned?.pid);
-    expect(rig.server.requests.filter((it) => stepOf(it.request) === "a")).toHaveLength(1);
-    expect(events.map((it) => it.seq)).toEqual(events.map((_, at) => at + 1));
-  });
+  it.each(REPLACEMENTS)(
+    "that is replaced lets its workers go on and hands the run to the next one: %s",
+    async (way) => {
+      let finish: () => void = () => undefined;
+      const finished = new Promise<void>((done) => {
+        finish = done;
+      });
+      const rig = await makeRig(
+        async (request) => {
+          const step = stepOf(request);
+          if (step === "a") await finished;
+          return { text: `${step ?? "nothing"} is done` };
+        },
+        { files: diamondFiles },
+      );
+      // asked about, it would wait for an answer
+      const config = { reliability: { autoRecover: true } };
+      await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify(config));
+      const env = { LEAK_LOG: join(rig.agentFolder.home, "leaks.jsonl") };
+      const host = await rig.rpc({ extensions: [PACKAGE, fixture("leak-probe.ts")], env, answerDialog: () => null });
+      const replace = await replacementOf(host, way);
+      await host.command('/team-run diamond "slow"');
+      const asked = () => rig.server.requests.filter((it) => stepOf(it.request) === "a").length;
+      await waitUntil(() => asked() === 1, 20_000);
+      const [runId = ""] = await runIds(rig.agentFolder.project);
+      const events = () => eventsOf(rig.agentFolder.project, runId);
+      expect(await replace()).toMatchObject({ success: true });
+      // while the attempt is still under way
+      await waitUntil(async () => ofType(await events(), "crew.subagent.adopted").length === 1, 20_000);
+      const released = ofType(await events(), "crew.run.released");
+      const [first, second] = ofType(await events(), "crew.run.claimed");
+      finish();
+      await waitUntil(async () => (await events()).at(-1)?.type === "crew.run.completed", 30_000);
+      expect((await leaks(rig)).map((it) => it.reason)).toEqual(way === "resume" ? ["new", "resume"] : [way]);
+      expect(released).toHaveLength(1);
+      expect(second?.owner).toMatchObject({ pid: host.pid, processStart: first?.owner.processStart });
+      expect(ofType(await events(), "crew.run.claimed")).toHaveLength(2);
+      expect(ofType(await events(), "crew.run.resumed")).toEqual([]);
+      expect(host.events.filter((event) => event["method"] === "confirm")).toEqual([]);
+      const ofA = <T extends { taskId?: string }>(list: T[]) => list.filter((it) => it.taskId === "a");
+      expect(ofA(ofType(await events(), "crew.task.attempt_started"))).toHaveLength(1);
+      const [spawned] = ofA(ofType(await events(), "crew.subagent.spawned"));
+      const [adopted] = ofA(ofType(await events(), "crew.subagent.adopted"));
+      expect(adopted?.pid).toBe(spawned?.pid);
+      expect(asked()).toBe(1);
+      expect((await events()).map((it) => it.seq)).toEqual((await events()).map((_, at) => at + 1));
+    },
+  );
 });
