@@ -13,6 +13,7 @@ import { requireAgreed } from "./agreed-commands.ts";
 import { DEPTH_VARIABLE, definedEnvironment, ENV, teamDepth } from "./config.ts";
 import type { Config } from "./config-schema.ts";
 import { deadLetterAlert } from "./dead-letter-alert.ts";
+import { noteLetGo } from "./let-go.ts";
 import type { NotificationRouter } from "./notification-router.ts";
 import { createNotifier } from "./notifier.ts";
 import type { Notify } from "./record-dead-letter.ts";
@@ -85,7 +86,7 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
   const router = createNotifier(home, config.notifications, runs, redact);
   notifier = router;
   disposer.defer(() => router.dispose());
-  disposer.defer(() => runs.release("session ended"));
+  disposer.defer(async () => noteLetGo(await runs.release("session ended"), cwd));
   const pace = { intervalMs: config.observability.pollIntervalMs, thresholds: config.reliability.heartbeat };
   const watcher = watchWorkers(world, runs, pace, notify);
   disposer.defer(() => watcher.dispose());

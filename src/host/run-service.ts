@@ -138,14 +138,16 @@ export class RunService {
     return askOwner(this.#parts, this.#active.get(runId), runId, request);
   }
 
-  /** Stops driving: attempts under way go on, and the next owner follows them. */
-  async release(reason: string): Promise<void> {
+  /** Stops driving: attempts under way go on, and the next owner follows them. Resolves with the runs let go of. */
+  async release(reason: string): Promise<string[]> {
     this.#released = reason;
     await Promise.allSettled(this.#opening.values());
     const active = this.active;
     for (const { loop } of active) loop.release(reason);
     await Promise.all(active.map(({ done }) => done));
     await this.#parts.engine.dispose();
+    const left = active.map(({ run }) => run.state).filter((it) => it.releasedBy !== null && !isTerminal(it.status));
+    return left.map(({ runId }) => runId);
   }
 
   async #open<T>(runId: string, work: () => Promise<T>): Promise<T> {

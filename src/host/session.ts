@@ -15,6 +15,7 @@ import { EarlyFacts } from "./early-facts.ts";
 import { type HostFacts, ownHostFacts } from "./host-process.ts";
 import { onceInTurn } from "./in-turn.ts";
 import type { LATE } from "./late.ts";
+import { tellLetGo } from "./let-go.ts";
 import type { LoadedConfig } from "./load-config.ts";
 import { openWorld } from "./open-world.ts";
 import type { Severity } from "./output.ts";
@@ -130,9 +131,10 @@ export class Session implements RunsHome {
     return this.#telemetry;
   }
 
-  /** What needs not be there at the start. */
+  /** What needs not be there at the start. What is said sooner after a session, the host wipes from its screen. */
   async #settle(): Promise<void> {
     const { log } = this.world;
+    if (this.canAsk) for (const text of tellLetGo(this.cwd)) this.show(text, "warning");
     await this.telemetry().catch((error: unknown) =>
       log.error("metrics are neither kept nor sent", { error: messageOf(error) }),
     );

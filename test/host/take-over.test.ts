@@ -35,7 +35,7 @@ async function abandoned(
     deadLetterAlert: async () => undefined,
     notify: (notice) => void notices.push(notice),
   });
-  onTestFinished(() => service.release("over"));
+  onTestFinished(async () => void (await service.release("over")));
   const before = await store.create(manifestOf([taskSpec("a")]), keepingBus().bus);
   await before.claim(owner === "none" ? { ...world.processes.self(), nonce: "n" } : ownerOf("elsewhere"));
   await before.publisher.publish({ type: "crew.run.started", team: "team", workflow: "workflow" });

@@ -37,7 +37,7 @@ async function project() {
       deadLetterAlert: async () => undefined,
       notify: quiet,
     });
-    onTestFinished(() => service.release("over"));
+    onTestFinished(async () => void (await service.release("over")));
     const exceeded = () => told.filter(({ type }) => type === "crew.run.budget_exceeded");
     return { engine, service, exceeded };
   }
