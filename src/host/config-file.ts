@@ -23,8 +23,14 @@ export function shownValue(path: string, value: unknown): string {
   return JSON.stringify(value, masked) ?? "undefined";
 }
 
-/** In place of the value of what is no setting: it may be a misspelt one that holds a key. */
-const UNKNOWN = Symbol("unknown");
+/** In place of a value that is not told. */
+const UNTOLD = Symbol("untold");
+
+/** What is no setting may be a misspelt one that holds a key. */
+function toldOfUnknown(path: string, value: unknown): unknown {
+  const section = path.slice(0, path.indexOf("."));
+  return isObject(value) || [...SECRET].some((secret) => secret.startsWith(`${section}.`)) ? UNTOLD : value;
+}
 
 /** Maps that hold together over all files: a later one wins by name, not as a whole. */
 const TOGETHER = new Set(["observability.buckets"]);
@@ -69,7 +75,7 @@ export interface ConfigFile {
 export function applyConfigFile(base: Config, value: unknown, file: ConfigFile, problems: ConfigProblem[]): Config {
   const result = structuredClone(base);
   const report: Report = (path, given, why) => {
-    const shown = given === UNKNOWN ? "" : ` = ${shownValue(path, given).slice(0, VALUE_CHARS_MAX)}`;
+    const shown = given === UNTOLD ? "" : ` = ${shownValue(path, given).slice(0, VALUE_CHARS_MAX)}`;
     problems.push({ file: file.path, path, message: `${path}${shown} in ${file.path} ${why}.` });
   };
   if (isObject(value)) {
@@ -100,7 +106,7 @@ function applySection(
   for (const [key, value] of Object.entries(given)) {
     const path = `${prefix}${key}`;
     const schema = Object.hasOwn(schemas, key) ? schemas[key] : undefined;
-    if (!schema) report(path, UNKNOWN, `is not known; there are ${Object.keys(schemas).join(", ")}`);
+    if (!schema) report(path, toldOfUnknown(path, value), `is not known; there are ${Object.keys(schemas).join(", ")}`);
     else if (!schema.properties) applyValue(path, schema, target, value, file, report);
     else if (isObject(value))
       applySection(`${path}.`, schema, target[key] as Record<string, unknown>, value, file, report);

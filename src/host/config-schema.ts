@@ -61,7 +61,8 @@ export const CONFIG_SCHEMA = Type.Object({
       default: 4,
       minimum: 1,
       maximum: 64,
-      description: "Workers of this session that may be busy at once, over all its runs.",
+      description:
+        "Workers that may be busy at once, over all runs of a session; a background run has as many of its own.",
     }),
     attemptTimeoutSec: Type.Integer({
       default: 1800,
