@@ -149,7 +149,13 @@ export interface CrewEventFields {
     /** By the attempt so far, from its begin on. */
     used?: { tokens: number; costUsd: number };
   };
-  "crew.task.heartbeat_level": { level: HeartbeatLevel; previousLevel: HeartbeatLevel; stalenessMs: number };
+  "crew.task.heartbeat_level": {
+    level: HeartbeatLevel;
+    previousLevel: HeartbeatLevel;
+    stalenessMs: number;
+    /** Of the level `dead` only: whether the process is provably there. When that changes, the level is told again. */
+    processAlive?: boolean;
+  };
   "crew.task.heartbeat_dead": { stalenessMs: number };
   "crew.task.deadletter": {
     reason: "max-retries" | "heartbeat-dead" | "manual";

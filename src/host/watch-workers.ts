@@ -27,38 +27,23 @@ export function watchWorkers(
 
   async function tell({ run, loop }: ActiveRun, finding: Finding): Promise<void> {
     const { runId, taskId, attempt, silenceMs: stalenessMs } = finding;
-    const seconds = Math.round(stalenessMs / 1000);
-    const notice = { severity: "warning" as const, source: "heartbeat", runId };
     switch (finding.kind) {
       case "level": {
-        const { level, previousLevel } = finding;
-        await run.publisher.publish({
-          type: "crew.task.heartbeat_level",
-          taskId,
-          attempt,
-          level,
-          previousLevel,
-          stalenessMs,
-        });
+        const { level, previousLevel, alive } = finding;
+        const told = { level, previousLevel, stalenessMs, ...(level === "dead" ? { processAlive: alive } : {}) };
+        await run.publisher.publish({ type: "crew.task.heartbeat_level", taskId, attempt, ...told });
         return;
       }
-      case "dead":
+      case "dead": {
         await run.publisher.publish({ type: "crew.task.heartbeat_dead", taskId, attempt, stalenessMs });
-        // it is told once, when it is found stuck
-        if (finding.alive) return;
-        notify({
-          ...notice,
-          id: `dead_${runId}_${taskId}`,
-          message: `Task ${taskId} of run ${runId} has given no sign of life for ${seconds} s.`,
-        });
+        const seconds = Math.round(stalenessMs / 1000);
+        const words = finding.alive
+          ? `is silent for ${seconds} s, but its process is there; its time limit will end it`
+          : `has given no sign of life for ${seconds} s`;
+        const message = `Task ${taskId} of run ${runId} ${words}.`;
+        notify({ id: `dead_${runId}_${taskId}`, severity: "warning", source: "heartbeat", runId, message });
         return;
-      case "stuck":
-        notify({
-          ...notice,
-          id: `stuck_${runId}_${taskId}`,
-          message: `Task ${taskId} of run ${runId} is silent for ${seconds} s, but its process is there; its time limit will end it.`,
-        });
-        return;
+      }
       case "lost":
         loop.loseAttempt(taskId);
     }

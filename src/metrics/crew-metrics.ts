@@ -47,7 +47,10 @@ export function crewMetricTable(metrics: CrewInstruments): MetricTable {
     "crew.task.cancelled": taskEnded,
     "crew.task.skipped": taskEnded,
     "crew.task.progress": null,
-    "crew.task.heartbeat_level": (event) => metrics.heartbeatLevels.inc({ level: event.level }),
+    "crew.task.heartbeat_level": ({ level, previousLevel }) => {
+      // told again at the same level is no change to it
+      if (level !== previousLevel) metrics.heartbeatLevels.inc({ level });
+    },
     "crew.task.heartbeat_dead": () => metrics.deadHeartbeats.inc(),
     "crew.task.deadletter": (event) => metrics.deadLetters.inc({ reason: event.reason }),
     "crew.task.redriven": null,

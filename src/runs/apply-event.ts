@@ -7,6 +7,7 @@ import {
   type RunState,
   type TaskState,
   type ToolCall,
+  type WorkerLevel,
 } from "./run-state.ts";
 
 const TOOL_CALLS_KEPT = 24;
@@ -44,7 +45,7 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
   "crew.task.skipped": { task: endTask },
   "crew.task.progress": { task: showActivity },
   "crew.task.heartbeat_level": {
-    task: (task, event) => (task.status === "running" ? { ...task, level: event.level } : task),
+    task: (task, { level, processAlive }) => withLevel(task, level === "dead" && processAlive ? "stuck" : level),
   },
   "crew.task.heartbeat_dead": null,
   "crew.task.deadletter": {
@@ -56,7 +57,10 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
     task: (task, { checkpointSeq }) => ({ ...task, checkpointSeq: Math.max(task.checkpointSeq, checkpointSeq) }),
   },
   "crew.subagent.spawned": { task: (task, event) => withPid(task, event.attempt, event.pid) },
-  "crew.subagent.adopted": { task: (task, event) => withPid(task, event.attempt, event.pid) },
+  // who follows it now counts its silence from the beginning, and tells of changes only
+  "crew.subagent.adopted": {
+    task: (task, event) => withLevel(withPid(task, event.attempt, event.pid), "healthy"),
+  },
   "crew.subagent.completed": null,
   "crew.mailbox.message": { run: keepMail },
   "crew.notification.sent": null,
@@ -233,6 +237,10 @@ function withCall({ toolCalls, attempts }: TaskState, event: EventOf<"crew.task.
   const lengths = all.map(({ from, to }) => to - from);
   const shortest = lengths.indexOf(Math.min(...lengths));
   return all.filter((_, at) => at !== shortest);
+}
+
+function withLevel(task: TaskState, level: WorkerLevel): TaskState {
+  return task.status === "running" ? { ...task, level } : task;
 }
 
 function withPid(task: TaskState, attempt: number | undefined, pid: number): TaskState {

@@ -79,6 +79,9 @@ export interface TaskActivity {
   at: number;
 }
 
+/** Of a worker's silence. `stuck`: it is as long as that of a dead one, but the process is provably there. */
+export type WorkerLevel = HeartbeatLevel | "stuck";
+
 export interface TaskQuestion {
   /** Of the attempt that ended with it. */
   attempt: number;
@@ -104,7 +107,7 @@ export type TaskState =
       activity: TaskActivity | null;
       /** By the attempt under way, so far. */
       used: { tokens: number; costUsd: number };
-      level: HeartbeatLevel;
+      level: WorkerLevel;
       /** What its worker asked its user, until the answer is there. */
       question: TaskQuestion | null;
       /** Told, and not begun yet. */

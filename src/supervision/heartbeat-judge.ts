@@ -39,12 +39,11 @@ export interface WatchSettings {
   thresholds: HeartbeatThresholds;
 }
 
+/** `alive`: dead by its silence, but its process is provably there: it is stuck. A change to that is told, too. */
 export type Finding = Place & { silenceMs: number } & (
-    | { kind: "level"; level: HeartbeatLevel; previousLevel: HeartbeatLevel }
-    /** For the first time in this attempt. `alive`: its process is there, so that it is about to be stuck, not lost. */
+    | { kind: "level"; level: HeartbeatLevel; previousLevel: HeartbeatLevel; alive: boolean }
+    /** For the first time in this attempt. */
     | { kind: "dead"; alive: boolean }
-    /** Silent, but its process is there: to be shown. Once per silence. */
-    | { kind: "stuck" }
     /** Silent, and its process can't be proved to be there: its attempt has to be ended. Once. */
     | { kind: "lost" }
   );
@@ -57,8 +56,10 @@ export interface Watch extends Place {
   silenceMs: number;
   level: HeartbeatLevel;
   deadTicks: number;
+  /** Dead by its silence, in which its process was proved to be there, and not to be gone since. */
+  alive: boolean;
   toldDead: boolean;
-  verdict: "stuck" | "lost" | null;
+  lost: boolean;
 }
 
 export interface WatchState {
@@ -100,8 +101,7 @@ export function judgeTick(
     const heard = listen(before, task, previous.watches.has(key) ? watchedMs : 0);
     const judged = judge(heard, task.processAlive, settings.thresholds, freshTicks > 0);
     watches.set(key, judged);
-    if (judged.level !== "healthy" || before.level !== "healthy")
-      findings.push(...changesOf(before, judged, task.processAlive));
+    if (judged.level !== "healthy" || before.level !== "healthy") findings.push(...changesOf(before, judged));
   }
   return { state: { settings, lastTick: now, freshTicks, watches }, findings };
 }
@@ -119,8 +119,9 @@ function newWatch({ runId, taskId, attempt, workerId }: Place): Watch {
     silenceMs: 0,
     level: "healthy",
     deadTicks: 0,
+    alive: false,
     toldDead: false,
-    verdict: null,
+    lost: false,
   };
 }
 
@@ -139,25 +140,21 @@ function judge(
   const found = watch.left ? "dead" : levelOfSilence(watch.silenceMs, thresholds);
   const level = fresh && severity[found] > severity[watch.level] ? watch.level : found;
   if (level === "healthy" && watch.level === "healthy") return watch;
-  if (level !== "dead") return { ...watch, level, deadTicks: 0, verdict: watch.verdict === "lost" ? "lost" : null };
+  if (level !== "dead") return { ...watch, level, deadTicks: 0, alive: false };
   const deadTicks = fresh ? 0 : watch.deadTicks + 1;
-  return { ...watch, level, deadTicks, toldDead: true, verdict: verdictOf(watch, deadTicks, processAlive) };
-}
-
-function verdictOf(watch: Watch, deadTicks: number, processAlive: LiveTask["processAlive"]): Watch["verdict"] {
-  if (watch.verdict === "lost" || deadTicks < ticksToJudge) return watch.verdict;
-  if (processAlive === "alive") return "stuck";
   // proved alive in this very silence: a look that proves nothing does not take that back
-  return watch.verdict === "stuck" && processAlive === "unknown" ? "stuck" : "lost";
+  const alive = processAlive === "alive" || (watch.alive && processAlive === "unknown");
+  const lost = watch.lost || (deadTicks >= ticksToJudge && !alive);
+  return { ...watch, level, deadTicks, alive, toldDead: true, lost };
 }
 
-function changesOf(before: Watch, after: Watch, processAlive: LiveTask["processAlive"]): Finding[] {
-  const { runId, taskId, attempt, workerId, silenceMs } = after;
+function changesOf(before: Watch, after: Watch): Finding[] {
+  const { runId, taskId, attempt, workerId, silenceMs, alive } = after;
   const common = { runId, taskId, attempt, workerId, silenceMs };
   const findings: Finding[] = [];
-  if (after.level !== before.level)
-    findings.push({ ...common, kind: "level", level: after.level, previousLevel: before.level });
-  if (after.toldDead && !before.toldDead) findings.push({ ...common, kind: "dead", alive: processAlive === "alive" });
-  if (after.verdict !== null && after.verdict !== before.verdict) findings.push({ ...common, kind: after.verdict });
+  if (after.level !== before.level || alive !== before.alive)
+    findings.push({ ...common, kind: "level", level: after.level, previousLevel: before.level, alive });
+  if (after.toldDead && !before.toldDead) findings.push({ ...common, kind: "dead", alive });
+  if (after.lost && !before.lost) findings.push({ ...common, kind: "lost" });
   return findings;
 }

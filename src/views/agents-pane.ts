@@ -2,7 +2,7 @@ import { attemptUnderWay, closingWords, type TaskState, usedBy } from "../runs/r
 import { mailOf } from "../runs/task-message.ts";
 import { chosenRun, chosenTask, type DashboardRun, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
 import { drawLine, drawTable, firstShown, fold, type Paint, type Row } from "./paint.ts";
-import { activityOf, LEVELS, lastModel, SIGNS, timeOf } from "./run-summary.ts";
+import { activityOf, lastModel, SIGNS, silenceOf, timeOf } from "./run-summary.ts";
 import { fitting } from "./text-width.ts";
 import { counted, formatDuration, formatTokens, formatUsd } from "./units.ts";
 
@@ -31,8 +31,7 @@ function rowOf(task: TaskState, { manifest }: DashboardRun, at: number, chosen: 
   const used = usedBy(task);
   const time = timeOf(task, now);
   const tone = STATUS_TONES[task.status] ?? "muted";
-  const doing =
-    task.status === "running" ? [LEVELS[task.level], activityOf(task, now)].filter(Boolean).join(" · ") : "";
+  const doing = task.status === "running" ? [silenceOf(task), activityOf(task, now)].filter(Boolean).join(" · ") : "";
   return {
     chosen,
     cells: [

@@ -1,15 +1,15 @@
-import type { HeartbeatLevel } from "../events/crew-event.ts";
-import { attemptUnderWay } from "../runs/run-state.ts";
+import { attemptUnderWay, type WorkerLevel } from "../runs/run-state.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
 import { chosenRun, type DashboardRun, type DashboardView } from "./dashboard-view.ts";
 import { drawLine, drawTable, firstShown, type Row, type Tone } from "./paint.ts";
 import { formatDuration } from "./units.ts";
 
-const LEVEL_TONES: Readonly<Record<HeartbeatLevel, Tone>> = {
+const LEVEL_TONES: Readonly<Record<WorkerLevel, Tone>> = {
   healthy: "success",
   warn: "warning",
   stale: "warning",
   dead: "error",
+  stuck: "warning",
 };
 
 /** Who drives the run, its workers' signs of life, and what was given up in the project. */

@@ -1,4 +1,3 @@
-import type { HeartbeatLevel } from "../events/crew-event.ts";
 import type { RunManifest } from "../runs/manifest.ts";
 import {
   type AttemptRecord,
@@ -7,6 +6,7 @@ import {
   type TaskState,
   usedBy,
   usedInRun,
+  type WorkerLevel,
 } from "../runs/run-state.ts";
 import { safeText } from "../system/safe-text.ts";
 import { foldUnder } from "./paint.ts";
@@ -34,12 +34,12 @@ export const SIGNS: Readonly<Record<TaskState["status"], string>> = {
   skipped: "–",
 };
 
-/** Of a running task: its worker's silence. Past the last level it is given up, unless its process is there. */
-export const LEVELS: Readonly<Record<HeartbeatLevel, string>> = {
+const LEVELS: Readonly<Record<WorkerLevel, string>> = {
   healthy: "",
   warn: "silent",
   stale: "stale",
-  dead: "stuck",
+  dead: "dead",
+  stuck: "stuck",
 };
 
 const STATUS_COLUMNS = 9;
@@ -131,7 +131,7 @@ function taskLines(task: TaskState, after: readonly string[], column: number, no
   if (task.attempts.length > 1) parts.push(`${task.attempts.length} attempts`);
   const model = lastModel(task.attempts);
   if (model) parts.push(model);
-  if (task.status === "running") parts.push(LEVELS[task.level], activityOf(task, now));
+  if (task.status === "running") parts.push(silenceOf(task), activityOf(task, now));
   // what a task does at the moment is soon another thing; what it asks is not
   const cut = task.status === "running" && !task.question;
   const told: Told[] = [{ text: `${head}  ${parts.filter(Boolean).join("  ")}`, indent, cut }];
@@ -159,6 +159,11 @@ export function lastModel(attempts: readonly AttemptRecord[]): string | null {
 }
 
 type RunningTask = Extract<TaskState, { status: "running" }>;
+
+/** Of its worker; empty where it is not silent, and between two attempts, when there is none. */
+export function silenceOf(task: RunningTask): string {
+  return attemptUnderWay(task) === null ? "" : LEVELS[task.level];
+}
 
 export function activityOf(task: RunningTask, now: number): string {
   if (task.question) return `waits for your answer: ${oneLine(task.question.text.replaceAll(VERDICT, ""))}`;

@@ -158,7 +158,10 @@ const FIELDS: { readonly [T in CrewEventType]: fc.Arbitrary<CrewEventFields[T]> 
     },
     { requiredKeys: [] },
   ),
-  "crew.task.heartbeat_level": fc.record({ level, previousLevel: level, stalenessMs: count }),
+  "crew.task.heartbeat_level": fc.record(
+    { level, previousLevel: level, stalenessMs: count, processAlive: fc.boolean() },
+    { requiredKeys: ["level", "previousLevel", "stalenessMs"] },
+  ),
   "crew.task.heartbeat_dead": fc.record({ stalenessMs: count }),
   "crew.task.deadletter": fc.record(
     {

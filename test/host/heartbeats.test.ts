@@ -66,6 +66,12 @@ const warnings = (host: RpcHost, words: string) =>
       event["method"] === "notify" && String(event["message"]).includes(words) && /Task a /.test(event["message"]),
   );
 
+/** What the run's log has of them. */
+const warningIds = async ({ events }: Scene) =>
+  ofType(await events(), "crew.notification.sent")
+    .filter(({ source }) => source === "heartbeat")
+    .map(({ id }) => id);
+
 const lastType = async ({ events }: Scene) => (await events()).at(-1)?.type ?? "";
 
 describe.skipIf(!processesVisible)("a silent worker", () => {
@@ -87,6 +93,8 @@ describe.skipIf(!processesVisible)("a silent worker", () => {
     await waitUntil(async () => (await lastType(scene)) === "crew.run.failed", 45_000);
     const told = await events();
     expect(levels(told)).toEqual(["healthy > warn", "warn > stale", "stale > dead"]);
+    expect(ofType(told, "crew.task.heartbeat_level").at(-1)).toMatchObject({ level: "dead", processAlive: false });
+    expect(await warningIds(scene)).toEqual([`dead_${runId}_a`]);
     expect(ofType(told, "crew.task.heartbeat_dead")).toHaveLength(1);
     expect(ofType(told, "crew.task.attempt_finished")).toMatchObject([
       { taskId: "a", outcome: "lost", error: { kind: "heartbeat-dead" } },
@@ -108,6 +116,8 @@ describe.skipIf(!processesVisible)("a silent worker", () => {
     const { host, worker, events, answer } = scene;
     process.kill(worker, "SIGSTOP");
     await waitUntil(() => warnings(host, "its process is there").length === 1, 40_000);
+    const silent = ofType(await events(), "crew.task.heartbeat_level").at(-1);
+    expect(silent).toMatchObject({ level: "dead", processAlive: true });
     expect((await host.command("/team-status latest")).notices.join("\n")).toMatch(/● a .*\bstuck\b/);
     expect(ofType(await events(), "crew.task.attempt_finished")).toEqual([]);
     process.kill(worker, "SIGCONT");
@@ -121,6 +131,7 @@ describe.skipIf(!processesVisible)("a silent worker", () => {
       Array(4).fill("completed"),
     );
     expect(warnings(host, "").map((event) => event["message"])).toHaveLength(1);
+    expect(await warningIds(scene)).toEqual([`dead_${scene.runId}_a`]);
   }, 120_000);
 });
 

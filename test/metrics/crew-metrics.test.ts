@@ -110,6 +110,8 @@ test("the other team metrics", () => {
   const { tell, moved } = session();
   tell("crew.task.deadletter", { reason: "max-retries", attempts: 3 });
   tell("crew.task.heartbeat_level", { level: "stale", previousLevel: "warn", stalenessMs: 1 });
+  // told again, because the silent process is gone by now
+  tell("crew.task.heartbeat_level", { level: "dead", previousLevel: "dead", stalenessMs: 1, processAlive: false });
   tell("crew.task.heartbeat_dead", { stalenessMs: 1 });
   tell("crew.mailbox.message", { messageId: "1", direction: "to-worker", from: "a", to: "b", text: "t" });
   tell("crew.notification.sent", { severity: "error", source: "s", id: "1" });

@@ -165,6 +165,23 @@ describe("the fold", () => {
     expect(taskOf(told, "a")?.attempts).toMatchObject([{ workerId: "first", outcome: "failed" }]);
   });
 
+  it("tells a worker that is stuck from a dead one, and begins anew with who follows it", () => {
+    const a1 = { taskId: "a", attempt: 1 } as const;
+    const dead = { type: "crew.task.heartbeat_level", ...a1, level: "dead", stalenessMs: 1 } as const;
+    const begun: NewEvent[] = [
+      { type: "crew.task.started", taskId: "a", ...PLACE },
+      { type: "crew.task.attempt_started", ...a1, workerId: "w", workerKind: "pi" },
+    ];
+    const level = (...told: NewEvent[]) => taskOf(fold(...begun, ...told), "a");
+    const stuck = { ...dead, previousLevel: "stale", processAlive: true } as const;
+    expect(level({ ...dead, previousLevel: "stale" })).toMatchObject({ level: "dead" });
+    expect(level(stuck)).toMatchObject({ level: "stuck" });
+    expect(level(stuck, { ...dead, previousLevel: "dead", processAlive: false })).toMatchObject({ level: "dead" });
+    expect(level(stuck, { ...dead, previousLevel: "dead", level: "healthy" })).toMatchObject({ level: "healthy" });
+    const adopted = { type: "crew.subagent.adopted", ...a1, workerId: "w", workerKind: "pi", pid: 7 } as const;
+    expect(level(stuck, adopted)).toMatchObject({ level: "healthy", attempts: [{ pid: 7 }] });
+  });
+
   it("knows who drives the run, and that nobody does", () => {
     const owner = { hostId: "h", bootId: "b", pidNs: "n", pid: 1, processStart: "1", nonce: "x" };
     expect(fold({ type: "crew.run.claimed", owner }).owner).toEqual(owner);

@@ -48,9 +48,12 @@ function bench(...workers: Worker[]) {
         findings.push(...judged.findings.map((it) => ({ ...it, at: ticks })));
       }
     },
-    /** `lost t1`, `level t1 healthy>warn` */
+    /** `lost t1`, `level t1 healthy>warn`, `level t1 stale>dead alive` */
     told: () =>
-      findings.map((it) => `${it.kind} ${it.taskId}${it.kind === "level" ? ` ${it.previousLevel}>${it.level}` : ""}`),
+      findings.map((it) => {
+        const levels = it.kind === "level" ? ` ${it.previousLevel}>${it.level}` : "";
+        return `${it.kind} ${it.taskId}${levels}${"alive" in it && it.alive ? " alive" : ""}`;
+      }),
   };
 }
 
@@ -73,22 +76,44 @@ describe("the watcher's judgement", () => {
     expect(it0.findings.find((found) => found.kind === "dead")).toMatchObject({ silenceMs: 300_000, alive: false });
   });
 
-  it("calls stuck, never lost, whose process is provably alive; lost, once that process is gone", () => {
+  it("never loses whose process is provably alive; once that process is gone, it does", () => {
     const worker = silentWorker("alive");
     const it0 = bench(worker);
     it0.tick(2000);
-    expect(it0.told().slice(3)).toEqual(["dead t", "stuck t"]);
-    expect(it0.findings.find((found) => found.kind === "dead")).toMatchObject({ alive: true });
+    expect(it0.told().slice(2)).toEqual(["level t stale>dead alive", "dead t alive"]);
     // a look that proves nothing takes no proof back
     worker.processAlive = "unknown";
     it0.tick(100);
-    expect(it0.told()).toHaveLength(5);
+    expect(it0.told()).toHaveLength(4);
     worker.processAlive = "dead";
     it0.tick(100);
-    expect(it0.told().at(-1)).toBe("lost t");
+    expect(it0.told().slice(4)).toEqual(["level t dead>dead", "lost t"]);
   });
 
-  it("takes a beat as life: stuck is over, and a new silence is told anew, the first dead is not", () => {
+  it("tells when the process of a dead worker is found, and when it is gone, before the worker is judged", () => {
+    const worker = silentWorker("unknown");
+    const it0 = bench(worker);
+    it0.tick(61);
+    expect(it0.told().slice(2)).toEqual(["level t stale>dead", "dead t"]);
+    worker.processAlive = "alive";
+    it0.tick(1);
+    worker.processAlive = "dead";
+    it0.tick(1);
+    expect(it0.told().slice(4)).toEqual(["level t dead>dead alive", "level t dead>dead", "lost t"]);
+  });
+
+  it("tells that the process is gone after a suspend, too, when it is judged only later", () => {
+    const worker = silentWorker("alive");
+    const it0 = bench(worker);
+    it0.tick(61);
+    worker.processAlive = "dead";
+    it0.tick(1, { wall: hour });
+    expect(it0.told().slice(4)).toEqual(["level t dead>dead"]);
+    it0.tick(5);
+    expect(it0.told().slice(5)).toEqual(["lost t"]);
+  });
+
+  it("takes a beat as life: a new silence is told anew, the first dead is not", () => {
     const worker = silentWorker("alive");
     const it0 = bench(worker);
     it0.tick(70);
@@ -96,12 +121,7 @@ describe("the watcher's judgement", () => {
     it0.tick(1);
     expect(it0.told().at(-1)).toBe("level t dead>healthy");
     it0.tick(70);
-    expect(it0.told().slice(6)).toEqual([
-      "level t healthy>warn",
-      "level t warn>stale",
-      "level t stale>dead",
-      "stuck t",
-    ]);
+    expect(it0.told().slice(5)).toEqual(["level t healthy>warn", "level t warn>stale", "level t stale>dead alive"]);
   });
 
   it("needs three dead ticks in a row", () => {

@@ -8,6 +8,7 @@ import { renderDashboard } from "../../src/views/dashboard.ts";
 import { type DashboardView, PANES } from "../../src/views/dashboard-view.ts";
 import { renderMetricsPane, sparkline } from "../../src/views/metrics-pane.ts";
 import { fold } from "../../src/views/paint.ts";
+import { renderRun } from "../../src/views/run-summary.ts";
 import { renderRunsBrief, renderWidget } from "../../src/views/run-widget.ts";
 import { readTranscript } from "../../src/views/transcript.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
@@ -95,6 +96,35 @@ describe("a frame", () => {
       expect(drawn, pane).toMatch(/^› ✓ task-700 /m);
       expect(drawn, pane).not.toContain("task-600");
     }
+  });
+
+  it.each([
+    [true, "stuck"],
+    [false, "dead"],
+  ])("calls a worker that is silent for too long, its process there: %s, %s in every pane", (processAlive, word) => {
+    const at = { taskId: "build", attempt: 1 };
+    const silent = { level: "dead", previousLevel: "stale", stalenessMs: 300_000, processAlive } as const;
+    const run = runOf(manifestOf([taskSpec("build", { kind: "pi" })]), [
+      ...taskSteps("build", 0, 0, null),
+      { after: 50_000, event: { type: "crew.task.heartbeat_level", ...at, ...silent } },
+    ]);
+    const drawn = (pane: DashboardView["pane"]) => renderDashboard(sampleView({ pane, runs: [run], task: 0 }), 120);
+    expect(drawn("agents").join("\n")).toMatch(new RegExp(`● build .* ${word} · reading`));
+    expect(drawn("health").join("\n")).toMatch(new RegExp(`^ *build +${word} `, "m"));
+    expect(renderRun(run, NOW, 120).join("\n")).toMatch(new RegExp(`● build .* ${word} {2}reading`));
+  });
+
+  it("shows no silence of a worker that is gone while its task waits for the next one", () => {
+    const at = { taskId: "build", attempt: 1 };
+    const tokens = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
+    const lost = { outcome: "lost", durationMs: 1, tokens, costUsd: 0, failureKind: "lost" } as const;
+    const silent = { level: "dead", previousLevel: "stale", stalenessMs: 300_000 } as const;
+    const run = runOf(manifestOf([taskSpec("build", { kind: "pi" })]), [
+      ...taskSteps("build", 0, 0, null),
+      { after: 50_000, event: { type: "crew.task.heartbeat_level", ...at, ...silent } },
+      { after: 50_001, event: { type: "crew.task.attempt_finished", ...at, ...lost } },
+    ]);
+    expect(renderRun(run, NOW, 120).join("\n")).not.toMatch(/dead|stuck/);
   });
 
   it("says that there are no runs, and has metrics and dead letters without them", () => {
