@@ -10,7 +10,7 @@ import { readAttemptFacts } from "../workers/attempt-facts.ts";
 import { askToContinue } from "./ask-to-continue.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import type { Config } from "./config-schema.ts";
-import { applyResumption, type Resumption } from "./resumption.ts";
+import { applyResumption, type Resumption, resumptionOf, tellInterrupted } from "./resumption.ts";
 import { announceEnd } from "./run-report.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -148,12 +148,12 @@ export class Recovery {
     const session = this.#session;
     const facts = await Promise.all(views.map((view) => this.#factsOf(view)));
     const { autoRecover, heartbeat } = this.#config;
-    for (const interrupted of detectInterruptedRuns(facts, session.world.clock.now(), heartbeat.deadMs)) {
+    for (const plan of detectInterruptedRuns(facts, session.world.clock.now(), heartbeat.deadMs)) {
       if (session.closed) return;
-      const { runId } = interrupted.plan;
+      const { runId } = plan;
       const askedBefore = this.#asked.has(runId);
       const view = views.find(({ manifest }) => manifest.runId === runId);
-      const step = recoveryStep(interrupted, { autoRecover, canAsk: true, askedBefore });
+      const step = recoveryStep(plan, { autoRecover, canAsk: true, askedBefore });
       try {
         await this.#apply(step, view?.manifest.background === true);
       } catch (error) {
@@ -204,7 +204,8 @@ export class Recovery {
           return this.#apply(answerStep(plan, answer), background);
         });
       case "close": {
-        const taken = await this.#runs.takeOver(runId, { cancelReason: step.reason, confirmed: true });
+        const prepare = tellInterrupted.bind(null, plan.proof);
+        const taken = await this.#runs.takeOver(runId, { prepare, cancelReason: step.reason, confirmed: true });
         await taken?.done;
         // what could not be committed did not complete; its own error says where it is
         const unkept = taken?.run.state.tasks.flatMap((task) =>
@@ -243,8 +244,4 @@ export class Recovery {
     showProgress(this.#session, run);
     announceEnd(this.#session, run);
   }
-}
-
-function resumptionOf({ plan, resumed }: Extract<RecoveryStep, { kind: "resume" }>): Resumption {
-  return { interruptedAttempts: plan.interruptedAttempts, resumed };
 }

@@ -1,8 +1,10 @@
 import type { CrewEventFields } from "../events/crew-event.ts";
 import { workEndOf } from "../runs/endings.ts";
+import { isTerminal } from "../runs/run-state.ts";
 import { attemptFolder } from "../store/layout.ts";
 import type { OpenRun } from "../store/run-store.ts";
 import { INTERRUPTED } from "../supervision/failure-kind.ts";
+import type { RecoveryStep } from "../supervision/recovery-decision.ts";
 import type { RecoveryPlan } from "../supervision/recovery-plan.ts";
 import type { World } from "../system/world.ts";
 import { closeAttempt, readAttemptFacts, readLastSign, readRemains } from "../workers/attempt-facts.ts";
@@ -13,17 +15,32 @@ const SWEEP_MS_MAX = 1000;
 
 /** What the new owner of an interrupted run does before it drives on. Plain data. */
 export interface Resumption {
+  proof: RecoveryPlan["proof"];
   interruptedAttempts: RecoveryPlan["interruptedAttempts"];
   resumed: CrewEventFields["crew.run.resumed"];
 }
 
-/** Ends the attempts nobody is at any more, and tells that the run goes on. */
+export function resumptionOf({ plan, resumed }: Extract<RecoveryStep, { kind: "resume" }>): Resumption {
+  return { proof: plan.proof, interruptedAttempts: plan.interruptedAttempts, resumed };
+}
+
+/**
+ * The first that a new owner tells. Once for each interruption, also when this owner dies over it and another one comes:
+ * the run's state has the reason until the run goes on, is let go of, or ends.
+ */
+export async function tellInterrupted(reason: RecoveryPlan["proof"], { state, publisher }: OpenRun): Promise<void> {
+  if (isTerminal(state.status) || state.reason !== null) return;
+  await publisher.publish({ type: "crew.run.interrupted", reason });
+}
+
+/** Tells of the interruption, ends the attempts nobody is at any more, and tells that the run goes on. */
 export async function applyResumption(
   world: World,
   crewRoot: string,
-  { interruptedAttempts, resumed }: Resumption,
+  { proof, interruptedAttempts, resumed }: Resumption,
   run: OpenRun,
 ): Promise<void> {
+  await tellInterrupted(proof, run);
   const begun: string[] = [];
   for (const attempt of interruptedAttempts)
     if (!(await endInterrupted(world, crewRoot, run, attempt))) begun.push(attempt.taskId);

@@ -22,12 +22,13 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
   // the manifest has it whole, secrets and all
   "crew.run.created": { run: (state, { goal }) => ({ ...state, goal }) },
   "crew.run.claimed": { run: (state, event) => ({ ...state, owner: event.owner, releasedBy: null }) },
-  "crew.run.released": { run: (state) => ({ ...state, owner: null, releasedBy: state.owner }) },
+  "crew.run.released": { run: (state) => ({ ...state, owner: null, releasedBy: state.owner, reason: null }) },
   "crew.run.started": { run: (state, event) => ({ ...state, status: "running", startedAt: event.ts }) },
   "crew.run.completed": { run: endRun },
   "crew.run.failed": { run: endRun },
   "crew.run.cancelled": { run: endRun },
-  "crew.run.interrupted": { run: (state, event) => ({ ...state, owner: null, reason: event.reason }) },
+  // told by the owner that comes next
+  "crew.run.interrupted": { run: (state, event) => ({ ...state, reason: event.reason }) },
   "crew.run.resumed": { run: (state) => ({ ...state, reason: null }) },
   "crew.run.budget_exceeded": null,
   "crew.run.cancel_asked": { run: (state, { reason }) => ({ ...state, cancelAsked: state.cancelAsked ?? reason }) },

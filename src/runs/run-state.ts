@@ -149,6 +149,7 @@ export interface RunState {
   drivenMs: number;
   /** Of the last event; wall clock, 0 before the first. */
   lastEventAt: number;
+  /** Why it ended so; of one that was interrupted why, until it goes on. */
   reason: string | null;
   /** Why it is to end, though its workers may not have ended yet; null when nobody asked for that. */
   cancelAsked: string | null;

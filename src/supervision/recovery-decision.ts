@@ -1,5 +1,5 @@
 import { type CrewEventFields, DECLINED_REASON } from "../events/crew-event.ts";
-import type { InterruptedRun, RecoveryPlan } from "./recovery-plan.ts";
+import type { RecoveryPlan } from "./recovery-plan.ts";
 
 /** What is done about an interrupted run. Pure; the host asks, claims and publishes. */
 
@@ -17,14 +17,16 @@ export type RecoveryStep =
 export type RecoveryAnswer = "confirm" | "decline" | "none";
 
 /**
- * `askedBefore`: in this session, about this run. What its user had asked to end is ended, and nobody asks again. With `autoRecover` off a run is closed without a question, unless its
- * owner may be alive somewhere: then nothing is done to it unasked (rule L2).
+ * `askedBefore`: in this session, about this run. What its user had asked to end is ended, and nobody asks again. With
+ * `autoRecover` off a run is closed without a question. But an owner may be alive somewhere: then nothing is done unasked
+ * (rule L2).
  */
 export function recoveryStep(
-  { plan, proof }: InterruptedRun,
+  plan: RecoveryPlan,
   session: { autoRecover: boolean; canAsk: boolean; askedBefore: boolean },
 ): RecoveryStep {
-  if (plan.cancelAsked !== null && proof === "owner-gone") return { kind: "close", plan, reason: plan.cancelAsked };
+  const { cancelAsked, proof } = plan;
+  if (cancelAsked !== null && proof === "owner-gone") return { kind: "close", plan, reason: cancelAsked };
   if (session.autoRecover) return { kind: session.canAsk && !session.askedBefore ? "ask" : "none", plan };
   return proof === "owner-gone" ? { kind: "close", plan, reason: DECLINED_REASON } : { kind: "none", plan };
 }

@@ -41,13 +41,9 @@ export interface RecoveryPlan {
   lastEventSeq: number;
   /** Why its user wanted it to end, before its owner could end it; null where nobody did. */
   cancelAsked: string | null;
-}
-
-export interface InterruptedRun {
-  plan: RecoveryPlan;
   /**
-   * `owner-gone`: proved. `silence`: the owner may be on another machine or in another container, and nothing of it has
-   * been heard for `deadMs`; such a run is never taken over without asking (rule L2).
+   * Of the interruption. `owner-gone`: proved, or nobody ever took it. `silence`: the owner may be on another machine or
+   * in another container, and is not heard of; such a run is never taken over without asking (rule L2).
    */
   proof: "owner-gone" | "silence";
 }
@@ -62,26 +58,24 @@ export function detectInterruptedRuns(
   facts: readonly RunFacts[],
   nowMs: number,
   deadMs = HEARTBEAT_THRESHOLDS.deadMs,
-): InterruptedRun[] {
-  return facts.flatMap((run): InterruptedRun[] => {
+): RecoveryPlan[] {
+  return facts.flatMap((run): RecoveryPlan[] => {
     const { status, owner, releasedBy } = run.state;
     if (isTerminal(status) || run.owner === "alive") return [];
     if (owner === null) {
       const untaken = releasedBy === null && nowMs - run.lastEventAt >= deadMs;
-      return untaken ? [{ plan: planRecovery(run, nowMs, deadMs), proof: "owner-gone" }] : [];
+      return untaken ? [planRecovery(run, nowMs, deadMs)] : [];
     }
-    if (run.owner === "dead") return [{ plan: planRecovery(run, nowMs, deadMs), proof: "owner-gone" }];
+    if (run.owner === "dead") return [planRecovery(run, nowMs, deadMs)];
     // an owner that waits for a slot is heard of through its other runs
     const owned = facts.filter(({ state }) => state.owner !== null && isSameProcess(state.owner, owner));
-    return owned.every((it) => isSilent(it, nowMs, deadMs))
-      ? [{ plan: planRecovery(run, nowMs, deadMs), proof: "silence" }]
-      : [];
+    return owned.every((it) => isSilent(it, nowMs, deadMs)) ? [planRecovery(run, nowMs, deadMs)] : [];
   });
 }
 
 /** What a new owner would do. The three lists of tasks together are the run's tasks, each once, in their order. */
 export function planRecovery(
-  { state, lastEventSeq, workers }: RunFacts,
+  { state, lastEventSeq, owner, workers }: RunFacts,
   nowMs: number,
   deadMs = HEARTBEAT_THRESHOLDS.deadMs,
 ): RecoveryPlan {
@@ -95,6 +89,7 @@ export function planRecovery(
     interruptedAttempts: [],
     lastEventSeq,
     cancelAsked: state.cancelAsked,
+    proof: state.owner === null || owner === "dead" ? "owner-gone" : "silence",
   };
   for (const task of state.tasks) {
     const { taskId } = task;

@@ -172,6 +172,9 @@ describe("a run that nobody drives", () => {
     expect(stdout).toContain("goes on where it was left");
     finish();
     await ended(rig, runId);
+    const events = await eventsOf(rig.agentFolder.project, runId);
+    const fate = events.map(({ type }) => type).filter((type) => /\.run\.(claimed|interrupted|resumed)$/.test(type));
+    expect(fate.slice(1)).toEqual(["crew.run.claimed", "crew.run.interrupted", "crew.run.resumed"]);
     for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
     expect(await runIds(rig.agentFolder.project)).toEqual([runId]);
   });

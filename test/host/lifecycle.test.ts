@@ -146,6 +146,7 @@ describe("a session", () => {
       expect(second?.owner).toMatchObject({ pid: host.pid, processStart: first?.owner.processStart });
       expect(ofType(await events(), "crew.run.claimed")).toHaveLength(2);
       expect(ofType(await events(), "crew.run.resumed")).toEqual([]);
+      expect(ofType(await events(), "crew.run.interrupted")).toEqual([]);
       expect(host.events.filter((event) => event["method"] === "confirm")).toEqual([]);
       const ofA = <T extends { taskId?: string }>(list: T[]) => list.filter((it) => it.taskId === "a");
       expect(ofA(ofType(await events(), "crew.task.attempt_started"))).toHaveLength(1);

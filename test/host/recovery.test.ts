@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { CrewEvent } from "../../src/events/crew-event.ts";
 import { tagVariable } from "../support/agent-folder.ts";
 import { diamondFiles, stepOf } from "../support/diamond-team.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
@@ -44,6 +45,18 @@ function asked(rig: Rig, step: string): number {
   return rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
 }
 
+/** What became of the run's owners and of itself after it was killed. */
+function fateOf(events: readonly CrewEvent[]): string[] {
+  const fates = ["claimed", "interrupted", "resumed", "released", "cancelled", "completed"];
+  const told = events.map((event) =>
+    event.type === "crew.run.interrupted" ? `interrupted: ${event.reason}` : event.type,
+  );
+  return told
+    .map((it) => it.replace("crew.run.", ""))
+    .filter((it) => fates.includes(it.split(":")[0] ?? ""))
+    .slice(1);
+}
+
 async function ended(rig: Rig, runId: string): Promise<void> {
   await waitUntil(async () => {
     const last = (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type ?? "";
@@ -70,7 +83,7 @@ describe("a run whose Pi was killed", () => {
     finish();
     await ended(rig, runId);
     const events = await eventsOf(rig.agentFolder.project, runId);
-    expect(events.at(-1)?.type).toBe("crew.run.completed");
+    expect(fateOf(events)).toEqual(["claimed", "interrupted: owner-gone", "resumed", "completed"]);
     expect(ofType(events, "crew.run.resumed")[0]).toMatchObject({ adoptedTasks: ["b", "c"], resumableTasks: ["d"] });
     for (const step of ["a", "b", "c", "d"]) expect(asked(rig, step), step).toBe(1);
     for (const task of ["b", "c"]) {
@@ -123,7 +136,8 @@ describe("a run whose Pi was killed", () => {
     first.answer(String(question["id"]), { confirmed: false });
     finish();
     await ended(rig, runId);
-    expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.completed");
+    const fate = fateOf(await eventsOf(rig.agentFolder.project, runId));
+    expect(fate).toEqual(["claimed", "interrupted: owner-gone", "resumed", "completed"]);
     for (const step of ["a", "b", "c", "d"]) expect(asked(rig, step), step).toBe(1);
   });
 
@@ -131,8 +145,9 @@ describe("a run whose Pi was killed", () => {
     const { rig, runId } = await killedMidRun({ reliability: { autoRecover: true } });
     await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: false }) });
     await ended(rig, runId);
-    const last = (await eventsOf(rig.agentFolder.project, runId)).at(-1);
-    expect(last).toMatchObject({ type: "crew.run.cancelled", reason: "interrupted-not-resumed" });
+    const events = await eventsOf(rig.agentFolder.project, runId);
+    expect(events.at(-1)).toMatchObject({ type: "crew.run.cancelled", reason: "interrupted-not-resumed" });
+    expect(fateOf(events)).toEqual(["claimed", "interrupted: owner-gone", "cancelled"]);
     await expectGone(() =>
       processesWithEnvironment(tagVariable, rig.agentFolder.tag).filter((it) => it.command.includes("start.mjs")),
     );
@@ -146,8 +161,9 @@ describe("a run whose Pi was killed", () => {
     );
     expect(told["message"]).toContain(`/team-resume ${runId}`);
     expect(questions(host)).toEqual([]);
-    const last = (await eventsOf(rig.agentFolder.project, runId)).at(-1);
-    expect(last).toMatchObject({ type: "crew.run.cancelled", reason: "interrupted-not-resumed" });
+    const events = await eventsOf(rig.agentFolder.project, runId);
+    expect(events.at(-1)).toMatchObject({ type: "crew.run.cancelled", reason: "interrupted-not-resumed" });
+    expect(fateOf(events)).toEqual(["claimed", "interrupted: owner-gone", "cancelled"]);
   });
 
   it.each([

@@ -1,19 +1,20 @@
 import { spawn } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { expect, it, onTestFinished } from "vitest";
-import { applyResumption } from "../../src/host/resumption.ts";
+import { applyResumption, tellInterrupted } from "../../src/host/resumption.ts";
 import { attemptFolder } from "../../src/store/layout.ts";
 import type { OpenRun } from "../../src/store/run-store.ts";
 import { attemptPaths, attemptTags } from "../../src/workers/attempt-folder.ts";
 import { quietWorld } from "../engines/engine-bench.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
-import { keepingBus, ownerOf, tempStore } from "../store/temp-store.ts";
+import { keepingBus, ownerOf, tempStore, typesOf } from "../store/temp-store.ts";
 import { expectGone, processesVisible, processesWithEnvironment } from "../support/processes.ts";
 
 const world = quietWorld();
 const runId = `run-${world.random.hex(6)}`;
 const place = { taskId: "a", attempt: 1 };
 const resumption = {
+  proof: "owner-gone" as const,
   interruptedAttempts: [place],
   resumed: { recoveredFromSeq: 4, resumableTasks: ["a"], adoptedTasks: [] },
 };
@@ -37,6 +38,22 @@ async function interruptedRun(): Promise<{
   expect(await run.claim(ownerOf("next"))).toBe(true);
   return { run, crewRoot, told };
 }
+
+it("tells of the interruption first, and of the same one not again when its owner dies, too", async () => {
+  const { run, crewRoot, told } = await interruptedRun();
+  await tellInterrupted("owner-gone", run);
+  expect(run.state).toMatchObject({ status: "running", owner: { nonce: "next" } });
+  expect(await run.claim(ownerOf("third"))).toBe(true);
+  await applyResumption(world, crewRoot, resumption, run);
+  const types = typesOf(told)
+    .filter((type) => type.startsWith("crew.run."))
+    .slice(-4);
+  expect(types).toEqual(["crew.run.claimed", "crew.run.interrupted", "crew.run.claimed", "crew.run.resumed"]);
+  // the third one dies, too
+  expect(await run.claim(ownerOf("fourth"))).toBe(true);
+  await tellInterrupted("silence", run);
+  expect(told.at(-1)).toMatchObject({ type: "crew.run.interrupted", reason: "silence" });
+});
 
 it("leaves an attempt to the worker that began it after the plan was made", async () => {
   const { run, crewRoot, told } = await interruptedRun();

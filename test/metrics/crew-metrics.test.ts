@@ -127,6 +127,7 @@ test("the other team metrics", () => {
 test("an interrupted run that is resumed or declined is counted as such", () => {
   const { tell, moved } = session();
   tell("crew.run.claimed", { owner });
+  tell("crew.run.interrupted", { reason: "owner-gone" });
   tell("crew.run.resumed", { recoveredFromSeq: 9, resumableTasks: ["a"], adoptedTasks: ["b", "c"] });
   tell("crew.subagent.adopted", { workerId: "w", pid: 1, workerKind: "pi" }, { taskId: "b" });
   expect(moved()).toEqual({ "recovery.count{outcome=resumed}": 1 });

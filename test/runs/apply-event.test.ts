@@ -186,9 +186,20 @@ describe("the fold", () => {
     const owner = { hostId: "h", bootId: "b", pidNs: "n", pid: 1, processStart: "1", nonce: "x" };
     expect(fold({ type: "crew.run.claimed", owner }).owner).toEqual(owner);
     expect(fold({ type: "crew.run.claimed", owner }, { type: "crew.run.released", reason: "quit" }).owner).toBeNull();
-    expect(fold({ type: "crew.run.claimed", owner }, { type: "crew.run.interrupted", reason: "r" })).toMatchObject({
-      owner: null,
-      reason: "r",
-    });
+  });
+
+  it("knows, while a run's new owner has it, that it was interrupted, until it goes on or is let go of", () => {
+    const owner = { hostId: "h", bootId: "b", pidNs: "n", pid: 1, processStart: "1", nonce: "x" };
+    const begun: NewEvent[] = [
+      { type: "crew.run.started", team: "team", workflow: "flow" },
+      { type: "crew.run.claimed", owner },
+      { type: "crew.run.interrupted", reason: "owner-gone" },
+    ];
+    expect(fold(...begun)).toMatchObject({ status: "running", owner, reason: "owner-gone" });
+    const lists = { resumableTasks: [], adoptedTasks: [] };
+    const resumed: NewEvent = { type: "crew.run.resumed", recoveredFromSeq: 1, ...lists };
+    expect(fold(...begun, resumed)).toMatchObject({ status: "running", owner, reason: null });
+    const released = fold(...begun, { type: "crew.run.released", reason: "quit" });
+    expect(released).toMatchObject({ owner: null, reason: null });
   });
 });

@@ -6,8 +6,8 @@ import { initialRunState, type RunState } from "../../src/runs/run-state.ts";
 import { answerStep, recoveryStep } from "../../src/supervision/recovery-decision.ts";
 import {
   detectInterruptedRuns,
-  type InterruptedRun,
   planRecovery,
+  type RecoveryPlan,
   type RunFacts,
   type WorkerFacts,
 } from "../../src/supervision/recovery-plan.ts";
@@ -71,7 +71,7 @@ function facts(state: RunState, changes: Partial<RunFacts> = {}): RunFacts {
 }
 
 const beat = (ageMs: number) => ({ workerId: "w", lastSeenAt: new Date(NOW - ageMs).toISOString() });
-const detected = (...runs: RunFacts[]) => detectInterruptedRuns(runs, NOW).map(({ plan }) => plan.runId);
+const detected = (...runs: RunFacts[]) => detectInterruptedRuns(runs, NOW).map(({ runId }) => runId);
 
 describe("an interrupted run", () => {
   const state = apply(runState("r", ["a"]), started("a"), attemptStarted("a", 1));
@@ -122,10 +122,10 @@ describe("an interrupted run", () => {
     expect(detected(elsewhere({ workers: [worker("a", { heartbeat: beat(-3_600_000) })] }))).toEqual([]);
     const silent = elsewhere({ workers: [worker("a", { process: "unknown", heartbeat: beat(deadMs) })] });
     const [run] = detectInterruptedRuns([silent], NOW);
-    expect(run).toMatchObject({ proof: "silence", plan: { resumableTasks: ["a"] } });
+    expect(run).toMatchObject({ proof: "silence", resumableTasks: ["a"] });
     const session = { autoRecover: false, canAsk: true, askedBefore: false };
-    expect(recoveryStep(run as InterruptedRun, session).kind).toBe("none");
-    expect(recoveryStep(run as InterruptedRun, { ...session, autoRecover: true }).kind).toBe("ask");
+    expect(recoveryStep(run as RecoveryPlan, session).kind).toBe("none");
+    expect(recoveryStep(run as RecoveryPlan, { ...session, autoRecover: true }).kind).toBe("ask");
   });
 
   it("is not a run that waits for a slot while its owner, elsewhere, is heard of through another run", () => {
@@ -174,6 +174,7 @@ describe("the plan", () => {
       ],
       lastEventSeq: 42,
       cancelAsked: null,
+      proof: "owner-gone",
     });
   });
 
@@ -256,7 +257,7 @@ describe("any run", () => {
         const [found] = detectInterruptedRuns([run], NOW);
         expect(run.owner === "alive" && found !== undefined).toBe(false);
         if (!found) return;
-        const step = answerStep(found.plan, answer as "confirm" | "decline");
+        const step = answerStep(found, answer as "confirm" | "decline");
         const next: NewEvent[] = [{ type: "crew.run.claimed", owner: { ...OWNER, pid: 8 } }];
         if (step.kind === "resume") next.push({ type: "crew.run.resumed", ...step.resumed });
         if (step.kind === "close")
@@ -274,16 +275,15 @@ describe("any run", () => {
 
 describe("the decision", () => {
   const plan = planRecovery(facts(runState("r", ["a"])), NOW);
-  const run: InterruptedRun = { plan, proof: "owner-gone" };
   const session = { autoRecover: true, canAsk: true, askedBefore: false };
 
   it("row 21: one question per run and session; Esc and no UI change nothing", () => {
-    expect(recoveryStep(run, session).kind).toBe("ask");
+    expect(recoveryStep(plan, session).kind).toBe("ask");
     expect(answerStep(plan, "none").kind).toBe("none");
-    expect(recoveryStep(run, { ...session, askedBefore: true }).kind).toBe("none");
-    expect(recoveryStep(run, { ...session, canAsk: false }).kind).toBe("none");
+    expect(recoveryStep(plan, { ...session, askedBefore: true }).kind).toBe("none");
+    expect(recoveryStep(plan, { ...session, canAsk: false }).kind).toBe("none");
     // what its user wanted to end is ended, and nobody asks about it
-    const cancelled: InterruptedRun = { ...run, plan: { ...plan, cancelAsked: "enough" } };
+    const cancelled: RecoveryPlan = { ...plan, cancelAsked: "enough" };
     expect(recoveryStep(cancelled, session)).toMatchObject({ kind: "close", reason: "enough" });
     expect(recoveryStep({ ...cancelled, proof: "silence" }, session).kind).toBe("ask");
   });
@@ -299,6 +299,6 @@ describe("the decision", () => {
   it("row 22: declined, or unasked with autoRecover off, is closed with the reason that is counted", () => {
     const closed = { kind: "close", plan, reason: DECLINED_REASON };
     expect(answerStep(plan, "decline")).toEqual(closed);
-    expect(recoveryStep(run, { ...session, autoRecover: false })).toEqual(closed);
+    expect(recoveryStep(plan, { ...session, autoRecover: false })).toEqual(closed);
   });
 });
