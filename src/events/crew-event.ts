@@ -112,6 +112,7 @@ export interface CrewEventFields {
   "crew.run.cancel_asked": { reason: string };
   "crew.task.ready": TaskPlace;
   "crew.task.started": TaskPlace;
+  /** `model`: the first that its agent names; which one answers, the attempt's end tells. */
   "crew.task.attempt_started": { workerId: string; workerKind: WorkerKind; model?: string };
   "crew.task.attempt_finished": {
     outcome: AttemptOutcome;

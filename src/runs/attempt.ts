@@ -34,7 +34,10 @@ export async function runAttempt(
   const attempt = open?.attempt ?? attempts.length + 1;
   const workerId = open?.workerId ?? parts.newWorkerId();
   const place = { taskId: spec.taskId, attempt };
-  const begin = { type: "crew.task.attempt_started" as const, ...place, workerId, workerKind: spec.kind };
+  // the first choice; which one answers, the attempt's end tells
+  const [model] = spec.agent?.models ?? [];
+  const named = { workerId, workerKind: spec.kind, ...(model === undefined ? {} : { model }) };
+  const begin = { type: "crew.task.attempt_started" as const, ...place, ...named };
   const { startedAt } = open ?? { startedAt: (await run.publisher.publish(begin)).ts };
   const files = inheritedFiles(spec, run.state);
   const order = {

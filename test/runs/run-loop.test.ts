@@ -159,6 +159,28 @@ describe("a run", () => {
     );
   });
 
+  it("tells at an attempt's begin the model that its agent names first, and at its end the one that answered", async () => {
+    const limits = { thinking: null, tools: null, disallowedTools: [], skills: null, maxTurns: null };
+    const agent = { name: "hand", prompt: "", ...limits };
+    const manifest = manifestOf([
+      taskSpec("a", { kind: "pi", agent: { ...agent, models: ["mock/first", "mock/second"] } }),
+      taskSpec("b", { kind: "pi", agent: { ...agent, models: [] } }),
+      taskSpec("c"),
+    ]);
+    const engine = new ScriptedEngine(({ task }) => attemptReport(task.taskId === "a" ? { model: "mock/second" } : {}));
+    const { loop, run, told } = await newRun(manifest, engine);
+    await loop.drive();
+    const begun = told.filter(({ type }) => type === "crew.task.attempt_started");
+    expect(Object.fromEntries(begun.map((event) => [event.taskId, "model" in event ? event.model : "none"]))).toEqual({
+      a: "mock/first",
+      b: "none",
+      c: "none",
+    });
+    expect(taskOf(run.state, "a")?.attempts).toMatchObject([{ model: "mock/second" }]);
+    for (const type of ["crew.task.attempt_finished", "crew.task.completed"])
+      expect(told.find((event) => event.type === type && event.taskId === "a")).toMatchObject({ model: "mock/second" });
+  });
+
   it("skips what depends on a failed task, runs the rest, and has failed", async () => {
     const engine = new ScriptedEngine(({ task }) => (task.taskId === "a" ? failedReport("no luck") : attemptReport()));
     const manifest = manifestOf([
