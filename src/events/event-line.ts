@@ -1,5 +1,6 @@
 import { parseObject } from "../system/json.ts";
-import { CREW_EVENT_TYPES, type CrewEvent } from "./crew-event.ts";
+import type { CrewEvent } from "./crew-event.ts";
+import { CREW_EVENT_TYPES } from "./event-durability.ts";
 
 /** One event as one line: JSON whose last field is the CRC-32 of the line without it. */
 

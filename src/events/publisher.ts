@@ -1,5 +1,6 @@
 import { messageOf } from "../system/errors.ts";
-import { type CrewEvent, EVENT_DURABILITY, type NewEvent } from "./crew-event.ts";
+import type { CrewEvent, NewEvent } from "./crew-event.ts";
+import { EVENT_DURABILITY } from "./event-durability.ts";
 
 /** What Pi's `pi.events` offers; the same shape serves processes without Pi. `on` returns the unsubscribe. */
 export interface EventBus {

@@ -1,8 +1,9 @@
 import type { RunOwner } from "../events/crew-event.ts";
 import { attemptUnderWay, isTerminal } from "../runs/run-state.ts";
+import { cancelWaiting } from "../store/inbox.ts";
 import { attemptFolder } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
-import { answerStep, type RecoveryStep, recoveryStep } from "../supervision/recovery-decision.ts";
+import { answerStep, type RecoveryAnswer, type RecoveryStep, recoveryStep } from "../supervision/recovery-decision.ts";
 import { detectInterruptedRuns, planRecovery, type RunFacts } from "../supervision/recovery-plan.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
@@ -11,7 +12,7 @@ import { askToContinue } from "./ask-to-continue.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import type { Config } from "./config-schema.ts";
 import { applyResumption, type Resumption, resumptionOf, tellInterrupted } from "./resumption.ts";
-import { announceEnd } from "./run-report.ts";
+import { announceEnd, closedNote } from "./run-report.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
@@ -25,8 +26,10 @@ export class Recovery {
   readonly #runs: RunService;
   readonly #background: BackgroundRuns;
   readonly #config: Config["reliability"];
-  /** Runs about which this session's user has answered, or which could not be recovered. */
-  readonly #asked = new Set<string>();
+  /** What this session's user said about runs, until it is done; then `none`: nobody asks about a run again. */
+  readonly #answers = new Map<string, RecoveryAnswer>();
+  /** What could not be done about runs, and was told: it is tried again with each look. */
+  readonly #complaints = new Set<string>();
   /** Runs of this process that it could not drive, and has tried to go on with. */
   readonly #triedAgain = new Set<string>();
   #looking = false;
@@ -151,19 +154,27 @@ export class Recovery {
     for (const plan of detectInterruptedRuns(facts, session.world.clock.now(), heartbeat.deadMs)) {
       if (session.closed) return;
       const { runId } = plan;
-      const askedBefore = this.#asked.has(runId);
+      const answer = this.#answers.get(runId);
       const view = views.find(({ manifest }) => manifest.runId === runId);
-      const step = recoveryStep(plan, { autoRecover, canAsk: true, askedBefore });
+      const step =
+        answer === undefined || answer === "none"
+          ? recoveryStep(plan, { autoRecover, canAsk: true, askedBefore: answer !== undefined })
+          : answerStep(plan, answer);
       try {
         await this.#apply(step, view?.manifest.background === true);
+        if (this.#answers.has(runId)) this.#answers.set(runId, "none");
       } catch (error) {
-        this.#asked.add(runId);
         // in another session the user said yes, too, and it was faster
-        if (await this.#isTakenCareOf(runId)) continue;
-        session.world.log.error("an interrupted run was not recovered", { runId, error: messageOf(error) });
-        session.show(`Run ${runId} was interrupted and could not be recovered: ${messageOf(error)}`, "error");
+        if (!(await this.#isTakenCareOf(runId))) this.#complain(runId, messageOf(error));
       }
     }
+  }
+
+  #complain(runId: string, why: string): void {
+    if (this.#complaints.has(runId + why)) return;
+    this.#complaints.add(runId + why);
+    this.#session.world.log.error("an interrupted run was not dealt with", { runId, error: why });
+    this.#session.show(`Interrupted run ${runId} can't be dealt with yet, and is tried again: ${why}`, "error");
   }
 
   async #isTakenCareOf(runId: string): Promise<boolean> {
@@ -175,8 +186,10 @@ export class Recovery {
     return owner !== null && !isSameProcess(owner, processes.self()) && processes.alive(owner) === "alive";
   }
 
-  async #factsOf({ state, seq, writtenAt }: RunView): Promise<RunFacts> {
+  async #factsOf({ state: known, folder: runFolder, seq, writtenAt }: RunView): Promise<RunFacts> {
     const { world } = this.#session;
+    const cancelAsked = known.cancelAsked ?? (await cancelWaiting(world.files, runFolder));
+    const state = { ...known, cancelAsked };
     const workers = await Promise.all(
       state.tasks.flatMap((task) => {
         const attempt = attemptUnderWay(task)?.attempt;
@@ -192,7 +205,6 @@ export class Recovery {
 
   async #apply(step: RecoveryStep, background: boolean): Promise<void> {
     const { plan } = step;
-    const { runId } = plan;
     switch (step.kind) {
       case "none":
         return;
@@ -200,29 +212,20 @@ export class Recovery {
         // an Enter that was meant for something else is no yes; the next look asks
         if (!this.#session.dialogs.areWelcome) return;
         return askToContinue(this.#session, this.#runs.store, plan, (answer) => {
-          this.#asked.add(runId);
+          this.#answers.set(plan.runId, answer);
           return this.#apply(answerStep(plan, answer), background);
         });
       case "close": {
         const prepare = tellInterrupted.bind(null, plan.proof);
-        const taken = await this.#runs.takeOver(runId, { prepare, cancelReason: step.reason, confirmed: true });
+        const taken = await this.#runs.takeOver(plan.runId, { prepare, cancelReason: step.reason, confirmed: true });
         await taken?.done;
-        // what could not be committed did not complete; its own error says where it is
-        const unkept = taken?.run.state.tasks.flatMap((task) =>
-          task.status === "cancelled" && task.error?.kind === "worktree"
-            ? [` ${task.taskId} is not kept: ${task.error.message}`]
-            : [],
-        );
-        if (unkept)
-          this.#session.show(
-            `Run ${runId} was interrupted and is closed; what its tasks completed is kept.${unkept.join("")} /team-resume ${runId} continues it.`,
-            "warning",
-          );
+        if (taken) this.#session.show(closedNote(taken.run.state), "warning");
         return;
       }
       case "resume": {
-        const taken = await this.#takeOver(runId, resumptionOf(step), background);
+        const taken = await this.#takeOver(plan.runId, resumptionOf(step), background);
         if (taken) this.#display(taken);
+        else if (background) this.#session.show(`Run ${plan.runId} goes on, shown by another session.`, "info");
       }
     }
   }

@@ -1,4 +1,5 @@
-import { CREW_EVENT_TYPES, type CrewEvent } from "../events/crew-event.ts";
+import type { CrewEvent } from "../events/crew-event.ts";
+import { CREW_EVENT_TYPES } from "../events/event-durability.ts";
 import type { EventBus } from "../events/publisher.ts";
 import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";

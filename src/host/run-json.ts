@@ -1,6 +1,7 @@
 import type { ArtifactRecord, EventError } from "../events/crew-event.ts";
 import type { TaskSpec } from "../runs/manifest.ts";
-import { type AttemptRecord, type TaskState, usedBy, usedInRun } from "../runs/run-state.ts";
+import type { AttemptRecord, TaskState } from "../runs/run-state.ts";
+import { usedBy, usedInRun } from "../runs/usage.ts";
 import type { RunView } from "../store/run-store.ts";
 import { cutText, safeText } from "../system/safe-text.ts";
 

@@ -1,4 +1,4 @@
-import { closingWords, isTerminal } from "../runs/run-state.ts";
+import { closingWords, isTerminal, type RunState } from "../runs/run-state.ts";
 import { displayPath } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
 import { messageOf } from "../system/errors.ts";
@@ -51,6 +51,19 @@ export function endNote(end: DriveEnd): string[] {
     ];
   if (end.kind === "fenced") return ["Another Pi drives the run now; this session only watches."];
   return [];
+}
+
+/** Of a run that was interrupted and taken over to be closed. */
+export function closedNote({ runId, status, tasks }: RunState): string {
+  if (status === "completed")
+    return `Run ${runId} was interrupted; its workers had ended all there was to do: completed.`;
+  // what could not be committed did not complete; its own error says where it is
+  const unkept = tasks.flatMap((task) =>
+    task.status === "cancelled" && task.error?.kind === "worktree"
+      ? [` ${task.taskId} is not kept: ${task.error.message}`]
+      : [],
+  );
+  return `Run ${runId} was interrupted and is closed; what its tasks completed is kept.${unkept.join("")} /team-resume ${runId} continues it.`;
 }
 
 /** The commands that go on with a run that ended without completing, each in a line that can be copied. */

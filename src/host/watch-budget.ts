@@ -1,6 +1,6 @@
 import type { EventBus } from "../events/publisher.ts";
 import type { RunLoop } from "../runs/run-loop.ts";
-import { usedInRun } from "../runs/run-state.ts";
+import { usedInRun } from "../runs/usage.ts";
 import type { OpenRun } from "../store/run-store.ts";
 import { budgetReason, exceededLimit, type RunLimits } from "../supervision/budget.ts";
 import { messageOf } from "../system/errors.ts";

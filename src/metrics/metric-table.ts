@@ -1,4 +1,5 @@
-import { CREW_EVENT_TYPES, type CrewEvent, type CrewEventType, type EventOf } from "../events/crew-event.ts";
+import type { CrewEvent, CrewEventType, EventOf } from "../events/crew-event.ts";
+import { CREW_EVENT_TYPES } from "../events/event-durability.ts";
 import { messageOf } from "../system/errors.ts";
 
 /** A decision about every event: what it moves, or `null` for nothing, on purpose. A missing one does not compile. */

@@ -1,14 +1,14 @@
-import type { CrewEvent, CrewEventType, EventOf, TokenCounts } from "../events/crew-event.ts";
+import type { CrewEvent, CrewEventType, EventOf } from "../events/crew-event.ts";
 import {
   type AttemptRecord,
   attemptUnderWay,
   isTerminal,
-  NOTHING_USED,
   type RunState,
   type TaskState,
   type ToolCall,
   type WorkerLevel,
 } from "./run-state.ts";
+import { NOTHING_USED, totalTokens } from "./usage.ts";
 
 const TOOL_CALLS_KEPT = 24;
 
@@ -154,11 +154,6 @@ function startAttempt(task: TaskState, event: EventOf<"crew.task.attempt_started
     : { ...task, attempts };
 }
 
-/** All four kinds together: what a provider counts as the tokens of a reply. */
-export function totalTokens(tokens: TokenCounts): number {
-  return tokens.input + tokens.output + tokens.cacheRead + tokens.cacheWrite;
-}
-
 function finishAttempt(task: TaskState, event: EventOf<"crew.task.attempt_finished">): TaskState {
   const started = task.attempts.find((record) => record.attempt === event.attempt);
   if (started?.status !== "running") return task;
@@ -224,8 +219,7 @@ function showActivity(task: TaskState, event: EventOf<"crew.task.progress">): Ta
   const before = task.activity ?? { text: "", tool: "", at: 0 };
   const tool = event.tool === undefined ? before.tool : event.toolStatus === "running" ? event.tool : "";
   const activity = { text: event.text ?? before.text, tool, at: event.ts };
-  const isUnderWay = attemptUnderWay(task)?.attempt === event.attempt;
-  const used = isUnderWay && event.used ? event.used : task.used;
+  const used = (attemptUnderWay(task)?.attempt === event.attempt && event.used) || task.used;
   return { ...task, activity, used, toolCalls: withCall(task, event) };
 }
 

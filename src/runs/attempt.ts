@@ -3,7 +3,6 @@ import type { CrewEventFields, NewEvent, TokenCounts } from "../events/crew-even
 import { LogFailed } from "../events/publisher.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { keepEnds } from "../system/safe-text.ts";
-import { totalTokens } from "./apply-event.ts";
 import { workEndOf } from "./endings.ts";
 import { type AttemptProgress, type AttemptReport, type KeptCheckpoint, NO_ROOM } from "./execute.ts";
 import type { TaskSpec } from "./manifest.ts";
@@ -11,6 +10,7 @@ import type { RunLoopParts } from "./run-loop.ts";
 import { type AttemptRecord, taskOf } from "./run-state.ts";
 import { mailOf } from "./task-message.ts";
 import { commandValues, renderTaskPrompt } from "./task-prompt.ts";
+import { totalTokens } from "./usage.ts";
 import { beginsAt, inheritedCommits, inheritedFiles, withBranches, workNotes, wroteAlone } from "./work-trees.ts";
 
 const ERROR_CHARS_MAX = 2000;

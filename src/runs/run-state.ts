@@ -97,8 +97,6 @@ interface TaskEnded extends TaskCommon {
   error: EventError | null;
 }
 
-export const NOTHING_USED = Object.freeze({ tokens: 0, costUsd: 0 });
-
 export type TaskState =
   | (TaskCommon & { status: "waiting" | "ready" })
   | (TaskCommon & {
@@ -204,21 +202,6 @@ function initialTask({ kept, createdAt }: RunManifest, { taskId }: TaskSpec): Ta
   const { summary, artifacts, commit } = result;
   const ended = { startedAt: null, endedAt: Date.parse(createdAt), durationMs: 0, error: null };
   return { ...common, ...ended, status: "completed", summary, artifacts, commit };
-}
-
-/** By a task with the attempt under way, so far. US dollars. */
-export function usedBy(task: TaskState): { tokens: number; costUsd: number } {
-  const { tokens, costUsd } = task.status === "running" ? task.used : NOTHING_USED;
-  return { tokens: task.tokens + tokens, costUsd: task.costUsd + costUsd };
-}
-
-/** By a run with the attempts under way, so far. US dollars. */
-export function usedInRun({ tasks, tokens, costUsd }: RunState): { tokens: number; costUsd: number } {
-  const under = tasks.map((task) => (task.status === "running" ? task.used : NOTHING_USED));
-  return {
-    tokens: under.reduce((sum, used) => sum + used.tokens, tokens),
-    costUsd: under.reduce((sum, used) => sum + used.costUsd, costUsd),
-  };
 }
 
 /** What the task's worker said at its end; empty when it said nothing, or has not ended an attempt yet. */

@@ -1,5 +1,6 @@
-import { attemptUnderWay, closingWords, type TaskState, usedBy } from "../runs/run-state.ts";
+import { attemptUnderWay, closingWords, type TaskState } from "../runs/run-state.ts";
 import { mailOf } from "../runs/task-message.ts";
+import { usedBy } from "../runs/usage.ts";
 import { chosenRun, chosenTask, type DashboardRun, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
 import { drawLine, drawTable, firstShown, fold, type Paint, type Row } from "./paint.ts";
 import { activityOf, lastModel, SIGNS, silenceOf, timeOf } from "./run-summary.ts";

@@ -1,4 +1,4 @@
-import { usedInRun } from "../runs/run-state.ts";
+import { usedInRun } from "../runs/usage.ts";
 import { renderAgents } from "./agents-pane.ts";
 import { type DashboardView, PANES, type Pane, STATUS_TONES } from "./dashboard-view.ts";
 import { renderHealth } from "./health-pane.ts";

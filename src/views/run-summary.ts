@@ -4,10 +4,9 @@ import {
   attemptUnderWay,
   type RunState,
   type TaskState,
-  usedBy,
-  usedInRun,
   type WorkerLevel,
 } from "../runs/run-state.ts";
+import { usedBy, usedInRun } from "../runs/usage.ts";
 import { safeText } from "../system/safe-text.ts";
 import { foldUnder } from "./paint.ts";
 import { clip, columns, pad, padBefore } from "./text-width.ts";

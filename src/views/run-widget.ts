@@ -1,4 +1,5 @@
-import { isTerminal, type RunState, usedInRun } from "../runs/run-state.ts";
+import { isTerminal, type RunState } from "../runs/run-state.ts";
+import { usedInRun } from "../runs/usage.ts";
 import { type Cell, drawLine, type Paint } from "./paint.ts";
 import { activityOf, runTime, taskCount } from "./run-summary.ts";
 import { clip } from "./text-width.ts";

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type CrewEvent, EVENT_DURABILITY, type NewEvent } from "../../src/events/crew-event.ts";
+import type { CrewEvent, NewEvent } from "../../src/events/crew-event.ts";
+import { EVENT_DURABILITY } from "../../src/events/event-durability.ts";
 import { createLocalBus } from "../../src/events/local-bus.ts";
 import { createPublisher, type EventLogWriter } from "../../src/events/publisher.ts";
 

@@ -178,7 +178,8 @@ describe("/team-dashboard in the terminal", () => {
       await pi.sendText("crew.run.*");
       await pi.waitForText("> crew.run.*");
       await pi.sendKeys("Enter");
-      expect(await pi.waitForText("that match crew.run.*")).not.toContain("crew.task");
+      await pi.waitForText("that match crew.run.*");
+      await waitUntil(async () => !(await pi.capture()).includes("crew.task"));
       await pi.waitForText(new RegExp(`^› – ${runId.slice(-8)}`, "m"));
       await pi.sendKeys("Left", "1");
       await pi.waitForText(new RegExp(`^› ✗ ${next.slice(-8)}`, "m"));

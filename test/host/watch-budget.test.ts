@@ -1,8 +1,9 @@
 import { expect, it, onTestFinished } from "vitest";
 import { createCorrelation } from "../../src/events/correlation.ts";
 import { RunService } from "../../src/host/run-service.ts";
-import { type RunState, usedInRun } from "../../src/runs/run-state.ts";
+import type { RunState } from "../../src/runs/run-state.ts";
 import { Slots } from "../../src/runs/slots.ts";
+import { usedInRun } from "../../src/runs/usage.ts";
 import { DeadLetters } from "../../src/store/dead-letters.ts";
 import { RunStore } from "../../src/store/run-store.ts";
 import { nodeWorld } from "../../src/system/node.ts";

@@ -1,11 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import {
-  CREW_EVENT_TYPES,
-  type CrewEvent,
-  type CrewEventFields,
-  type CrewEventType,
-} from "../../src/events/crew-event.ts";
+import type { CrewEvent, CrewEventFields, CrewEventType } from "../../src/events/crew-event.ts";
+import { CREW_EVENT_TYPES } from "../../src/events/event-durability.ts";
 import {
   crewMetricTable,
   registerCrewInstruments,

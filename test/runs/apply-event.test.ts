@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CrewEvent, NewEvent } from "../../src/events/crew-event.ts";
-import { applyEvent, totalTokens } from "../../src/runs/apply-event.ts";
+import { applyEvent } from "../../src/runs/apply-event.ts";
 import { initialRunState, isTerminal, type RunState, taskOf } from "../../src/runs/run-state.ts";
+import { totalTokens } from "../../src/runs/usage.ts";
 import { anyEvent } from "../events/any-event.ts";
 import { manifestOf, taskSpec } from "./small-manifest.ts";
 

@@ -1,7 +1,8 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { CREW_EVENT_TYPES, type CrewEvent, type NewEvent } from "../../src/events/crew-event.ts";
+import type { CrewEvent, NewEvent } from "../../src/events/crew-event.ts";
+import { CREW_EVENT_TYPES } from "../../src/events/event-durability.ts";
 import { createLocalBus } from "../../src/events/local-bus.ts";
 import { runPaths } from "../../src/store/layout.ts";
 import type { OpenRun } from "../../src/store/run-store.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import type { CrewEvent, CrewEventType, RunOwner } from "../../src/events/crew-event.ts";
-import { CREW_EVENT_TYPES } from "../../src/events/crew-event.ts";
+import { CREW_EVENT_TYPES } from "../../src/events/event-durability.ts";
 import { createLocalBus } from "../../src/events/local-bus.ts";
 import type { EventBus } from "../../src/events/publisher.ts";
 import { RunStore } from "../../src/store/run-store.ts";

@@ -1,5 +1,6 @@
 import fc from "fast-check";
-import { CREW_EVENT_TYPES, type CrewEvent, type CrewEventType, DECLINED_REASON } from "../../src/events/crew-event.ts";
+import { type CrewEvent, type CrewEventType, DECLINED_REASON } from "../../src/events/crew-event.ts";
+import { CREW_EVENT_TYPES } from "../../src/events/event-durability.ts";
 import { createLocalBus } from "../../src/events/local-bus.ts";
 import { registerLiveWork, subscribeCrewMetrics } from "../../src/metrics/crew-metrics.ts";
 import { createMetricRegistry, type MetricRegistry } from "../../src/metrics/registry.ts";
