@@ -3,7 +3,7 @@ import { mailOf } from "../runs/task-message.ts";
 import { usedBy } from "../runs/usage.ts";
 import { chosenRun, chosenTask, type DashboardRun, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
 import { drawLine, drawTable, firstShown, fold, type Paint, type Row } from "./paint.ts";
-import { activityOf, lastModel, SIGNS, silenceOf, timeOf } from "./run-summary.ts";
+import { doingOf, lastModel, SIGNS, timeOf } from "./run-summary.ts";
 import { fitting } from "./text-width.ts";
 import { counted, formatDuration, formatTokens, formatUsd } from "./units.ts";
 
@@ -27,12 +27,12 @@ export function renderAgents(view: DashboardView, width: number): string[] {
   return detail.length > 0 ? [...lines, "", ...detail] : lines;
 }
 
-function rowOf(task: TaskState, { manifest }: DashboardRun, at: number, chosen: boolean, now: number): Row {
+function rowOf(task: TaskState, { manifest, unattended }: DashboardRun, at: number, chosen: boolean, now: number): Row {
   const spec = manifest.tasks[at];
   const used = usedBy(task);
   const time = timeOf(task, now);
   const tone = STATUS_TONES[task.status] ?? "muted";
-  const doing = task.status === "running" ? [silenceOf(task), activityOf(task, now)].filter(Boolean).join(" · ") : "";
+  const doing = doingOf(task, unattended, now).join(" · ");
   return {
     chosen,
     cells: [

@@ -53,7 +53,7 @@ function ownerLines({ paused, degraded }: DashboardRun, width: number, { paint, 
   return [...lines, ""];
 }
 
-function workerRows({ silences, now }: DashboardView, { state }: DashboardRun): Row[] {
+function workerRows({ silences, now }: DashboardView, { state, unattended }: DashboardRun): Row[] {
   return state.tasks.flatMap((task) => {
     const attempt = attemptUnderWay(task);
     if (task.status !== "running" || attempt === null) return [];
@@ -61,7 +61,7 @@ function workerRows({ silences, now }: DashboardView, { state }: DashboardRun): 
     return {
       cells: [
         task.taskId,
-        { text: task.level, tone: LEVEL_TONES[task.level] },
+        unattended ? { text: "not watched", tone: "muted" } : { text: task.level, tone: LEVEL_TONES[task.level] },
         { text: silence === undefined ? "" : `silent ${formatDuration(silence)}`, right: true },
         {
           text: `worker ${attempt.workerId}${attempt.pid === null ? ", starting" : `, pid ${attempt.pid}`}`,

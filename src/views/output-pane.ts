@@ -1,6 +1,6 @@
-import { chosenTask, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
+import { chosenRun, chosenTask, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
 import { drawLine, fold } from "./paint.ts";
-import { activityOf } from "./run-summary.ts";
+import { doingOf } from "./run-summary.ts";
 import type { TranscriptLine } from "./transcript.ts";
 
 /** What the chosen task's worker says and does, the end of it unless it was scrolled. */
@@ -9,11 +9,11 @@ export function renderOutput(view: DashboardView, width: number): string[] {
   const task = chosenTask(view);
   if (!task) return [];
   const attempt = task.attempts.at(-1);
-  const doing = task.status === "running" ? ` · ${activityOf(task, view.now)}` : "";
+  const doing = doingOf(task, chosenRun(view)?.unattended === true, view.now).map((words) => ` · ${words}`);
   const head = [
     { text: task.taskId, bold: true },
     { text: `  ${task.status}`, tone: STATUS_TONES[task.status] ?? ("muted" as const) },
-    { text: `${attempt ? ` · attempt ${attempt.attempt}` : ""}${doing}`, tone: "muted" as const },
+    { text: `${attempt ? ` · attempt ${attempt.attempt}` : ""}${doing.join("")}`, tone: "muted" as const },
     { text: scroll > 0 ? `  ↑ ${scroll}` : "", tone: "warning" as const },
   ];
   const body = foldedEnd(transcript, width, height - 1 + scroll).slice(0, Math.max(0, height - 1));

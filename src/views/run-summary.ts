@@ -1,3 +1,4 @@
+import { DECLINED_REASON } from "../events/crew-event.ts";
 import type { RunManifest } from "../runs/manifest.ts";
 import {
   type AttemptRecord,
@@ -11,6 +12,8 @@ import { safeText } from "../system/safe-text.ts";
 import { foldUnder } from "./paint.ts";
 import { clip, columns, pad, padBefore } from "./text-width.ts";
 import { formatDuration, formatTokens, formatUsd } from "./units.ts";
+
+const DECLINED = "which is: its process was gone, and nobody went on with it";
 
 /** What a reader of a run needs; the host fills it from the store or from a live run. */
 export interface RunPicture {
@@ -84,14 +87,15 @@ export function renderRun(picture: RunPicture, now: number, width: number): stri
   const told: Told[] = [{ text: head, indent: 2 }];
   if (unattended)
     told.push({ text: `nobody drives this run now: /team-resume ${state.runId} goes on with it`, indent: 2 });
-  if (state.reason) told.push(labelled("reason", state.reason));
+  if (state.reason)
+    told.push(labelled("reason", state.reason === DECLINED_REASON ? `${state.reason}, ${DECLINED}` : state.reason));
   if (degraded)
     told.push(labelled("degraded", "part of this run's log is unreadable; what is shown is what could be read"));
   told.push(labelled("goal", state.goal), { text: "", indent: 0 });
   const column = Math.max(...manifest.tasks.map((task) => columns(task.taskId)));
   state.tasks.forEach((task, at) => {
     const after = manifest.tasks[at]?.dependsOn ?? [];
-    told.push(...taskLines(task, after, column, now));
+    told.push(...taskLines(task, unattended, after, column, now));
   });
   return [
     ...told.flatMap(({ text, indent, cut }) => {
@@ -119,7 +123,13 @@ export function runTime(state: RunState, now: number): string {
   return formatDuration(Math.max(0, (state.endedAt ?? now) - (state.startedAt ?? state.createdAt)));
 }
 
-function taskLines(task: TaskState, after: readonly string[], column: number, now: number): Told[] {
+function taskLines(
+  task: TaskState,
+  unattended: boolean,
+  after: readonly string[],
+  column: number,
+  now: number,
+): Told[] {
   const head = `${SIGNS[task.status]} ${pad(task.taskId, column)}  ${pad(task.status, STATUS_COLUMNS)}`;
   const indent = columns(head) + 2;
   const time = timeOf(task, now);
@@ -130,7 +140,7 @@ function taskLines(task: TaskState, after: readonly string[], column: number, no
   if (task.attempts.length > 1) parts.push(`${task.attempts.length} attempts`);
   const model = lastModel(task.attempts);
   if (model) parts.push(model);
-  if (task.status === "running") parts.push(silenceOf(task), activityOf(task, now));
+  parts.push(...doingOf(task, unattended, now));
   // what a task does at the moment is soon another thing; what it asks is not
   const cut = task.status === "running" && !task.question;
   const told: Told[] = [{ text: `${head}  ${parts.filter(Boolean).join("  ")}`, indent, cut }];
@@ -159,8 +169,14 @@ export function lastModel(attempts: readonly AttemptRecord[]): string | null {
 
 type RunningTask = Extract<TaskState, { status: "running" }>;
 
+/** Of a task under way in a run that nobody drives the worker may be at work, or gone. */
+export function doingOf(task: TaskState, unattended: boolean, now: number): string[] {
+  if (task.status !== "running") return [];
+  return unattended ? ["nobody follows it"] : [silenceOf(task), activityOf(task, now)].filter(Boolean);
+}
+
 /** Of its worker; empty where it is not silent, and between two attempts, when there is none. */
-export function silenceOf(task: RunningTask): string {
+function silenceOf(task: RunningTask): string {
   return attemptUnderWay(task) === null ? "" : LEVELS[task.level];
 }
 

@@ -2,6 +2,7 @@ import { visibleWidth } from "@mariozechner/pi-tui";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { initialRunState, type RunState, type TaskState } from "../../src/runs/run-state.ts";
+import { NOTHING_USED } from "../../src/runs/usage.ts";
 import { type RunPicture, renderRun, renderRunList } from "../../src/views/run-summary.ts";
 import { renderTimeline } from "../../src/views/timeline.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
@@ -25,6 +26,12 @@ test("a run that nobody drives is not shown as running, and says how it goes on"
   const lines = renderRun(left, NOW, 120);
   expect(lines[0]).toContain("unattended");
   expect(lines[1]).toBe("nobody drives this run now: /team-resume run-1 goes on with it");
+  const [plan] = left.state.tasks;
+  const begun = { startedAt: NOW, level: "healthy", activity: null, question: null, retry: null, used: NOTHING_USED };
+  const tasks = [{ ...plan, ...begun, status: "running" } as TaskState];
+  const words = (unattended: boolean) => renderRun({ ...left, state: { ...left.state, tasks }, unattended }, NOW, 120);
+  expect(words(true).join("\n")).toMatch(/plan .* nobody follows it/);
+  expect(words(false).join("\n")).toMatch(/plan .* starting/);
   expect(renderRun(picture({ status: "running" }), NOW, 120).join("\n")).not.toContain("nobody");
 });
 
