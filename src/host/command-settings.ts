@@ -119,6 +119,8 @@ async function write(
   const [problem] = problems;
   if (problem) throw new UserError("bad-setting", `Nothing was written: ${problem.message}`);
   const { files } = session.world;
+  // or this session would read it later, and hold to what is to hold from the next one on
+  await session.config();
   if (inProject) await refuseLink(files, join(level.file.path, ".."));
   // a link to a file among one's dotfiles stays one; what a repository planted is not followed
   const target = inProject ? level.file.path : await files.realPath(level.file.path);
