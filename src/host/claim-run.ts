@@ -7,6 +7,15 @@ import { messageOf } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
 import type { World } from "../system/world.ts";
 
+/** What a new owner does between its claim and driving on. */
+export interface TakeOver {
+  prepare?: (run: OpenRun) => Promise<void>;
+  /** Takes it only to end it. */
+  cancelReason?: string;
+  /** The user wants it, though the owner can't be proved gone: it is on another machine, or in another container. */
+  confirmed?: boolean;
+}
+
 /**
  * Nobody has it, or its owner is provably gone, or was we ourselves and lost it with its log. `confirmed`: the user wants
  * it where nothing can be proved.

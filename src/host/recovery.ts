@@ -1,17 +1,16 @@
 import type { RunOwner } from "../events/crew-event.ts";
-import { attemptUnderWay, isTerminal } from "../runs/run-state.ts";
-import { cancelWaiting } from "../store/inbox.ts";
-import { attemptFolder } from "../store/layout.ts";
+import { isTerminal } from "../runs/run-state.ts";
 import type { RunView } from "../store/run-store.ts";
 import { answerStep, type RecoveryAnswer, type RecoveryStep, recoveryStep } from "../supervision/recovery-decision.ts";
 import { detectInterruptedRuns, planRecovery, type RunFacts } from "../supervision/recovery-plan.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
-import { readAttemptFacts } from "../workers/attempt-facts.ts";
 import { askToContinue } from "./ask-to-continue.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
+import type { TakeOver } from "./claim-run.ts";
 import type { Config } from "./config-schema.ts";
 import { applyResumption, type Resumption, resumptionOf, tellInterrupted } from "./resumption.ts";
+import { factsOfRun } from "./run-facts.ts";
 import { announceEnd, closedNote } from "./run-report.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -28,7 +27,7 @@ export class Recovery {
   readonly #config: Config["reliability"];
   /** What this session's user said about runs, until it is done; then `none`: nobody asks about a run again. */
   readonly #answers = new Map<string, RecoveryAnswer>();
-  /** What could not be done about runs, and was told: it is tried again with each look. */
+  /** Runs about which nothing could be done, as was told: it is tried again with each look. */
   readonly #complaints = new Set<string>();
   /** Runs of this process that it could not drive, and has tried to go on with. */
   readonly #triedAgain = new Set<string>();
@@ -129,14 +128,17 @@ export class Recovery {
   async #goOn({ manifest: { runId, background } }: RunView, starting: boolean): Promise<void> {
     const session = this.#session;
     if (session.closed) return;
-    this.#triedAgain.add(runId);
+    const { toEnd } = this.#runs;
+    if (!toEnd.has(runId)) this.#triedAgain.add(runId);
     try {
+      if (toEnd.has(runId)) return await this.#close(runId, {});
       const taken = await this.#takeOver(runId, null, background);
       if (!taken) return;
       this.#display(taken);
       if (starting)
         session.show(`Run ${runId} goes on where the last session left it. /team-cancel ${runId} ends it.`, "info");
     } catch (error) {
+      if (toEnd.has(runId)) return this.#complain(runId, messageOf(error));
       session.world.log.error("a run that was let go of was not gone on with", { runId, error: messageOf(error) });
     }
   }
@@ -171,8 +173,8 @@ export class Recovery {
   }
 
   #complain(runId: string, why: string): void {
-    if (this.#complaints.has(runId + why)) return;
-    this.#complaints.add(runId + why);
+    if (this.#complaints.has(runId)) return;
+    this.#complaints.add(runId);
     this.#session.world.log.error("an interrupted run was not dealt with", { runId, error: why });
     this.#session.show(`Interrupted run ${runId} can't be dealt with yet, and is tried again: ${why}`, "error");
   }
@@ -186,21 +188,8 @@ export class Recovery {
     return owner !== null && !isSameProcess(owner, processes.self()) && processes.alive(owner) === "alive";
   }
 
-  async #factsOf({ state: known, folder: runFolder, seq, writtenAt }: RunView): Promise<RunFacts> {
-    const { world } = this.#session;
-    const cancelAsked = known.cancelAsked ?? (await cancelWaiting(world.files, runFolder));
-    const state = { ...known, cancelAsked };
-    const workers = await Promise.all(
-      state.tasks.flatMap((task) => {
-        const attempt = attemptUnderWay(task)?.attempt;
-        if (attempt === undefined) return [];
-        const { taskId } = task;
-        const folder = attemptFolder(this.#runs.store.crewRoot, state.runId, taskId, attempt);
-        return readAttemptFacts(world, folder).then((facts) => ({ taskId, attempt, ...facts }));
-      }),
-    );
-    const owner = state.owner === null ? "unknown" : world.processes.alive(state.owner);
-    return { state, lastEventSeq: seq, lastEventAt: writtenAt, owner, workers };
+  #factsOf(view: RunView): Promise<RunFacts> {
+    return factsOfRun(this.#session.world, this.#runs.store.crewRoot, view);
   }
 
   async #apply(step: RecoveryStep, background: boolean): Promise<void> {
@@ -217,10 +206,7 @@ export class Recovery {
         });
       case "close": {
         const prepare = tellInterrupted.bind(null, plan.proof);
-        const taken = await this.#runs.takeOver(plan.runId, { prepare, cancelReason: step.reason, confirmed: true });
-        await taken?.done;
-        if (taken) this.#session.show(closedNote(taken.run.state), "warning");
-        return;
+        return this.#close(plan.runId, { prepare, cancelReason: step.reason, confirmed: true });
       }
       case "resume": {
         const taken = await this.#takeOver(plan.runId, resumptionOf(step), background);
@@ -228,6 +214,14 @@ export class Recovery {
         else if (background) this.#session.show(`Run ${plan.runId} goes on, shown by another session.`, "info");
       }
     }
+  }
+
+  /** Takes the run over only to end it. Where its log can't tell that, a later look does. */
+  async #close(runId: string, how: TakeOver): Promise<void> {
+    const taken = await this.#runs.takeOver(runId, how);
+    const end = await taken?.done;
+    if (end?.kind === "lost") throw end.error;
+    if (taken) this.#session.show(closedNote(taken.run.state), "warning");
   }
 
   /** In this session, or in a process of its own; null when somebody else was faster, or another session follows it. */

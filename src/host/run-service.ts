@@ -15,21 +15,12 @@ import type { RunLimits } from "../supervision/budget.ts";
 import { HEARTBEAT_THRESHOLDS } from "../supervision/heartbeat.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
-import { claimRun, mayTake, reopenRun } from "./claim-run.ts";
+import { claimRun, mayTake, reopenRun, type TakeOver } from "./claim-run.ts";
 import { LastingRun } from "./keep-driving.ts";
 import { answerRequest, askOwner, mailParts } from "./owner-requests.ts";
 import { deadLetterRecorder, type KeepingParts } from "./record-dead-letter.ts";
 import type { ActiveRun, DriveEnd } from "./shown-run.ts";
 import { watchBudget } from "./watch-budget.ts";
-
-/** What a new owner does between its claim and driving on. */
-export interface TakeOver {
-  prepare?: (run: OpenRun) => Promise<void>;
-  /** Takes it only to end it. */
-  cancelReason?: string;
-  /** The user wants it, though the owner can't be proved gone: it is on another machine, or in another container. */
-  confirmed?: boolean;
-}
 
 export interface RunServiceParts extends KeepingParts {
   world: World;
@@ -55,6 +46,8 @@ export class RunService {
   /** Runs on their way to being driven, one work at a time for each; a release waits for them. */
   readonly #opening = new Map<string, Promise<unknown>>();
   #released: string | null = null;
+  /** Runs that were cancelled here when their log could not tell, and why. Whoever takes one over ends it. */
+  readonly toEnd = new Map<string, string>();
 
   constructor(parts: RunServiceParts) {
     this.#parts = parts;
@@ -162,9 +155,10 @@ export class RunService {
     }
   }
 
-  async #drive(run: OpenRun, { prepare, cancelReason }: TakeOver): Promise<ActiveRun> {
+  async #drive(run: OpenRun, how: TakeOver): Promise<ActiveRun> {
     const { world } = this.#parts;
     const { runId } = run.manifest;
+    const { cancelReason = this.toEnd.get(runId) } = how;
     try {
       if (cancelReason === undefined) await this.#parts.permit?.(run.manifest);
       if (!(await claimRun(world, run)))
@@ -176,7 +170,7 @@ export class RunService {
     const loop = this.#loopOf(run);
     if (cancelReason !== undefined) loop.cancel(cancelReason);
     if (this.#released !== null) loop.release(this.#released);
-    let toPrepare = prepare;
+    let toPrepare = how.prepare;
     const prepareOnce = async (claimed: OpenRun) => {
       await toPrepare?.(claimed);
       toPrepare = undefined;
@@ -194,7 +188,9 @@ export class RunService {
       loop,
     );
     this.#active.set(runId, active);
-    void active.done.then(() => {
+    void active.done.then((end) => {
+      const { asked } = active.loop.stop;
+      if (end.kind === "lost" && asked?.kind === "cancel") this.toEnd.set(runId, asked.reason);
       if (this.#active.get(runId) === active) this.#active.delete(runId);
     });
     return active;

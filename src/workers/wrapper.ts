@@ -236,10 +236,9 @@ export class WorkerHost {
         attempt.step = await record.end(result, left);
         return;
       } catch (error) {
-        if (tries === 1) {
-          log.error("end not recorded yet", { error: messageOf(error) });
-          this.#process.tell({ type: "waiting", why: messageOf(error) });
-        }
+        if (tries === 1) log.error("end not recorded yet", { error: messageOf(error) });
+        // by then its owner has read what the worker said last
+        if (tries === unwantedTries) this.#process.tell({ type: "waiting", why: messageOf(error) });
         const { aborted } = unwanted.signal;
         if ((aborted || codeOf(error) === "ENOENT") && tries >= unwantedTries) return this.#process.exit(1);
         const delayMs = Math.min(endRetryMaxMs, endRetryMs * 2 ** Math.min(tries - 1, unwantedTries + 1));

@@ -129,6 +129,21 @@ describe("a background run", () => {
 });
 
 describe("a run that nobody drives", () => {
+  it("is ended without a question when its process had no time to take what its user asked", async () => {
+    const { rig, host, runId } = await underWay({ autoRecover: true });
+    const [supervisor] = processes(rig, /supervisor\.mjs/);
+    process.kill(supervisor?.pid ?? 0, "SIGSTOP");
+    expect((await host.command(`/team-cancel ${runId}`, 40_000)).notices.join("\n")).toContain(
+      "it was asked to cancel",
+    );
+    process.kill(supervisor?.pid ?? 0, "SIGKILL");
+    const last = async () => (await eventsOf(rig.agentFolder.project, runId)).at(-1);
+    await waitUntil(async () => (await last())?.type === "crew.run.cancelled", 30_000);
+    expect(await last()).toMatchObject({ reason: "cancelled by the user" });
+    expect(host.events.filter(({ method }) => method === "confirm")).toEqual([]);
+    await expectGone(() => processes(rig, /supervisor|start\.mjs/), 20_000);
+  });
+
   it("is ended without a question when its user had cancelled it before its process was killed", async () => {
     const { rig, host, runId } = await underWay({ autoRecover: true });
     const [supervisor] = processes(rig, /supervisor\.mjs/);

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
@@ -158,6 +158,43 @@ describe("the disk is full in the middle of a background run", { timeout: 180_00
       await waitUntil(completed, 60_000);
       for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
       await host.close();
+    },
+  );
+});
+
+describe("the disk is full when an interrupted run is found", { timeout: 180_000 }, () => {
+  it.skipIf(noMount).each([
+    { autoRecover: true, end: "crew.run.completed", questions: 1 },
+    { autoRecover: false, end: "crew.run.cancelled", questions: 0 },
+  ])(
+    `that is said once, and done with room again: $end${noMount ? `: skipped, ${noMount}` : ""}`,
+    async ({ autoRecover, end, questions }) => {
+      let disk: Awaited<ReturnType<typeof mountSmallDisk>> | undefined;
+      const { rig, host, runId, gates } = await midRun(async (made) => {
+        disk = await mountSmallDisk(join(made.agentFolder.project, ".crew"), 8);
+        const settings = { reliability: { autoRecover }, observability: { pollIntervalMs: 1000 } };
+        await writeFile(join(made.agentFolder.agent, "crew.json"), JSON.stringify(settings));
+      });
+      host.kill("SIGKILL");
+      await host.exit;
+      disk?.fill();
+      const confirms = (event: HostEvent) => event["method"] === "confirm";
+      const next = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) });
+      // it can be claimed where the log's last block has room for that
+      const said = () =>
+        ["can't be dealt with yet, and is tried again", "is paused: "].map((words) => told(next, words).length);
+      await waitUntil(() => said().some((times) => times > 0), 30_000);
+      // some looks later
+      await new Promise((resolve) => setTimeout(resolve, 5000));
+      expect(Math.max(...said())).toBe(1);
+      disk?.free();
+      gates.b.open();
+      gates.c.open();
+      const log = join(runFolder(rig.agentFolder.project, runId), "events.jsonl");
+      const events = () => new RunLogReader(nodeFiles(), log).readNew();
+      await waitUntil(async () => (await events()).at(-1)?.type === end, 60_000);
+      expect(next.events.filter(confirms)).toHaveLength(questions);
+      await next.close();
     },
   );
 });

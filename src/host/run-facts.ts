@@ -1,0 +1,24 @@
+import { attemptUnderWay } from "../runs/run-state.ts";
+import { cancelWaiting } from "../store/inbox.ts";
+import { attemptFolder } from "../store/layout.ts";
+import type { RunView } from "../store/run-store.ts";
+import type { RunFacts } from "../supervision/recovery-plan.ts";
+import type { World } from "../system/world.ts";
+import { readAttemptFacts } from "../workers/attempt-facts.ts";
+
+/** What recovery judges a run by: its log, its owner's process, its workers' folders, and what nobody has taken yet. */
+export async function factsOfRun(world: World, crewRoot: string, view: RunView): Promise<RunFacts> {
+  const cancelAsked = view.state.cancelAsked ?? (await cancelWaiting(world.files, view.folder));
+  const state = { ...view.state, cancelAsked };
+  const workers = await Promise.all(
+    state.tasks.flatMap((task) => {
+      const attempt = attemptUnderWay(task)?.attempt;
+      if (attempt === undefined) return [];
+      const { taskId } = task;
+      const folder = attemptFolder(crewRoot, state.runId, taskId, attempt);
+      return readAttemptFacts(world, folder).then((facts) => ({ taskId, attempt, ...facts }));
+    }),
+  );
+  const owner = state.owner === null ? "unknown" : world.processes.alive(state.owner);
+  return { state, lastEventSeq: view.seq, lastEventAt: view.writtenAt, owner, workers };
+}
