@@ -129,7 +129,8 @@ export class FollowedRun implements ShownRun {
     this.#driverAtMs = now;
     this.#unattended = owner === null ? releasedBy !== null : processes.alive(owner) === "dead";
     const free = await files.freeBytes(this.#paths.folder).catch(() => FREE_BYTES_MIN);
-    this.#paused = free < FREE_BYTES_MIN ? "its disk is full. It goes on by itself once there is room." : null;
+    this.#paused =
+      !this.#unattended && free < FREE_BYTES_MIN ? "its disk is full. It goes on by itself once there is room." : null;
   }
 
   /** A run whose folder was removed never ends in its log. */
@@ -155,7 +156,7 @@ export class FollowedRun implements ShownRun {
 
   /** False when another session tells of the run by now. */
   async #tell(): Promise<boolean> {
-    // progress is counted nowhere and may be told again
+    // progress is in no metric and may be told again
     const counted = this.#untold.findLast(({ type }) => type !== "crew.task.progress");
     if (counted && !(await this.#lease.advance(counted.seq))) return false;
     const events = this.#untold;

@@ -1,9 +1,16 @@
 const LET_GO = Symbol.for("pi-foreman.let-go");
+const TO_END = Symbol.for("pi-foreman.to-end");
 
-/** Run id → folder. Of the process: the host evaluates our modules anew for the next session, which may be another folder's. */
-const ofProcess = globalThis as { [LET_GO]?: Map<string, string> };
+/** By run. Of the process: the host evaluates our modules anew for the next session, which may be another folder's. */
+const ofProcess = globalThis as { [LET_GO]?: Map<string, string>; [TO_END]?: Map<string, string> };
 
-/** Keeps in mind which runs of `cwd` a session that ends lets go of. */
+/** Runs that were cancelled in this process when their log could not tell, and why. Whoever takes one over ends it. */
+export function runsToEnd(): Map<string, string> {
+  ofProcess[TO_END] ??= new Map();
+  return ofProcess[TO_END];
+}
+
+/** Keeps in mind which runs of `cwd` a session that ends lets go of; the folder of each. */
 export function noteLetGo(runIds: readonly string[], cwd: string): void {
   ofProcess[LET_GO] ??= new Map();
   for (const runId of runIds) ofProcess[LET_GO].set(runId, cwd);

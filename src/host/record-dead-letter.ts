@@ -88,6 +88,7 @@ async function manualLetter(runs: RunService, runId: string, taskId: string) {
 /** An ended run is owned for as long as it takes to tell this. */
 async function addToEnded(runs: RunService, runId: string, taskId: string): Promise<void> {
   const prepare = async (run: OpenRun) => {
+    // it is ours by now: the answer is this process's own
     await runs.ask(runId, { kind: "deadletter", taskId });
     await run.publisher.publish({ type: "crew.run.released", reason: "a dead letter was added" });
   };

@@ -1,6 +1,6 @@
 import type { RunOwner } from "../events/crew-event.ts";
 import { isTerminal } from "../runs/run-state.ts";
-import type { RunView } from "../store/run-store.ts";
+import type { OpenRun, RunView } from "../store/run-store.ts";
 import { answerStep, type RecoveryAnswer, type RecoveryStep, recoveryStep } from "../supervision/recovery-decision.ts";
 import { detectInterruptedRuns, planRecovery, type RunFacts } from "../supervision/recovery-plan.ts";
 import { messageOf, UserError } from "../system/errors.ts";
@@ -9,8 +9,9 @@ import { askToContinue } from "./ask-to-continue.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import type { TakeOver } from "./claim-run.ts";
 import type { Config } from "./config-schema.ts";
+import { runsToEnd } from "./let-go.ts";
 import { applyResumption, type Resumption, resumptionOf, tellInterrupted } from "./resumption.ts";
-import { factsOfRun } from "./run-facts.ts";
+import { factsOfRun, isDrivenElsewhere } from "./run-facts.ts";
 import { announceEnd, closedNote } from "./run-report.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -64,6 +65,10 @@ export class Recovery {
     if (isTerminal(view.state.status) || this.#isActive(runId)) return null;
     const facts = await this.#factsOf(view);
     if (facts.owner === "alive") return null;
+    // it is ended as was asked; then there is an ended run to continue
+    const { cancelAsked } = facts.state;
+    if (cancelAsked !== null)
+      return await this.#close(runId, { cancelReason: cancelAsked, confirmed: true }).then(() => null);
     const { background } = view.manifest;
     const none = background ? "elsewhere" : null;
     if (view.state.releasedBy !== null) return (await this.#takeOver(runId, null, background)) ?? none;
@@ -91,10 +96,8 @@ export class Recovery {
   /** Of this folder: a run of another one was not made here, whoever put it here. */
   async #unended(): Promise<RunView[]> {
     const views: RunView[] = [];
-    const { processes } = this.#session.world;
     // of its own runs this process knows better which it drives
-    const isElsewhere = (owner: RunOwner) =>
-      !isSameProcess(owner, processes.self()) && processes.alive(owner) === "alive";
+    const isElsewhere = (owner: RunOwner) => isDrivenElsewhere(this.#session.world.processes, owner);
     const ids = (await this.#runs.store.unended(isElsewhere)).filter((id) => !this.#isActive(id));
     for (const id of ids.slice(0, LOOKED_AT_MAX)) {
       const view = await this.#runs.view(id).catch(() => null);
@@ -128,7 +131,7 @@ export class Recovery {
   async #goOn({ manifest: { runId, background } }: RunView, starting: boolean): Promise<void> {
     const session = this.#session;
     if (session.closed) return;
-    const { toEnd } = this.#runs;
+    const toEnd = runsToEnd();
     if (!toEnd.has(runId)) this.#triedAgain.add(runId);
     try {
       if (toEnd.has(runId)) return await this.#close(runId, {});
@@ -167,7 +170,8 @@ export class Recovery {
         if (this.#answers.has(runId)) this.#answers.set(runId, "none");
       } catch (error) {
         // in another session the user said yes, too, and it was faster
-        if (!(await this.#isTakenCareOf(runId))) this.#complain(runId, messageOf(error));
+        if (await this.#isTakenCareOf(runId)) this.#answers.set(runId, "none");
+        else this.#complain(runId, messageOf(error));
       }
     }
   }
@@ -176,16 +180,14 @@ export class Recovery {
     if (this.#complaints.has(runId)) return;
     this.#complaints.add(runId);
     this.#session.world.log.error("an interrupted run was not dealt with", { runId, error: why });
-    this.#session.show(`Interrupted run ${runId} can't be dealt with yet, and is tried again: ${why}`, "error");
+    this.#session.show(`Run ${runId} can't be dealt with yet, and is tried again: ${why}`, "error");
   }
 
   async #isTakenCareOf(runId: string): Promise<boolean> {
     const state = (await this.#runs.view(runId).catch(() => null))?.state;
     if (!state) return false;
-    const { owner, status } = state;
-    const { processes } = this.#session.world;
-    if (isTerminal(status) || this.#isActive(state.runId)) return true;
-    return owner !== null && !isSameProcess(owner, processes.self()) && processes.alive(owner) === "alive";
+    if (isTerminal(state.status) || this.#isActive(runId)) return true;
+    return state.owner !== null && isDrivenElsewhere(this.#session.world.processes, state.owner);
   }
 
   #factsOf(view: RunView): Promise<RunFacts> {
@@ -205,8 +207,9 @@ export class Recovery {
           return this.#apply(answerStep(plan, answer), background);
         });
       case "close": {
-        const prepare = tellInterrupted.bind(null, plan.proof);
-        return this.#close(plan.runId, { prepare, cancelReason: step.reason, confirmed: true });
+        const prepare = (run: OpenRun) => tellInterrupted(plan.proof, run);
+        const confirmed = plan.proof === "silence";
+        return this.#close(plan.runId, { prepare, cancelReason: step.reason, confirmed });
       }
       case "resume": {
         const taken = await this.#takeOver(plan.runId, resumptionOf(step), background);
@@ -221,7 +224,10 @@ export class Recovery {
     const taken = await this.#runs.takeOver(runId, how);
     const end = await taken?.done;
     if (end?.kind === "lost") throw end.error;
-    if (taken) this.#session.show(closedNote(taken.run.state), "warning");
+    if (!taken || !isTerminal(taken.run.state.status)) return;
+    const note =
+      how.cancelReason === undefined ? `Run ${runId} is ended now, as was asked.` : closedNote(taken.run.state);
+    this.#session.show(note, "warning");
   }
 
   /** In this session, or in a process of its own; null when somebody else was faster, or another session follows it. */
@@ -234,7 +240,7 @@ export class Recovery {
     }
     if (resumption === null) return this.#runs.takeOver(runId);
     const prepare = applyResumption.bind(null, this.#session.world, this.#runs.store.crewRoot, resumption);
-    return this.#runs.takeOver(runId, { prepare, confirmed: true });
+    return this.#runs.takeOver(runId, { prepare, confirmed: resumption.proof === "silence" });
   }
 
   #display(run: ShownRun): void {

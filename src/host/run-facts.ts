@@ -1,10 +1,17 @@
+import type { RunOwner } from "../events/crew-event.ts";
 import { attemptUnderWay } from "../runs/run-state.ts";
 import { cancelWaiting } from "../store/inbox.ts";
 import { attemptFolder } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
 import type { RunFacts } from "../supervision/recovery-plan.ts";
-import type { World } from "../system/world.ts";
+import { isSameProcess } from "../system/same-process.ts";
+import type { Processes, World } from "../system/world.ts";
 import { readAttemptFacts } from "../workers/attempt-facts.ts";
+
+/** By another process, as is proved. */
+export function isDrivenElsewhere(processes: Processes, owner: RunOwner): boolean {
+  return !isSameProcess(owner, processes.self()) && processes.alive(owner) === "alive";
+}
 
 /** What recovery judges a run by: its log, its owner's process, its workers' folders, and what nobody has taken yet. */
 export async function factsOfRun(world: World, crewRoot: string, view: RunView): Promise<RunFacts> {

@@ -17,6 +17,7 @@ import { messageOf, UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import { claimRun, mayTake, reopenRun, type TakeOver } from "./claim-run.ts";
 import { LastingRun } from "./keep-driving.ts";
+import { runsToEnd } from "./let-go.ts";
 import { answerRequest, askOwner, mailParts } from "./owner-requests.ts";
 import { deadLetterRecorder, type KeepingParts } from "./record-dead-letter.ts";
 import type { ActiveRun, DriveEnd } from "./shown-run.ts";
@@ -46,8 +47,7 @@ export class RunService {
   /** Runs on their way to being driven, one work at a time for each; a release waits for them. */
   readonly #opening = new Map<string, Promise<unknown>>();
   #released: string | null = null;
-  /** Runs that were cancelled here when their log could not tell, and why. Whoever takes one over ends it. */
-  readonly toEnd = new Map<string, string>();
+  readonly #toEnd = runsToEnd();
 
   constructor(parts: RunServiceParts) {
     this.#parts = parts;
@@ -84,7 +84,9 @@ export class RunService {
         return null;
       }
       try {
-        return await this.#drive(run, { ...how, prepare: (taken) => this.#prepare(taken, how) });
+        const cancelReason = how.cancelReason ?? this.#toEnd.get(runId);
+        const prepare = (taken: OpenRun) => this.#prepare(taken, how);
+        return await this.#drive(run, { ...(cancelReason === undefined ? {} : { cancelReason }), prepare });
       } catch (error) {
         if (error instanceof UserError && error.code === "claimed-elsewhere") return null;
         throw error;
@@ -155,10 +157,9 @@ export class RunService {
     }
   }
 
-  async #drive(run: OpenRun, how: TakeOver): Promise<ActiveRun> {
+  async #drive(run: OpenRun, { prepare, cancelReason }: TakeOver): Promise<ActiveRun> {
     const { world } = this.#parts;
     const { runId } = run.manifest;
-    const { cancelReason = this.toEnd.get(runId) } = how;
     try {
       if (cancelReason === undefined) await this.#parts.permit?.(run.manifest);
       if (!(await claimRun(world, run)))
@@ -170,7 +171,7 @@ export class RunService {
     const loop = this.#loopOf(run);
     if (cancelReason !== undefined) loop.cancel(cancelReason);
     if (this.#released !== null) loop.release(this.#released);
-    let toPrepare = how.prepare;
+    let toPrepare = prepare;
     const prepareOnce = async (claimed: OpenRun) => {
       await toPrepare?.(claimed);
       toPrepare = undefined;
@@ -190,7 +191,8 @@ export class RunService {
     this.#active.set(runId, active);
     void active.done.then((end) => {
       const { asked } = active.loop.stop;
-      if (end.kind === "lost" && asked?.kind === "cancel") this.toEnd.set(runId, asked.reason);
+      if (end.kind === "lost" && asked?.kind === "cancel") this.#toEnd.set(runId, asked.reason);
+      else this.#toEnd.delete(runId);
       if (this.#active.get(runId) === active) this.#active.delete(runId);
     });
     return active;
@@ -223,9 +225,10 @@ export class RunService {
     const { runId } = run.manifest;
     const handle = (request: PostedRequest) => answerRequest(this.#parts, { run, loop }, request);
     const handledIds = run.state.mail.map(({ messageId }) => messageId);
-    const inbox = new Inbox({ files, clock, log, runFolder: run.folder, handle, handledIds }).start();
-    using _budget = watchBudget(this.#parts, run, loop);
+    const inbox = new Inbox({ files, clock, log, runFolder: run.folder, handle, handledIds });
     try {
+      inbox.start();
+      using _budget = watchBudget(this.#parts, run, loop);
       await prepare(run);
       const end = await loop.drive();
       await run.saveSnapshot().catch((error: unknown) => {

@@ -67,7 +67,11 @@ export class SessionRuns {
 
   /** Whether there are runs, which from then on are looked after as in any session. */
   async #areThere(): Promise<boolean> {
-    if (this.begun) return true;
+    if (this.#opened)
+      return await this.#opened.then(
+        () => true,
+        () => false,
+      );
     if (!(await this.#session.hasRuns()) || this.#session.closed) return false;
     await (await this.open()).recovery.look();
     return true;

@@ -12,7 +12,7 @@ export interface ShownRun {
   readonly run: Pick<OpenRun, "manifest" | "state" | "folder">;
   /** Whether its end is to begin a turn of this session's model. */
   readonly wake: boolean;
-  /** Why it does not go on at the moment, a sentence; null when it does, and when another process drives it. */
+  /** Why it does not go on at the moment, a sentence; null when it does, as far as can be seen here. */
   readonly paused: string | null;
   /** The process that drove it is gone, or let go of it, and no other has taken it up. */
   readonly unattended: boolean;

@@ -29,7 +29,7 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
   "crew.run.cancelled": { run: endRun },
   // told by the owner that comes next
   "crew.run.interrupted": { run: (state, event) => ({ ...state, reason: event.reason }) },
-  "crew.run.resumed": { run: (state) => ({ ...state, reason: null }) },
+  "crew.run.resumed": { run: (state) => ({ ...state, reason: null, cancelAsked: null }) },
   "crew.run.budget_exceeded": null,
   "crew.run.cancel_asked": { run: (state, { reason }) => ({ ...state, cancelAsked: state.cancelAsked ?? reason }) },
   "crew.task.ready": { task: (task) => (task.status === "waiting" ? { ...task, status: "ready" } : task) },

@@ -3,7 +3,7 @@ import type { ArtifactRecord, NewEvent } from "../events/crew-event.ts";
 import { LogFailed, type Publisher } from "../events/publisher.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Clock } from "../system/world.ts";
-import { obeyAsked } from "./cancel.ts";
+import { obeyAsked, tellAsked } from "./cancel.ts";
 import { runEndEvent, type TaskEnding, taskEndEvent } from "./endings.ts";
 import type { TaskEngine } from "./execute.ts";
 import type { RunManifest, TaskSpec } from "./manifest.ts";
@@ -129,6 +129,7 @@ export class RunLoop {
         await this.#publish({ type: "crew.run.released", reason: asked.reason });
         return "released";
       }
+      await tellAsked(run, this.stop);
       await this.#cancelUnstarted();
       const end = await this.#advance();
       if (end) return end;
@@ -233,6 +234,7 @@ export class RunLoop {
     const { asked: stop } = this.stop;
     const asked = stop?.kind === "cancel" && status !== "completed" ? stop.reason : null;
     const end = asked === null ? { status, reason } : { status: "cancelled" as const, reason: asked };
+    this.stop.over = true;
     await this.#publish(runEndEvent(run.manifest, run.state, end, clock.now()));
     return end.status;
   }

@@ -17,6 +17,10 @@ export class RunStop {
   readonly #halt = new AbortController();
   readonly #askedSignal = new AbortController();
   #asked: AskedStop | null = null;
+  /** That the run is to end is in its log, or on its way there. */
+  told: Promise<unknown> | null = null;
+  /** The run's end is in its log, or on its way there: nothing can be asked of it any more. */
+  over = false;
   #failure: { error: unknown } | null = null;
 
   /** The first cancel stands, and goes before a release. */

@@ -63,13 +63,16 @@ function newestStamp(names: readonly string[]): number {
   return stamps.reduce((newest, stamp) => Math.max(newest, stamp), 0);
 }
 
-/** Why somebody asked the run to end, in a request that no owner has taken yet; null when nobody did. */
+/** Why somebody asked the run to end, in a request that no owner has taken yet; null when nobody can be seen to. */
 export async function cancelWaiting(files: Files, runFolder: string): Promise<string | null> {
   const folder = join(runFolder, "inbox");
-  for (const name of (await files.list(folder)).filter((it) => it.endsWith(SUFFIX) && !it.startsWith("."))) {
-    const text = (await files.facts(join(folder, name)))?.kind === "file" && (await files.readText(join(folder, name)));
-    const request = text && parseRequest(text, name.slice(0, -SUFFIX.length));
-    if (request && request.kind === "cancel") return request.reason;
+  const names = await files.list(folder).catch(() => []);
+  for (const name of names.filter((it) => it.endsWith(SUFFIX) && !it.startsWith(".")).slice(0, FILES_PER_PASS_MAX)) {
+    const path = join(folder, name);
+    if (files.factsNow(path)?.kind !== "file") continue;
+    const text = await files.readText(path, REQUEST_BYTES_MAX).catch(() => null);
+    const request = parseRequest(text ?? "", name.slice(0, -SUFFIX.length));
+    if (request?.kind === "cancel") return request.reason;
   }
   return null;
 }

@@ -75,8 +75,9 @@ export function nodeFiles(): Files {
         () => false,
       ),
     freeBytes: async (path) => {
-      const { bavail, bsize } = await fs.statfs(path);
-      return bavail * bsize;
+      const { bavail, blocks, bsize } = await fs.statfs(path);
+      // some file systems do not tell
+      return blocks === 0 ? Number.POSITIVE_INFINITY : bavail * bsize;
     },
     realPath: (path) => fs.realpath(path).catch(() => path),
     watch,

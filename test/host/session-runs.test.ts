@@ -74,14 +74,18 @@ describe("a session of a project without runs", () => {
     expect(errors).toHaveLength(1);
   });
 
-  it("looks no more when something was done about runs", async () => {
+  it("does not look while something is done about runs, and goes on when that failed", async () => {
     const { clock, counts, runs, scene } = idle();
-    scene.load = hanging;
+    let fail: (error: Error) => void = () => undefined;
+    scene.load = () => new Promise<never>((_, reject) => (fail = reject));
     await runs.awaitFirst();
-    void runs.open();
+    const opened = runs.open();
     await clock.advance(2 * pollIntervalMs);
     expect(counts.looks).toBe(0);
-    expect(clock.pending).toBe(0);
+    fail(new Error("what runs need can't be loaded"));
+    await expect(opened).rejects.toThrow("can't be loaded");
+    await clock.advance(pollIntervalMs);
+    expect(counts.looks).toBe(1);
   });
 
   it("does not look when there is nobody to tell", async () => {
