@@ -33,13 +33,17 @@ export async function tellInterrupted(reason: RecoveryPlan["proof"], { state, pu
   await publisher.publish({ type: "crew.run.interrupted", reason });
 }
 
-/** Tells of the interruption, ends the attempts nobody is at any more, and tells that the run goes on. */
+/**
+ * Tells of the interruption, ends the attempts nobody is at any more, and tells that the run goes on. Where another owner
+ * has brought it to its end meanwhile there is nothing to go on with.
+ */
 export async function applyResumption(
   world: World,
   crewRoot: string,
   { proof, interruptedAttempts, resumed }: Resumption,
   run: OpenRun,
 ): Promise<void> {
+  if (isTerminal(run.state.status)) return;
   await tellInterrupted(proof, run);
   const begun: string[] = [];
   for (const attempt of interruptedAttempts)

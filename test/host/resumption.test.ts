@@ -67,6 +67,14 @@ it("leaves an attempt to the worker that began it after the plan was made", asyn
   expect(told.at(-1)).toMatchObject({ type: "crew.run.resumed", resumableTasks: [], adoptedTasks: ["a"] });
 });
 
+it("tells nothing of a run that another owner has brought to its end since it was planned", async () => {
+  const { run, crewRoot, told } = await interruptedRun();
+  const end = { team: "team", workflow: "flow", taskCount: 1, durationMs: 1, tokens: 0, costUsd: 0 };
+  await run.publisher.publish({ type: "crew.run.failed", status: "failed", ...end });
+  await applyResumption(world, crewRoot, resumption, run);
+  expect(told.at(-1)?.type).toBe("crew.run.failed");
+});
+
 it("ends an attempt that nobody is at, once, and nobody can begin it any more", async () => {
   const { run, crewRoot, told } = await interruptedRun();
   await applyResumption(world, crewRoot, resumption, run);
