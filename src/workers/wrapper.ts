@@ -125,11 +125,8 @@ export class WorkerHost {
 
   async #work(request: StepRequest, workerId: string): Promise<void> {
     const redactor = await this.#process.redactor;
-    try {
-      await makeAttemptFolder(this.#world.files, request.runtime.attemptFolder);
-    } catch (error) {
-      return this.#tellEnded(`the attempt's folder can't be written: ${messageOf(error)}`);
-    }
+    const unmade = await makeAttemptFolder(this.#world.files, request.runtime.attemptFolder).then(() => "", messageOf);
+    if (unmade) return this.#tellEnded(`the attempt's folder can't be written: ${unmade}`);
     // its owner went meanwhile: this process is already on its way out
     if (this.#ending) return this.#tellEnded("the worker is ending");
     const record = new AttemptRecord(this.#world, request, workerId, redactor, () => this.terminate());
@@ -223,22 +220,26 @@ export class WorkerHost {
     return attempt.recorded;
   }
 
+  /** After some tries its owner has read what the worker said last. */
+  #sayWaiting(tries: number, why: string): void {
+    if (tries === 1) this.#world.log.error("end not recorded yet", { error: why });
+    if (tries === unwantedTries) this.#process.tell({ type: "waiting", why });
+  }
+
   /**
    * A disk may be full for hours: what was done is not lost for that. Where somebody told the attempt to stop, or its
    * folder was removed, the process ends without a record after a few tries, and its owner knows why.
    */
   async #writeEnd(attempt: Attempt, ended: KindResult): Promise<void> {
     const { record, unwanted } = attempt;
-    const { clock, log } = this.#world;
+    const { clock } = this.#world;
     const { result, left } = await attempt.tree.conclude(ended, attempt.stop.signal.aborted);
     for (let tries = 1; ; tries += 1) {
       try {
         attempt.step = await record.end(result, left);
         return;
       } catch (error) {
-        if (tries === 1) log.error("end not recorded yet", { error: messageOf(error) });
-        // by then its owner has read what the worker said last
-        if (tries === unwantedTries) this.#process.tell({ type: "waiting", why: messageOf(error) });
+        this.#sayWaiting(tries, messageOf(error));
         const { aborted } = unwanted.signal;
         if ((aborted || codeOf(error) === "ENOENT") && tries >= unwantedTries) return this.#process.exit(1);
         const delayMs = Math.min(endRetryMaxMs, endRetryMs * 2 ** Math.min(tries - 1, unwantedTries + 1));
