@@ -3,6 +3,7 @@ import { reportEnd } from "../../src/host/run-report.ts";
 import type { Session } from "../../src/host/session.ts";
 import type { DriveEnd, ShownRun } from "../../src/host/shown-run.ts";
 import { initialRunState, type RunStatus, type TaskState, type TaskStatus } from "../../src/runs/run-state.ts";
+import { NOTHING_USED } from "../../src/runs/usage.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
@@ -19,7 +20,9 @@ async function told(status: RunStatus, tasks: Record<string, TaskStatus>, kind: 
   const state = {
     ...initial,
     status,
-    tasks: initial.tasks.map((task) => ({ ...task, status: tasks[task.taskId], summary: "" }) as TaskState),
+    tasks: initial.tasks.map(
+      (task) => ({ ...task, status: tasks[task.taskId], summary: "", used: NOTHING_USED }) as TaskState,
+    ),
   };
   const view = { manifest, state, degraded: false, folder: `/p/.crew/state/runs/${ID}` };
   const runs = { view: async () => view, views: async () => [] };
