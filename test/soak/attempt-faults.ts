@@ -2,13 +2,11 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { EventOf } from "../../src/events/crew-event.ts";
 import { ofType } from "../support/run-files.ts";
-import type { LedgerLine } from "./ledger.ts";
+import { isWork, type WorkLine } from "./ledger.ts";
 import type { EndedRun } from "./oracle.ts";
 
 /** At least one execution, exactly one accepted result: the run's log beside what the workers themselves put down. */
 
-type Begin = Extract<LedgerLine, { kind: "begin" }>;
-type Effect = Extract<LedgerLine, { kind: "effect" }>;
 type Finished = EventOf<"crew.task.attempt_finished">;
 
 const TRIES_MAX = 3;
@@ -35,17 +33,20 @@ function taskFaults(run: EndedRun, taskId: string): string[] {
   }
   if (finished.length > started.length) faults.push("has more ends of attempts than attempts");
   faults.push(...endFaults(run, taskId, started.length, finished));
-  const work = ledger.filter((line): line is Begin | Effect => line.kind !== "kill" && line.taskId === taskId);
+  const work = ledger.filter(isWork).filter((line) => line.taskId === taskId);
   faults.push(...orderFaults(work));
   for (const line of work) {
     const told = started.find(({ attempt }) => attempt === line.attempt);
     if (told?.workerId !== line.workerId)
       faults.push(`had worker ${line.workerId} at attempt ${line.attempt}, which the log does not know`);
   }
+  const cancelled = ledger.some(({ kind }) => kind === "cancel");
   for (const end of finished) {
     const kills = ledger.filter((line) => line.kind === "kill");
     const at = work.filter(({ attempt }) => attempt === end.attempt);
-    faults.push(...workFaults(end, at, new Set(kills.map(({ pid }) => pid))));
+    // of a worker that was told to end as it did its last act, either may come first
+    if (!cancelled || end.outcome !== "cancelled")
+      faults.push(...workFaults(end, at, new Set(kills.map(({ pid }) => pid))));
   }
   return faults;
 }
@@ -69,7 +70,7 @@ function endFaults({ events }: EndedRun, taskId: string, attempts: number, finis
 }
 
 /** Nobody begins what another has begun, and no attempt does anything when a later one has begun. */
-function orderFaults(work: readonly (Begin | Effect)[]): string[] {
+function orderFaults(work: readonly WorkLine[]): string[] {
   const faults: string[] = [];
   let latest = 0;
   for (const { kind, attempt } of work) {
@@ -80,7 +81,7 @@ function orderFaults(work: readonly (Begin | Effect)[]): string[] {
   return faults;
 }
 
-function workFaults(end: Finished, work: readonly (Begin | Effect)[], killed: ReadonlySet<number>): string[] {
+function workFaults(end: Finished, work: readonly WorkLine[], killed: ReadonlySet<number>): string[] {
   const { attempt, outcome } = end;
   const begin = work.find((line) => line.kind === "begin");
   const effects = work.filter((line) => line.kind === "effect").length;

@@ -14,7 +14,16 @@ export type LedgerLine =
     }
   /** The work of an attempt is done: written as its last act. */
   | { kind: "effect"; runId: string; taskId: string; attempt: number; workerId: string; pid: number }
-  | { kind: "kill"; victim: string; pid: number };
+  | { kind: "kill"; victim: string; pid: number }
+  /** A session was told to cancel the run, and said (milliseconds since 1970) that it did or that its owner was asked to. */
+  | { kind: "cancel"; runId: string; heardAt: number | null };
+
+/** What a worker itself put down. */
+export type WorkLine = Extract<LedgerLine, { kind: "begin" | "effect" }>;
+
+export function isWork(line: LedgerLine): line is WorkLine {
+  return line.kind === "begin" || line.kind === "effect";
+}
 
 export function readLedger(path: string): LedgerLine[] {
   return textOf(path)

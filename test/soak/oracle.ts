@@ -36,6 +36,9 @@ export interface EndedRun {
   ledger: readonly LedgerLine[];
 }
 
+/** An owner that is killed before it has looked into the run's inbox is followed by one that does. */
+const OBEYED_MS = 5000;
+const AT_ONCE_MS = 1000;
 const END = /^crew\.run\.(completed|failed|cancelled)$/;
 
 export async function judgeProject(project: string, ledger: readonly LedgerLine[]): Promise<Verdict> {
@@ -72,6 +75,7 @@ async function runFaults(project: string, run: EndedRun): Promise<string[]> {
   return [
     ...(await logFaults(project, run)),
     ...endFaults(run),
+    ...cancelFaults(run),
     ...attemptFaults(run),
     ...(await deadLetterFaults(run)),
     ...(await recordFaults(project, run)),
@@ -123,6 +127,28 @@ function endFaults({ events, manifest }: EndedRun): string[] {
   return faults;
 }
 
+/** A run is cancelled when a session was told so, and then only; nothing is begun in it once that is known. */
+function cancelFaults({ events, ledger }: EndedRun): string[] {
+  const cancels = ledger.filter((line) => line.kind === "cancel");
+  const asked = ofType(events, "crew.run.cancel_asked")[0];
+  const cancelled = ofType(events, "crew.run.cancelled")[0];
+  const begun = ofType(events, "crew.task.attempt_started");
+  const faults: string[] = [];
+  // whose maker could not start a process for it, because that was killed, says so to its user
+  const neverBegun = begun.length === 0 && cancelled?.reason === "its process could not be started";
+  if (cancels.length === 0 && (asked || cancelled) && !neverBegun) faults.push("nobody cancelled it");
+  if (asked && !cancelled) faults.push("it was to be cancelled, and was not");
+  const heardAt = Math.min(...cancels.map(({ heardAt }) => heardAt ?? Number.POSITIVE_INFINITY));
+  for (const { seq, ts, epoch } of begun) {
+    // what its owner was just about to begin is ended by it at once
+    if (asked && (epoch > asked.epoch || ts > asked.ts + AT_ONCE_MS))
+      faults.push(`event ${seq} begins an attempt after it was to be cancelled`);
+    else if (ts > heardAt + OBEYED_MS)
+      faults.push(`event ${seq} begins an attempt ${ts - heardAt} ms after a session said that it is cancelled`);
+  }
+  return faults;
+}
+
 function isTaskEnd(type: string): boolean {
   return /^crew\.task\.(completed|failed|cancelled|skipped)$/.test(type);
 }
@@ -133,6 +159,7 @@ function count(counts: Counts, events: readonly CrewEvent[]): void {
     runs: 1,
     completed: ofType(events, "crew.run.completed").length,
     failed: ofType(events, "crew.run.failed").length,
+    cancelled: ofType(events, "crew.run.cancelled").length,
     attempts: finished.length,
     lost: finished.filter(({ outcome }) => outcome === "lost").length,
     adopted: ofType(events, "crew.subagent.adopted").length,

@@ -25,7 +25,9 @@ export type Target =
   | "everything"
   /** No kills, but the other ways a session ends. */
   | "quit"
-  | "replace";
+  | "replace"
+  /** A session is told to cancel a run, whoever drives it. */
+  | "cancel";
 
 export interface Blow {
   target: Target;
@@ -57,6 +59,7 @@ const MOMENTS: readonly CrewEventType[] = [
   "crew.run.claimed",
   "crew.run.resumed",
   "crew.run.released",
+  "crew.run.cancel_asked",
   "crew.task.attempt_started",
   "crew.subagent.spawned",
   "crew.subagent.completed",
@@ -77,6 +80,7 @@ const TARGETS: readonly (readonly [Target, number])[] = [
   ["everything", 6],
   ["quit", 6],
   ["replace", 4],
+  ["cancel", 14],
 ];
 
 export function planRound(seed: number, background: boolean): RoundPlan {

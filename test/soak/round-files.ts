@@ -1,7 +1,9 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { runFolder } from "../support/run-files.ts";
 import type { PlannedRun, RoundPlan } from "./plan.ts";
+
+const END = /"type":"crew\.run\.(completed|failed|cancelled)"/;
 
 /** A round as its files show it while it is under way. */
 export class RoundFiles {
@@ -54,8 +56,17 @@ export class RoundFiles {
   }
 
   ended(): boolean {
-    const ended = this.#logs().filter((path) => /"type":"crew\.run\.(completed|failed|cancelled)"/.test(textOf(path)));
+    const ended = this.#logs().filter((path) => END.test(textOf(path)));
     return ended.length >= this.#plan.runs.length && this.missing().length === 0;
+  }
+
+  /** The runs that have not ended. */
+  underWay(): string[] {
+    return this.#folders()
+      .filter(
+        (folder) => textOf(join(folder, "events.jsonl")) !== "" && !END.test(textOf(join(folder, "events.jsonl"))),
+      )
+      .map((folder) => basename(folder));
   }
 
   /** Some run's tasks may not all have their records yet. */

@@ -123,6 +123,7 @@ class Round {
   async #strike(blow: Blow): Promise<void> {
     const { target } = blow;
     if (target === "quit" || target === "replace") return this.#endSession(target);
+    if (target === "cancel") return this.#cancel(blow);
     const victims = this.#victims(blow);
     if (victims.length === 0) return;
     for (const { pid, victim } of victims) {
@@ -133,6 +134,19 @@ class Round {
     await waitUntil(() => !this.#processes().some(({ pid }) => victims.some((it) => it.pid === pid)));
     if (!victims.some(({ victim }) => victim === "session" || victim === "supervisor")) return;
     await this.#open(blow.rivals ? 2 : 1);
+  }
+
+  /** The next blow does not wait for the answer. */
+  async #cancel({ pick }: Blow): Promise<void> {
+    const session = this.#sessions.find(({ gone }) => !gone);
+    const runs = this.#files.underWay();
+    const runId = runs[Math.floor(pick * runs.length)];
+    if (!session || runId === undefined) return;
+    this.blows.cancel = (this.blows.cancel ?? 0) + 1;
+    addToLedger(this.ledger, { kind: "cancel", runId, heardAt: null });
+    void session.cancel(runId).then((heard) => {
+      if (heard) addToLedger(this.ledger, { kind: "cancel", runId, heardAt: Date.now() });
+    });
   }
 
   async #endSession(target: "quit" | "replace"): Promise<void> {

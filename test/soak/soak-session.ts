@@ -29,7 +29,7 @@ export class SoakSession {
       new Promise<void>((resolve) => {
         child.on("message", (message: { told: string; text?: string }) => {
           if (message.told === "open") resolve();
-          else complain(message.text ?? "");
+          else if (message.told === "error") complain(message.text ?? "");
         });
       }),
     ]);
@@ -42,6 +42,17 @@ export class SoakSession {
   run(workflow: string, goal: string, background: boolean): void {
     const mode = background ? { background: true } : {};
     this.#send({ ask: "team", action: "run", team: "soak", workflow, goal, ...mode });
+  }
+
+  /** Resolves with whether the session says that it did, or that the run's owner was asked to; not when it is killed. */
+  async cancel(runId: string): Promise<boolean> {
+    const answer = new Promise<boolean>((resolve) => {
+      this.#child.on("message", (message: { told: string; runId?: string; heard?: boolean }) => {
+        if (message.told === "cancel" && message.runId === runId) resolve(message.heard === true);
+      });
+    });
+    this.#send({ ask: "cancel", runId });
+    return Promise.race([answer, this.exited.then(() => false)]);
   }
 
   /** Another session in the same process, as after `/new`. */

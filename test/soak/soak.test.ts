@@ -94,6 +94,16 @@ function defects(runId: string): Defect[] {
     },
     { name: "no end", plant: inLog((lines) => lines.slice(0, -1)), found: /it has 0 ends/ },
     { name: "a torn line", plant: inLog((lines) => [...lines, '{"v":1,"seq":']), found: /log is not whole/ },
+    {
+      name: "a cancel that nobody asked for",
+      plant: inLog((lines) => [...lines.slice(0, -1), cancelled(lines.at(-1) ?? "")]),
+      found: /nobody cancelled it/,
+    },
+    {
+      name: "a cancel that was not obeyed",
+      plant: inLedger((lines) => [...lines, { kind: "cancel", runId, heardAt: 0 }]),
+      found: /begins an attempt \d+ ms after a session said that it is cancelled/,
+    },
     { name: "a dead letter twice", plant: plantDeadLetter(runId), found: /2 lines of dead letters for 1 letters/ },
     {
       name: "a record twice",
@@ -111,6 +121,11 @@ function defects(runId: string): Defect[] {
       found: /\.state\.json\.1\.ab\.tmp was left/,
     },
   ];
+}
+
+function cancelled(line: string): string {
+  const { crc: _crc, ...end } = JSON.parse(line);
+  return sealedLine({ ...end, type: "crew.run.cancelled", status: "cancelled" }).trimEnd();
 }
 
 function inRecords(change: (lines: string[]) => string[]): Defect["plant"] {

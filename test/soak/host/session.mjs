@@ -44,6 +44,14 @@ const happened = async (name, event) => await handlers.get(name)?.({ type: name,
 async function take({ ask, ...call }) {
   if (ask === "team") {
     await tool.execute("call", call, undefined, undefined, context);
+  } else if (ask === "cancel") {
+    const asked = tool.execute("call", { action: "cancel", ...call }, undefined, undefined, context);
+    // refused where the run has ended meanwhile, or is on its way to another owner
+    const heard = await asked.then(
+      (result) => !result.isError,
+      () => false,
+    );
+    tell({ told: "cancel", ...call, heard });
   } else if (ask === "replace") {
     await happened("session_shutdown", { reason: "new" });
     context = contextOf(randomUUID());
