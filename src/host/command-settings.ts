@@ -85,14 +85,15 @@ async function chooseSetting(ctx: ExtensionCommandContext, levels: readonly Leve
   const sections = [...new Set(SETTINGS.map(sectionOf))];
   const section = await ctx.ui.select("Settings of pi-foreman", sections, dialogLimit(ctx));
   const settings = SETTINGS.filter((setting) => sectionOf(setting) === section);
-  if (settings.length === 0) return undefined;
+  if (settings.length <= 1) return settings[0];
   const lines = rows(settings, levels);
   const chosen = await ctx.ui.select(`Settings of pi-foreman: ${section}`, lines, dialogLimit(ctx));
   return settings[lines.indexOf(chosen ?? "")];
 }
 
+/** The value itself where it is in none. */
 function sectionOf({ path }: Setting): string {
-  return path.slice(0, path.indexOf("."));
+  return path.split(".", 1)[0] as string;
 }
 
 async function askValue(

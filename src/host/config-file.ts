@@ -52,6 +52,7 @@ interface Schema {
   minimum?: number;
   maximum?: number;
   anyOf?: { const: unknown }[];
+  const?: unknown;
   description?: string;
   patternErrorMessage?: string;
 }
@@ -172,7 +173,8 @@ function demand(schema: Schema): string {
 }
 
 function describe(schema: Schema): string {
-  const { type, items, minimum, maximum, anyOf, description } = schema;
+  const { type, items, minimum, maximum, anyOf, description, const: only } = schema;
+  if (only !== undefined) return `${JSON.stringify(only)}, the only one there is`;
   if (anyOf) return `one of ${anyOf.map((option) => JSON.stringify(option.const)).join(", ")}`;
   if (minimum !== undefined)
     return `${type === "integer" ? "a whole number" : "a number"} from ${minimum} to ${maximum}`;

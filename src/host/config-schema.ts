@@ -92,6 +92,7 @@ export const CONFIG_SCHEMA = Type.Object({
     }),
   }),
   notifications: NOTIFICATIONS_SCHEMA,
+  engine: Type.Literal("local", { default: "local", description: "Where attempts run: on this machine." }),
 });
 
 export type Config = Static<typeof CONFIG_SCHEMA>;

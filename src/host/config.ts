@@ -43,6 +43,7 @@ export const DEFAULT_CONFIG: Config = {
     command: [],
     webhookUrl: "",
   },
+  engine: "local",
 };
 
 /** The host's agent folder: `PI_CODING_AGENT_DIR`, else `~/.pi/agent`, as the host itself resolves it. */

@@ -19,6 +19,7 @@ interface Schema {
   type?: string;
   properties?: Record<string, Schema>;
   anyOf?: { const: unknown }[];
+  const?: unknown;
   description?: string;
 }
 
@@ -29,7 +30,7 @@ function settingsBelow(prefix: string, section: Schema): Setting[] {
   return Object.entries(section.properties ?? {}).flatMap(([key, schema]) => {
     const path = `${prefix}${key}`;
     if (schema.properties) return settingsBelow(`${path}.`, schema);
-    const choices = schema.anyOf?.map((option) => String(option.const)) ?? [];
+    const choices = (schema.anyOf ?? (schema.const === undefined ? [] : [schema])).map((it) => String(it.const));
     if (schema.type === "boolean") choices.push("true", "false");
     const variable = `${VARIABLES}${path
       .replaceAll(".", "_")
@@ -67,12 +68,14 @@ export function unknownVariables(env: NodeJS.ProcessEnv): ConfigProblem[] {
   });
 }
 
-/** Those of its section; when it is of none, a pattern for each section. */
+/** Those of its section; when it is of none, a pattern for each section, and what is in none. */
 function variablesLike(name: string): string[] {
-  const sections = Object.keys(CONFIG_SCHEMA.properties).map((key) => `${VARIABLES}${key.toUpperCase()}_`);
-  const section = sections.find((start) => name.toUpperCase().startsWith(start));
-  if (section === undefined) return sections.map((start) => `${start}*`);
-  return SETTINGS.map(({ variable }) => variable).filter((variable) => variable.startsWith(section));
+  const all = SETTINGS.map(({ variable }) => variable);
+  const below = (start: string) => all.filter((variable) => variable.startsWith(`${start}_`));
+  const tops = Object.keys(CONFIG_SCHEMA.properties).map((key) => `${VARIABLES}${key.toUpperCase()}`);
+  const like = tops.filter((top) => name.toUpperCase().startsWith(`${top}_`)).flatMap(below);
+  if (like.length > 0) return like;
+  return tops.map((top) => (below(top).length > 0 ? `${top}_*` : top));
 }
 
 /** JSON where it is some, else the text itself: nobody wants to quote a word. */

@@ -89,6 +89,21 @@ describe("the configuration's schema", () => {
     expect(config.observability.enabled).toBe(false);
   });
 
+  it("takes the one engine there is, from any of the places, and names what it does not take", async () => {
+    const fine = await loaded({ engine: "local" }, { engine: "local" }, { PI_FOREMAN_ENGINE: "local" });
+    expect(fine).toEqual({ config: DEFAULT_CONFIG, problems: [] });
+    const { config, problems } = await loaded({}, { engine: "bullmq" }, { PI_FOREMAN_ENGINE: "bullmq" });
+    expect(config.engine).toBe("local");
+    const files = ["/p/.crew/config.json", "the environment"];
+    expect(problems).toEqual(
+      files.map((file) => ({
+        file,
+        path: "engine",
+        message: `engine = "bullmq" in ${file} can't be used: it must be "local", the only one there is; "local" is used.`,
+      })),
+    );
+  });
+
   it("takes heartbeat limits that ascend, over both files, and says which ones it did not take", async () => {
     const load = (mine: string, theirs: string) =>
       loadConfig(
@@ -161,6 +176,8 @@ describe("the configuration's schema", () => {
     [{ otlp: { headers: { a: 1 } } }, "it must be an object with a text for each name; {} is used."],
     [{ notifications: { command: "beep" } }, "it must be a list of texts; [] is used."],
     [{ telemetry: { enabled: 1 } }, "it must be a boolean; true is used."],
+    [{ engine: "bullmq" }, 'it must be "local", the only one there is; "local" is used.'],
+    [{ engine: { kind: "local" } }, 'it must be "local", the only one there is; "local" is used.'],
   ])("says of %j what it must be", async (mine, says) => {
     const { problems } = await loaded(mine);
     expect(problems.map(({ message }) => message)).toEqual([expect.stringContaining(`can't be used: ${says}`)]);

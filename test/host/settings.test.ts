@@ -52,6 +52,8 @@ it("a variable that names no setting is told, without its value, and with those 
   const [other] = await problemsOf({ PI_FOREMAN_OLTP_HEADERS: '{"authorization":"abc-secret"}' });
   expect(other).toMatch(/^PI_FOREMAN_OLTP_HEADERS in the environment is not known; .* PI_FOREMAN_OTLP_\*, /);
   expect(other).not.toContain("abc-secret");
+  const [below] = await problemsOf({ PI_FOREMAN_ENGINE_KIND: "local" });
+  expect(below).toMatch(/^PI_FOREMAN_ENGINE_KIND in the environment is not known; there are .*, PI_FOREMAN_ENGINE\.$/);
   // an empty one sets nothing
   expect(await problemsOf({ PI_FOREMAN_HTTP_PROT: "", FOREMAN_GOAL: "x" })).toEqual([]);
 });
@@ -155,6 +157,23 @@ it("/team-settings writes nothing that can't be used, and not over a file it can
   writeFileSync(file, "{ broken");
   expect(await say(host, "/team-settings limits.maxTokens 5")).toMatch(/crew\.json can't be read.*Mend or remove it/);
   expect(readFileSync(file, "utf8")).toBe("{ broken");
+});
+
+it("/team-settings knows a value that is in no section", async () => {
+  const { host, agentDir } = await opened({ ".crew/config.json": '{"engine":"local"}' }, (request) => {
+    const options = request["options"] as string[];
+    return { value: options.find((option) => option === "engine" || option === "local") ?? "" };
+  });
+  expect(await say(host, "/team-settings engine")).toMatch(
+    /^engine = "local" \(from \.crew\/config\.json; by default "local"\)\n.* Environment: PI_FOREMAN_ENGINE\./,
+  );
+  expect(await say(host, "/team-settings engine bullmq")).toMatch(
+    /^Nothing was written: engine = "bullmq" in .*crew\.json can't be used: it must be "local", the only one there is/,
+  );
+  expect(await say(host, "/team-settings limit 5")).toMatch(/Sections: observability, .*, notifications, engine\./);
+  expect(await say(host, "/team-settings")).toContain('engine = "local" is written to');
+  expect(JSON.parse(readFileSync(join(agentDir, "crew.json"), "utf8"))).toEqual({ engine: "local" });
+  expect(await say(host, "/team-doctor")).not.toContain("engine");
 });
 
 it("/team-settings asks where there are dialogs", async () => {
