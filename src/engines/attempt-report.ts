@@ -1,5 +1,6 @@
 import type { AttemptOutcome } from "../events/crew-event.ts";
 import { type AttemptOrder, type AttemptReport, NO_ROOM } from "../runs/execute.ts";
+import { timeoutSecOf } from "../runs/manifest.ts";
 import { writes } from "../runs/work-trees.ts";
 import { wallMsOf } from "../workers/attempt-facts.ts";
 import { keptCheckpointOf } from "../workers/checkpoint-files.ts";
@@ -21,7 +22,7 @@ export function requestOf(order: AttemptOrder, createdAt: string): StepRequest {
     stepName: task.taskId,
     stepKind: stepKindOf(order),
     workerKind: task.kind,
-    timeoutSec: task.timeoutSec,
+    timeoutSec: timeoutSecOf(manifest, task),
     runtime: {
       repoRoot: manifest.cwd,
       worktreePath: order.workFolder,

@@ -1,4 +1,5 @@
 import { type AttemptHooks, type AttemptOrder, type AttemptReport, LET_GO } from "../runs/execute.ts";
+import { timeoutSecOf } from "../runs/manifest.ts";
 import type { World } from "../system/world.ts";
 import { attemptTags, readAttemptState } from "../workers/attempt-folder.ts";
 import { type AttemptEnd, AttemptFollower, type SeenWorker } from "../workers/attempt-follower.ts";
@@ -148,14 +149,17 @@ export class LocalAttempt {
   #seen(worker: SeenWorker, startedAt: string | null): void {
     const adopted = !this.#isOurs(worker) || ("again" in this.#source && this.#source.again);
     for (const timer of this.#timers.splice(0)) timer[Symbol.dispose]();
-    const { timeoutSec } = this.#order.task;
-    if (startedAt !== null && timeoutSec !== null) {
+    if (startedAt !== null) {
       const already = adopted ? awakeMs(this.#world, this.#order.folder, startedAt) : 0;
-      const limitMs = timeoutSec * 1000 - already + stopGraceMs + this.#limits.marginMs;
+      const limitMs = this.#timeoutSec * 1000 - already + stopGraceMs + this.#limits.marginMs;
       // it may have ended long ago, and could not write that to a disk which has room again
       this.#endAfter(Math.max(limitMs, adopted ? 2 * endRetryMaxMs : 0), "timeout");
     }
     this.#hooks.spawned({ workerId: worker.workerId, pid: worker.pid, adopted });
+  }
+
+  get #timeoutSec(): number {
+    return timeoutSecOf(this.#order.manifest, this.#order.task);
   }
 
   #isOurs({ workerId, pid }: SeenWorker): boolean {
@@ -229,7 +233,7 @@ export class LocalAttempt {
     if (cause === "cancelled") return "The attempt was cancelled.";
     if (cause === "heartbeat-dead") return "The worker showed no sign of life any more and was ended.";
     if (cause === "timeout")
-      return `No end within timeoutSec ${this.#order.task.timeoutSec ?? 0}; the worker did not end it and was ended.`;
+      return `No end within timeoutSec ${this.#timeoutSec}; the worker did not end it and was ended.`;
     if (cause === "worker-start") return `The worker did not take the attempt within ${this.#limits.claimMs} ms.`;
     return this.#epitaph();
   }

@@ -1,16 +1,16 @@
+import type { RunConfig } from "../runs/run-config.ts";
 import type { RunLoopParts } from "../runs/run-loop.ts";
 import { dueDeadLetter } from "../supervision/dead-letter-decision.ts";
 import { classifyFailure, isQuestion } from "../supervision/failure-kind.ts";
 import { countedAttempts, decideNext, policyOf } from "../supervision/retry-policy.ts";
 import { keepEnds } from "../system/safe-text.ts";
 import type { World } from "../system/world.ts";
-import type { Config } from "./config-schema.ts";
 
 const QUESTION_CHARS_MAX = 4000;
 
-/** The run loop's question after a failed attempt, answered by the retry policy in force. */
+/** The run loop's question after a failed attempt, answered by the run's retry policy. */
 export function afterFailureUnder(
-  reliability: Config["reliability"],
+  reliability: RunConfig["reliability"],
   { clock, random }: Pick<World, "clock" | "random">,
   canAsk: () => boolean,
 ): RunLoopParts["afterFailure"] {

@@ -8,6 +8,7 @@ import type {
   WorkflowDefinition,
 } from "../runs/definitions.ts";
 import type { RunManifest, TaskAgent, TaskSpec } from "../runs/manifest.ts";
+import type { RunConfig } from "../runs/run-config.ts";
 import { UserError } from "../system/errors.ts";
 
 export interface RunRequest {
@@ -28,7 +29,7 @@ export interface RunCircumstances {
   /** The session's model as `provider/id`; null when none is chosen. */
   model: string | null;
   thinking: string | null;
-  attemptTimeoutSec: number;
+  config: RunConfig;
 }
 
 const FAULTS_SHOWN_MAX = 5;
@@ -65,6 +66,7 @@ export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCir
     // the commit is looked up when the run is started
     worktrees: team.worktree ? { baseCommit: "" } : null,
     maxConcurrency: team.maxConcurrency,
+    config: now.config,
     tasks,
     kept: {},
     definitionHashes: Object.fromEntries([...used].map(([name, source]) => [name, source.contentHash])),
@@ -99,7 +101,7 @@ function taskOf(
   const where = `step ${step.id} of workflow ${workflow.name} (${workflow.source.file})`;
   requireBranches(team, step, where);
   const agent = assignedAgent(catalog, team, step, where, now, used);
-  const { role, taskType, kind, task, command, dependsOn, optional, retry, reads, output, verify } = step;
+  const { role, taskType, kind, task, command, dependsOn, optional, timeoutSec, retry, reads, output, verify } = step;
   return {
     taskId: step.id,
     role,
@@ -109,7 +111,7 @@ function taskOf(
     command,
     dependsOn,
     optional,
-    timeoutSec: step.timeoutSec ?? now.attemptTimeoutSec,
+    timeoutSec,
     retry,
     reads,
     output,

@@ -9,6 +9,7 @@ import type { Command } from "./commands.ts";
 import { DEFAULT_CONFIG, ENV } from "./config.ts";
 import { applyConfigFile, type ConfigFile, shownValue } from "./config-file.ts";
 import { dialogLimit } from "./output.ts";
+import { runConfigOf } from "./run-config.ts";
 import type { Session } from "./session.ts";
 import { ENVIRONMENT, environmentContent, readValue, SETTINGS, type Setting, valueAt, withValue } from "./settings.ts";
 
@@ -134,8 +135,13 @@ async function write(
     value === undefined
       ? `${setting.path} is no longer set in ${displayPath(target, session.cwd)}`
       : `${setting.path} = ${shownValue(setting.path, value)} is written to ${displayPath(target, session.cwd)}`;
-  const held = `${shownValue(setting.path, holds)}, ${sourceOf(setting, holds, from, session)}, holds from the next session on (/reload).`;
+  const held = `${shownValue(setting.path, holds)}, ${sourceOf(setting, holds, from, session)}, holds from the next session on (/reload)${isOfRuns(setting) ? ", for runs begun from then on" : ""}.`;
   return `${written}. ${held}`;
+}
+
+/** A run keeps what it was begun with. */
+function isOfRuns({ path }: Setting): boolean {
+  return valueAt(runConfigOf(DEFAULT_CONFIG), path) !== undefined;
 }
 
 function configOf(levels: readonly Level[]) {

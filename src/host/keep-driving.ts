@@ -1,11 +1,12 @@
 import { LogFailed } from "../events/publisher.ts";
 import { askToCancel } from "../runs/cancel.ts";
+import type { RetryPolicy } from "../runs/run-config.ts";
 import type { RunLoop, RunLoopEnd } from "../runs/run-loop.ts";
 import { LogFenced } from "../store/run-log.ts";
 import type { OpenRun } from "../store/run-store.ts";
 import { failureOfThrown } from "../supervision/failure-kind.ts";
 import { executeWithRetry } from "../supervision/retry-executor.ts";
-import { backoffDelayMs, type RetryPolicy } from "../supervision/retry-policy.ts";
+import { backoffDelayMs } from "../supervision/retry-policy.ts";
 import { codeOf, messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import type { Notify } from "./record-dead-letter.ts";

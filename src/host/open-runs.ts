@@ -21,7 +21,6 @@ import { openTaskRecords } from "./record-tasks.ts";
 import { RunService } from "./run-service.ts";
 import { tidyWorktrees } from "./run-worktrees.ts";
 import type { RunsHome } from "./runs-home.ts";
-import { limitsOf } from "./watch-budget.ts";
 import { watchWorkers } from "./watch-workers.ts";
 
 const WARM_IDLE_MS = 60_000;
@@ -35,7 +34,10 @@ export interface OpenedRuns {
   dispose(): Promise<void>;
 }
 
-/** Puts together what runs need: store, engine, supervision, notices. Throws a UserError when no run can be kept. */
+/**
+ * Puts together what runs need: store, engine, supervision, notices. `config` is of who drives them; what governs a run
+ * is in its manifest. Throws a UserError when no run can be kept.
+ */
 export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRuns> {
   const { world, bus, cwd, agentDir, correlation } = home;
   const crewRoot = await prepareCrewRoot(world.files, cwd, agentDir);
@@ -70,10 +72,9 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
       }),
     ),
     slots: new Slots(maxParallelAttempts),
-    limits: limitsOf(config.limits),
     sessionId: home.id,
     redact,
-    afterFailure: afterFailureUnder(config.reliability, world, () => home.canAsk),
+    afterFailure: (reliability) => afterFailureUnder(reliability, world, () => home.canAsk),
     correlation,
     deadLetters,
     deadLetterAlert: deadLetterAlert(deadLetters, config.reliability.deadletterThreshold, notify),
@@ -87,8 +88,7 @@ export async function openRuns(home: RunsHome, config: Config): Promise<OpenedRu
   notifier = router;
   disposer.defer(() => router.dispose());
   disposer.defer(async () => noteLetGo(await runs.release("session ended"), cwd));
-  const pace = { intervalMs: config.observability.pollIntervalMs, thresholds: config.reliability.heartbeat };
-  const watcher = watchWorkers(world, runs, pace, notify);
+  const watcher = watchWorkers(world, runs, config.observability.pollIntervalMs, notify);
   disposer.defer(() => watcher.dispose());
   return { runs, silences: () => watcher.readings(), dispose: () => disposer.dispose() };
 }

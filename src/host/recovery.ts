@@ -8,7 +8,6 @@ import { isSameProcess } from "../system/same-process.ts";
 import { askToContinue } from "./ask-to-continue.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import type { TakeOver } from "./claim-run.ts";
-import type { Config } from "./config-schema.ts";
 import { runsToEnd } from "./let-go.ts";
 import { applyResumption, type Resumption, resumptionOf, tellInterrupted } from "./resumption.ts";
 import { factsOfRun, isDrivenElsewhere } from "./run-facts.ts";
@@ -25,7 +24,7 @@ export class Recovery {
   readonly #session: Session;
   readonly #runs: RunService;
   readonly #background: BackgroundRuns;
-  readonly #config: Config["reliability"];
+  readonly #autoRecover: boolean;
   /** What this session's user said about runs, until it is done; then `none`: nobody asks about a run again. */
   readonly #answers = new Map<string, RecoveryAnswer>();
   /** Runs about which nothing could be done, as was told: it is tried again with each look. */
@@ -34,11 +33,11 @@ export class Recovery {
   readonly #triedAgain = new Set<string>();
   #looking = false;
 
-  constructor(session: Session, runs: RunService, background: BackgroundRuns, config: Config["reliability"]) {
+  constructor(session: Session, runs: RunService, background: BackgroundRuns, autoRecover: boolean) {
     this.#session = session;
     this.#runs = runs;
     this.#background = background;
-    this.#config = config;
+    this.#autoRecover = autoRecover;
   }
 
   /** What earlier sessions left. `starting`: Pi has just come up; otherwise its session was replaced. */
@@ -72,7 +71,7 @@ export class Recovery {
     const { background } = view.manifest;
     const none = background ? "elsewhere" : null;
     if (view.state.releasedBy !== null) return (await this.#takeOver(runId, null, background)) ?? none;
-    const plan = planRecovery(facts, this.#session.world.clock.now(), this.#config.heartbeat.deadMs);
+    const plan = planRecovery(facts, this.#session.world.clock.now());
     const step = answerStep(plan, "confirm");
     return step.kind === "resume" ? ((await this.#takeOver(runId, resumptionOf(step), background)) ?? none) : null;
   }
@@ -155,8 +154,8 @@ export class Recovery {
   async #recoverInterrupted(views: readonly RunView[]): Promise<void> {
     const session = this.#session;
     const facts = await Promise.all(views.map((view) => this.#factsOf(view)));
-    const { autoRecover, heartbeat } = this.#config;
-    for (const plan of detectInterruptedRuns(facts, session.world.clock.now(), heartbeat.deadMs)) {
+    const autoRecover = this.#autoRecover;
+    for (const plan of detectInterruptedRuns(facts, session.world.clock.now())) {
       if (session.closed) return;
       const { runId } = plan;
       const answer = this.#answers.get(runId);

@@ -42,7 +42,7 @@ export async function redriveTask(
   checkTask(session, old, taskId, changes);
   const again = redrivenTasks(old, taskId);
   const { begin } = changes;
-  const asked = withChangedTask(continuedManifest(old, again, newRun(session)), taskId, changes);
+  const asked = withChangedTask(continuedManifest(old, again, await newRun(session)), taskId, changes);
   if (changes.prompt !== null) checkPrompt(asked, taskId, changes.prompt);
   const before = await continuedAs(runs, runId);
   await agreeToCommands(session, asked, "project");

@@ -8,6 +8,7 @@ import { parseObject } from "../system/json.ts";
 import type { World } from "../system/world.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
 import { withFilesThere } from "./kept-files.ts";
+import { runConfigOf } from "./run-config.ts";
 import type { RunService } from "./run-service.ts";
 import { startKeeping, withCommitsThere } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
@@ -41,7 +42,7 @@ export async function resumeRun(session: Session, text: string): Promise<Continu
   const { status } = old.state;
   if (status === "completed")
     throw new UserError("run-completed", `Run ${runId} completed: nothing of it is left to do.`);
-  const manifest = continuedManifest(old, unfinishedTasks(old), newRun(session));
+  const manifest = continuedManifest(old, unfinishedTasks(old), await newRun(session));
   const before = await continuedAs(runs, runId);
   await agreeToCommands(session, manifest, "project");
   const mark = await markResumed(session.world, runs, old, manifest.runId);
@@ -88,9 +89,11 @@ export async function endedRun(runs: RunService, runId: string): Promise<RunView
   );
 }
 
-export function newRun(session: Session): NewRun {
+/** Under today's configuration, whatever the old run's was. */
+export async function newRun(session: Session): Promise<NewRun> {
+  const { config } = await session.config();
   if (session.closed) throw new UserError("session-ended", "The session ended before the run began; start it again.");
-  return { ...newRunId(session), sessionId: session.id, cwd: session.cwd };
+  return { ...newRunId(session), sessionId: session.id, cwd: session.cwd, config: runConfigOf(config) };
 }
 
 /** The newest run that goes on with this one; null when there is none. */

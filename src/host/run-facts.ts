@@ -27,5 +27,6 @@ export async function factsOfRun(world: World, crewRoot: string, view: RunView):
     }),
   );
   const owner = state.owner === null ? "unknown" : world.processes.alive(state.owner);
-  return { state, lastEventSeq: view.seq, lastEventAt: view.writtenAt, owner, workers };
+  const { deadMs } = view.manifest.config.reliability.heartbeat;
+  return { state, lastEventSeq: view.seq, lastEventAt: view.writtenAt, owner, workers, deadMs };
 }

@@ -2,6 +2,7 @@ import type { Correlation } from "../events/correlation.ts";
 import type { EventBus } from "../events/publisher.ts";
 import type { TaskEngine } from "../runs/execute.ts";
 import type { RunManifest } from "../runs/manifest.ts";
+import type { RunConfig } from "../runs/run-config.ts";
 import { RunLoop, type RunLoopEnd, type RunLoopParts } from "../runs/run-loop.ts";
 import { isTerminal } from "../runs/run-state.ts";
 import type { Slots } from "../runs/slots.ts";
@@ -11,7 +12,6 @@ import type { InboxRequest, PostedRequest } from "../store/inbox-request.ts";
 import { removeOrphanedArtifacts } from "../store/orphaned-artifacts.ts";
 import type { OpenRun, RunStore, RunView } from "../store/run-store.ts";
 import { removeUnfinishedFiles } from "../store/unfinished-files.ts";
-import type { RunLimits } from "../supervision/budget.ts";
 import { HEARTBEAT_THRESHOLDS } from "../supervision/heartbeat.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
@@ -29,10 +29,9 @@ export interface RunServiceParts extends KeepingParts {
   store: RunStore;
   engine: TaskEngine;
   slots: Slots;
-  limits: RunLimits;
   sessionId: string;
   redact: (text: string) => string;
-  afterFailure: RunLoopParts["afterFailure"];
+  afterFailure: (reliability: RunConfig["reliability"]) => RunLoopParts["afterFailure"];
   correlation: Correlation;
   /** Throws a UserError for a run that may not be driven here. */
   permit?: (manifest: RunManifest) => Promise<void>;
@@ -207,7 +206,7 @@ export class RunService {
       clock: world.clock,
       ...mailParts(this.#parts, run),
       newWorkerId: () => `w-${world.random.hex(6)}`,
-      afterFailure,
+      afterFailure: afterFailure(run.manifest.config.reliability),
       recordDeadLetter: deadLetterRecorder(this.#parts, run.manifest.runId),
       correlation,
     });

@@ -87,7 +87,7 @@ export class SessionRuns {
     const background = new BackgroundRuns(session, opened.runs);
     session.defer(() => background.dispose());
     telemetry.watchWork({ silences: opened.silences, runs: () => [...opened.runs.active, ...background.shown] });
-    const recovery = new Recovery(session, opened.runs, background, config.reliability);
+    const recovery = new Recovery(session, opened.runs, background, config.reliability.autoRecover);
     const timer = session.world.clock.every(config.observability.pollIntervalMs, () => void recovery.look());
     session.defer(() => timer[Symbol.dispose]());
     return { runs: opened.runs, background, recovery };

@@ -1,6 +1,7 @@
 import { UserError } from "../system/errors.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
 import { buildManifest, type RunRequest } from "./build-manifest.ts";
+import { runConfigOf } from "./run-config.ts";
 import { withBaseCommit } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
@@ -25,7 +26,7 @@ export async function startRun(session: Session, request: RunRequest, wake: bool
     cwd: session.cwd,
     model: session.model,
     thinking: session.pi.getThinkingLevel(),
-    attemptTimeoutSec: config.limits.attemptTimeoutSec,
+    config: runConfigOf(config),
   });
   const manifest = await withBaseCommit(session, built);
   const origin = catalog.workflows.get(manifest.workflow)?.source.origin ?? "project";

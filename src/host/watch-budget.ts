@@ -2,7 +2,7 @@ import type { EventBus } from "../events/publisher.ts";
 import type { RunLoop } from "../runs/run-loop.ts";
 import { usedInRun } from "../runs/usage.ts";
 import type { OpenRun } from "../store/run-store.ts";
-import { budgetReason, exceededLimit, type RunLimits } from "../supervision/budget.ts";
+import { budgetReason, exceededLimit } from "../supervision/budget.ts";
 import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 
@@ -12,7 +12,6 @@ interface BudgetParts {
   world: World;
   /** Tells the run's events. */
   bus: EventBus;
-  limits: RunLimits;
 }
 
 /**
@@ -20,8 +19,9 @@ interface BudgetParts {
  * and at their ends before anything follows from those; of time, only that in which the run was driven counts, under
  * this owner by the monotonic clock. Dispose to stop.
  */
-export function watchBudget({ world, bus, limits }: BudgetParts, run: OpenRun, loop: RunLoop): Disposable {
+export function watchBudget({ world, bus }: BudgetParts, run: OpenRun, loop: RunLoop): Disposable {
   const { clock, log } = world;
+  const { limits } = run.manifest.config;
   const { drivenMs } = run.state;
   const sinceMs = clock.monotonicMs();
   let over = false;
@@ -46,15 +46,5 @@ export function watchBudget({ world, bus, limits }: BudgetParts, run: OpenRun, l
       for (const unsubscribe of unsubscribes) unsubscribe();
       timer[Symbol.dispose]();
     },
-  };
-}
-
-/** In the configuration 0 means no limit. */
-export function limitsOf(config: { maxCostUsd: number; maxTokens: number; maxDurationMs: number }): RunLimits {
-  const orNull = (value: number) => (value > 0 ? value : null);
-  return {
-    maxCostUsd: orNull(config.maxCostUsd),
-    maxTokens: orNull(config.maxTokens),
-    maxDurationMs: orNull(config.maxDurationMs),
   };
 }

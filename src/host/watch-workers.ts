@@ -1,6 +1,6 @@
 import { attemptUnderWay } from "../runs/run-state.ts";
 import { attemptFolder } from "../store/layout.ts";
-import type { Finding, LiveTask, WatchSettings } from "../supervision/heartbeat-judge.ts";
+import type { Finding, LiveTask } from "../supervision/heartbeat-judge.ts";
 import { HeartbeatWatcher } from "../supervision/heartbeat-watcher.ts";
 import { messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
@@ -13,7 +13,7 @@ import type { ActiveRun } from "./shown-run.ts";
 export function watchWorkers(
   world: World,
   runs: RunService,
-  settings: WatchSettings,
+  pollIntervalMs: number,
   notify: (notification: Notification) => void,
 ): HeartbeatWatcher {
   const observe = observing(world, runs);
@@ -56,7 +56,7 @@ export function watchWorkers(
       report,
       onError: (error) => world.log.warn("a look at the heartbeats failed", { error: messageOf(error) }),
     },
-    settings,
+    pollIntervalMs,
   );
 }
 
@@ -67,7 +67,8 @@ function observing({ files, processes, log }: World, runs: RunService): () => Li
     const seen: typeof readers = new Map();
     const found: LiveTask[] = [];
     for (const { run } of runs.active) {
-      const { runId } = run.manifest;
+      const { runId, config } = run.manifest;
+      const thresholds = config.reliability.heartbeat;
       for (const task of run.state.tasks) {
         const { attempt, workerId, pid } = attemptUnderWay(task) ?? { pid: null };
         if (pid === null) continue;
@@ -77,7 +78,7 @@ function observing({ files, processes, log }: World, runs: RunService): () => Li
         const reader = readers.get(place) ?? new HeartbeatReader({ files, processes }, folder());
         seen.set(place, reader);
         try {
-          found.push({ runId, taskId, attempt, workerId, ...reader.read() });
+          found.push({ runId, taskId, attempt, workerId, thresholds, ...reader.read() });
         } catch (error) {
           log.warn("a worker's heartbeat can't be looked at", { place, error: messageOf(error) });
         }

@@ -1,5 +1,6 @@
 import type { ArtifactRecord, WorkerKind } from "../events/crew-event.ts";
 import { UserError } from "../system/errors.ts";
+import type { RunConfig } from "./run-config.ts";
 
 /** What the agent of a task brings along, resolved when the run was made. */
 export interface TaskAgent {
@@ -25,9 +26,9 @@ export interface TaskSpec {
   command: string;
   dependsOn: readonly string[];
   optional: boolean;
-  /** Seconds; null means no limit. */
+  /** Seconds; null follows the run's configuration. */
   timeoutSec: number | null;
-  /** Null follows the configuration. */
+  /** Null follows the run's configuration. */
   retry: { maxAttempts: number } | null;
   reads: readonly string[];
   output: readonly string[];
@@ -68,6 +69,7 @@ export interface RunManifest {
   /** Set when tasks that write have a git worktree each: the commit they begin with. */
   worktrees: { baseCommit: string } | null;
   maxConcurrency: number;
+  config: RunConfig;
   tasks: readonly TaskSpec[];
   /** By task id; empty unless the run continues another. These tasks are completed from the start. */
   kept: Readonly<Record<string, KeptResult>>;
@@ -84,4 +86,9 @@ export function specOf({ runId, tasks }: RunManifest, taskId: string): TaskSpec 
     "unknown-task",
     `Run ${runId} has no task ${JSON.stringify(taskId.slice(0, 80))}. It has ${known}.`,
   );
+}
+
+/** Seconds an attempt of the task may take. */
+export function timeoutSecOf({ config }: RunManifest, { timeoutSec }: TaskSpec): number {
+  return timeoutSec ?? config.limits.attemptTimeoutSec;
 }

@@ -10,7 +10,7 @@ export interface EndedRun {
 }
 
 /** What is the new run's own. */
-export type NewRun = Pick<RunManifest, "runId" | "createdAt" | "sessionId" | "cwd">;
+export type NewRun = Pick<RunManifest, "runId" | "createdAt" | "sessionId" | "cwd" | "config">;
 
 /** Tasks that completed in worktrees of their own, without a commit that has their work: nothing can go on with it. */
 export function lostTasks({ manifest, state }: EndedRun): string[] {

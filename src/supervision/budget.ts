@@ -1,13 +1,7 @@
 import type { CrewEventFields } from "../events/crew-event.ts";
+import type { RunLimits } from "../runs/run-config.ts";
 
-/** What a run may use up before it is cancelled. Pure. */
-
-/** Null means no limit. US dollars, tokens of all kinds, milliseconds. */
-export interface RunLimits {
-  maxCostUsd: number | null;
-  maxTokens: number | null;
-  maxDurationMs: number | null;
-}
+/** Whether a run has used up more than it may. Pure. */
 
 export interface RunUsage {
   costUsd: number;

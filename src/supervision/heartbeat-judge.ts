@@ -1,6 +1,7 @@
 import type { HeartbeatLevel } from "../events/crew-event.ts";
+import type { HeartbeatThresholds } from "../runs/run-config.ts";
 import type { Liveness } from "../system/world.ts";
-import { type HeartbeatThresholds, levelOfSilence } from "./heartbeat.ts";
+import { levelOfSilence } from "./heartbeat.ts";
 
 /**
  * What one look at the live workers means. Pure:
@@ -26,17 +27,14 @@ export interface LiveTask extends Place {
   left: boolean;
   /** By pid, start time and boot. */
   processAlive: Liveness;
+  /** Its run's. */
+  thresholds: HeartbeatThresholds;
 }
 
 /** When a look was taken. Milliseconds, on both clocks. */
 export interface Moment {
   wallMs: number;
   monotonicMs: number;
-}
-
-export interface WatchSettings {
-  intervalMs: number;
-  thresholds: HeartbeatThresholds;
 }
 
 /** `alive`: dead by its silence, but its process is provably there: it is stuck. A change to that is told, too. */
@@ -63,7 +61,7 @@ export interface Watch extends Place {
 }
 
 export interface WatchState {
-  settings: WatchSettings;
+  intervalMs: number;
   lastTick: Moment | null;
   /** Ticks for which nobody is judged worse than before. */
   freshTicks: number;
@@ -76,8 +74,8 @@ const ticksToJudge = 3;
 const gapIntervalsMax = 2.5;
 const severity: Readonly<Record<HeartbeatLevel, number>> = { healthy: 0, warn: 1, stale: 2, dead: 3 };
 
-export function startWatch(settings: WatchSettings): WatchState {
-  return { settings, lastTick: null, freshTicks: 0, watches: new Map() };
+export function startWatch(intervalMs: number): WatchState {
+  return { intervalMs, lastTick: null, freshTicks: 0, watches: new Map() };
 }
 
 /** The state after a look, and what has changed. A task that is no longer observed is forgotten. */
@@ -86,9 +84,9 @@ export function judgeTick(
   observation: readonly LiveTask[],
   now: Moment,
 ): { state: WatchState; findings: Finding[] } {
-  const { settings } = previous;
+  const { intervalMs } = previous;
   const gap = gapSince(previous.lastTick, now);
-  const gapMax = settings.intervalMs * gapIntervalsMax;
+  const gapMax = intervalMs * gapIntervalsMax;
   const wasAway = gap.wallMs > gapMax || gap.monotonicMs > gapMax;
   const freshTicks = wasAway ? ticksToJudge : Math.max(0, previous.freshTicks - 1);
   // where the monotonic clock stands still in a suspend, what it shows is time awake, and counts
@@ -99,11 +97,11 @@ export function judgeTick(
     const key = `${task.runId}/${task.taskId}/${task.attempt}/${task.workerId}`;
     const before = previous.watches.get(key) ?? newWatch(task);
     const heard = listen(before, task, previous.watches.has(key) ? watchedMs : 0);
-    const judged = judge(heard, task.processAlive, settings.thresholds, freshTicks > 0);
+    const judged = judge(heard, task, freshTicks > 0);
     watches.set(key, judged);
     if (judged.level !== "healthy" || before.level !== "healthy") findings.push(...changesOf(before, judged));
   }
-  return { state: { settings, lastTick: now, freshTicks, watches }, findings };
+  return { state: { intervalMs, lastTick: now, freshTicks, watches }, findings };
 }
 
 function gapSince(last: Moment | null, now: Moment): Moment {
@@ -131,12 +129,7 @@ function listen(watch: Watch, { sign, left }: LiveTask, watchedMs: number): Watc
   return { ...watch, sign, left, silenceMs: 0 };
 }
 
-function judge(
-  watch: Watch,
-  processAlive: LiveTask["processAlive"],
-  thresholds: HeartbeatThresholds,
-  fresh: boolean,
-): Watch {
+function judge(watch: Watch, { processAlive, thresholds }: LiveTask, fresh: boolean): Watch {
   const found = watch.left ? "dead" : levelOfSilence(watch.silenceMs, thresholds);
   const level = fresh && severity[found] > severity[watch.level] ? watch.level : found;
   if (level === "healthy" && watch.level === "healthy") return watch;

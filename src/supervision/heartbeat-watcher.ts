@@ -1,12 +1,5 @@
 import type { Clock } from "../system/world.ts";
-import {
-  type Finding,
-  judgeTick,
-  type LiveTask,
-  startWatch,
-  type WatchSettings,
-  type WatchState,
-} from "./heartbeat-judge.ts";
+import { type Finding, judgeTick, type LiveTask, startWatch, type WatchState } from "./heartbeat-judge.ts";
 
 const intervalMsMin = 1000;
 const intervalMsMax = 60_000;
@@ -28,11 +21,11 @@ export class HeartbeatWatcher {
   #tick: Promise<void> | null = null;
   #disposed = false;
 
-  /** Begins at once. `intervalMs` is kept within 1 to 60 s. */
-  constructor(ports: WatcherPorts, settings: WatchSettings) {
-    const intervalMs = Math.min(intervalMsMax, Math.max(intervalMsMin, settings.intervalMs));
+  /** Begins at once. The interval is kept within 1 to 60 s. */
+  constructor(ports: WatcherPorts, pollIntervalMs: number) {
+    const intervalMs = Math.min(intervalMsMax, Math.max(intervalMsMin, pollIntervalMs));
     this.#ports = ports;
-    this.#state = startWatch({ ...settings, intervalMs });
+    this.#state = startWatch(intervalMs);
     this.#timer = ports.clock.every(intervalMs, () => {
       this.#tick ??= this.#look().finally(() => {
         this.#tick = null;

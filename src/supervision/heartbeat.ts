@@ -1,4 +1,5 @@
 import type { HeartbeatLevel } from "../events/crew-event.ts";
+import type { HeartbeatThresholds } from "../runs/run-config.ts";
 
 /** What a worker's sign of life says. Pure. */
 
@@ -12,13 +13,6 @@ export interface WorkerHeartbeatState {
   counter?: number;
   pid?: number;
   processStart?: string;
-}
-
-/** Milliseconds of silence from which on a level holds. */
-export interface HeartbeatThresholds {
-  warnMs: number;
-  staleMs: number;
-  deadMs: number;
 }
 
 export const HEARTBEAT_THRESHOLDS: HeartbeatThresholds = Object.freeze({

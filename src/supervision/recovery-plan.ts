@@ -1,7 +1,7 @@
 import { attemptUnderWay, isTerminal, type RunState } from "../runs/run-state.ts";
 import { isSameProcess } from "../system/same-process.ts";
 import type { Liveness } from "../system/world.ts";
-import { HEARTBEAT_THRESHOLDS, isWorkerHeartbeatStale, type WorkerHeartbeatState } from "./heartbeat.ts";
+import { isWorkerHeartbeatStale, type WorkerHeartbeatState } from "./heartbeat.ts";
 
 /** Which runs were left behind by their owner, and what would become of their tasks. Pure. */
 
@@ -24,6 +24,8 @@ export interface RunFacts {
   /** The owner's process; `unknown` when there is no owner. */
   owner: Liveness;
   workers: readonly WorkerFacts[];
+  /** Silence after which it is given up, as configured for it; milliseconds. */
+  deadMs: number;
 }
 
 export interface RecoveryPlan {
@@ -50,35 +52,27 @@ export interface RecoveryPlan {
 
 /**
  * The interrupted ones among the project's runs: not ended, with an owner that is provably gone, or, where that can't
- * be proved, that has given no sign of life for `deadMs`; and those that were made and that nobody ever took, for as
+ * be proved, that has given no sign of life for its `deadMs`; and those that were made and that nobody ever took, for as
  * long. A worker that is alive does not hold up the recovery of a run whose owner is provably gone. A run that was let
  * go of is nobody's loss. `nowMs`: wall clock.
  */
-export function detectInterruptedRuns(
-  facts: readonly RunFacts[],
-  nowMs: number,
-  deadMs = HEARTBEAT_THRESHOLDS.deadMs,
-): RecoveryPlan[] {
+export function detectInterruptedRuns(facts: readonly RunFacts[], nowMs: number): RecoveryPlan[] {
   return facts.flatMap((run): RecoveryPlan[] => {
     const { status, owner, releasedBy } = run.state;
     if (isTerminal(status) || run.owner === "alive") return [];
     if (owner === null) {
-      const untaken = releasedBy === null && nowMs - run.lastEventAt >= deadMs;
-      return untaken ? [planRecovery(run, nowMs, deadMs)] : [];
+      const untaken = releasedBy === null && nowMs - run.lastEventAt >= run.deadMs;
+      return untaken ? [planRecovery(run, nowMs)] : [];
     }
-    if (run.owner === "dead") return [planRecovery(run, nowMs, deadMs)];
+    if (run.owner === "dead") return [planRecovery(run, nowMs)];
     // an owner that waits for a slot is heard of through its other runs
     const owned = facts.filter(({ state }) => state.owner !== null && isSameProcess(state.owner, owner));
-    return owned.every((it) => isSilent(it, nowMs, deadMs)) ? [planRecovery(run, nowMs, deadMs)] : [];
+    return owned.every((it) => isSilent(it, nowMs, run.deadMs)) ? [planRecovery(run, nowMs)] : [];
   });
 }
 
 /** What a new owner would do. The three lists of tasks together are the run's tasks, each once, in their order. */
-export function planRecovery(
-  { state, lastEventSeq, owner, workers }: RunFacts,
-  nowMs: number,
-  deadMs = HEARTBEAT_THRESHOLDS.deadMs,
-): RecoveryPlan {
+export function planRecovery({ state, lastEventSeq, owner, workers, deadMs }: RunFacts, nowMs: number): RecoveryPlan {
   const isAdoptable = (it: WorkerFacts) => it.ended || !isGone(it, nowMs, deadMs);
   const plan: RecoveryPlan = {
     runId: state.runId,

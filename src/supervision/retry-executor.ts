@@ -1,6 +1,7 @@
+import type { RetryPolicy } from "../runs/run-config.ts";
 import type { Clock, Random } from "../system/world.ts";
 import { type Failure, failureOfThrown } from "./failure-kind.ts";
-import { decideNext, type GiveUpReason, type RetryPolicy } from "./retry-policy.ts";
+import { decideNext, type GiveUpReason } from "./retry-policy.ts";
 
 /** The world and the ears of a retried piece of work. What a hook returns is awaited; what it throws ends the work. */
 export interface RetryHooks {

@@ -1,27 +1,10 @@
 import type { FailureKind } from "../events/crew-event.ts";
+import type { RetryPolicy, RunConfig } from "../runs/run-config.ts";
 import type { AttemptRecord } from "../runs/run-state.ts";
 import type { Random } from "../system/world.ts";
 import { type Failure, INTERRUPTED, isQuestion, matchesError } from "./failure-kind.ts";
 
 /** Whether and when a failed attempt is followed by another. Pure. */
-
-export interface RetryPolicy {
-  /** All attempts, the first one included. */
-  maxAttempts: number;
-  /** Before the second attempt; grows by `exponentialFactor` from then on. Milliseconds. */
-  backoffMs: number;
-  /** 0.3: the delay is spread over 70 % to 130 %. */
-  jitterRatio: number;
-  exponentialFactor: number;
-  /** The longest delay, a provider's Retry-After included; never more than a day. Milliseconds. */
-  maxDelayMs: number;
-  /**
-   * Globs. When there are any, they alone tell which errors of a failed attempt are retried, whatever the worker
-   * thought of them. A lost worker is no error of the attempt's and is retried all the same; a blocked or cancelled
-   * attempt never is.
-   */
-  retryableErrors: readonly string[];
-}
 
 /** Why no other attempt is made. `max-retries` only where retry is on: then the task is a dead letter. */
 export type GiveUpReason = "max-retries" | "retry-off" | "permanent" | "cancelled";
@@ -90,7 +73,7 @@ function kindUnder(policy: RetryPolicy | null, failure: Failure): FailureKind {
  */
 export function policyOf(
   step: { maxAttempts: number } | null,
-  configured: { autoRetry: boolean; retryPolicy: RetryPolicy },
+  configured: Pick<RunConfig["reliability"], "autoRetry" | "retryPolicy">,
 ): RetryPolicy | null {
   if (step === null) return configured.autoRetry ? configured.retryPolicy : null;
   return step.maxAttempts > 1 ? { ...configured.retryPolicy, maxAttempts: step.maxAttempts } : null;

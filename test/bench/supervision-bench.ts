@@ -71,8 +71,7 @@ async function tick(crewRoot: string, runs: readonly OpenRun[], beats: "new" | "
     },
   };
   const service = { active: runs.map((run) => ({ run }) as ActiveRun), store: { crewRoot } } as unknown as RunService;
-  const settings = { intervalMs: 5000, thresholds: HEARTBEAT_THRESHOLDS };
-  const watcher = watchWorkers({ ...world, clock }, service, settings, () => undefined);
+  const watcher = watchWorkers({ ...world, clock }, service, 5000, () => undefined);
   const looked = async () => {
     look();
     // a look is a chain of promises that waits for nothing
@@ -154,7 +153,7 @@ async function planAll(crewRoot: string, expected: number): Promise<void> {
     const worker = await readAttemptFacts(world, attemptFolder(crewRoot, id, "task-0", 1));
     const workers = [{ taskId: "task-0", attempt: 1, ...worker }];
     const owner = state.owner === null ? "unknown" : world.processes.alive(state.owner);
-    return { state, lastEventSeq: seq, lastEventAt: writtenAt, owner, workers };
+    return { state, lastEventSeq: seq, lastEventAt: writtenAt, owner, workers, deadMs: HEARTBEAT_THRESHOLDS.deadMs };
   });
   const plans = detectInterruptedRuns(await Promise.all(facts), world.clock.now());
   if (plans.length !== expected) throw new Error(`${plans.length} runs were interrupted, not ${expected}`);

@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createLocalEngine, type LocalEngineOptions } from "../../src/engines/local.ts";
+import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import { runConfigOf } from "../../src/host/run-config.ts";
 import type { AttemptHooks, AttemptOrder, AttemptProgress, TaskEngine } from "../../src/runs/execute.ts";
 import type { TaskAgent, TaskSpec } from "../../src/runs/manifest.ts";
 import { nodeWorld } from "../../src/system/node.ts";
@@ -134,6 +136,7 @@ function orderOf(
       resumedFrom: null,
       cwd: fields.cwd ?? folder.project,
       maxConcurrency: 2,
+      config: runConfigOf(DEFAULT_CONFIG),
       tasks: [task],
       worktrees: null,
       kept: {},

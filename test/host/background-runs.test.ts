@@ -72,8 +72,7 @@ function sessionIn({ crewRoot, cwd }: Place, { id = "session", files = {} as Par
   const runs = new RunService({
     ...{ world, bus, store, engine: new ScriptedEngine(), slots: new Slots(4), sessionId: id },
     redact: (text) => text,
-    limits: { maxCostUsd: null, maxTokens: null, maxDurationMs: null },
-    afterFailure: () => ({ giveUp: true, deadLetter: null }),
+    afterFailure: () => () => ({ giveUp: true, deadLetter: null }),
     correlation: home.correlation,
     deadLetters: new DeadLetters(world, crewRoot),
     deadLetterAlert: async () => undefined,

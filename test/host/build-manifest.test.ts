@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { loadCatalog } from "../../src/catalog/load-catalog.ts";
 import { buildManifest } from "../../src/host/build-manifest.ts";
+import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import { runConfigOf } from "../../src/host/run-config.ts";
+import { timeoutSecOf } from "../../src/runs/manifest.ts";
 import { MemoryFiles } from "../support/memory-files.ts";
 
 const NOW = {
@@ -10,7 +13,7 @@ const NOW = {
   cwd: "/p",
   model: "provider/model",
   thinking: null,
-  attemptTimeoutSec: 1800,
+  config: runConfigOf(DEFAULT_CONFIG),
 };
 
 const STEP = "## make\nrole: hand\n\nDo {goal}\n";
@@ -30,8 +33,10 @@ async function built(steps: string, teamLines = "") {
 describe("a manifest", () => {
   it("takes the time limit of the step, else the one configured, and the step's own attempts", async () => {
     const own = await built("## make\nrole: hand\ntimeoutSec: 60\nretry: 3\n\nDo {goal}\n");
-    expect(own.tasks[0]).toMatchObject({ timeoutSec: 60, retry: { maxAttempts: 3 } });
-    expect((await built(STEP)).tasks[0]).toMatchObject({ timeoutSec: 1800, retry: null });
+    const plain = await built(STEP);
+    const limits = [own, plain].map((manifest) => manifest.tasks.map((task) => timeoutSecOf(manifest, task)));
+    expect(limits).toEqual([[60], [1800]]);
+    expect([own, plain].map(({ tasks }) => tasks[0]?.retry)).toEqual([{ maxAttempts: 3 }, null]);
   });
 
   it("gives an agent to the kinds with a model only, and codex no model of Pi's", async () => {

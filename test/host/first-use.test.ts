@@ -3,6 +3,8 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
 import { encodeEventLine } from "../../src/events/event-line.ts";
+import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import { runConfigOf } from "../../src/host/run-config.ts";
 import { diamondFiles, stepOf } from "../support/diamond-team.ts";
 import { makeRig } from "../support/rig.ts";
 import { eventsOf, runIds } from "../support/run-files.ts";
@@ -93,6 +95,7 @@ async function plant(project: string): Promise<void> {
     resumedFrom: null,
     cwd: project,
     maxConcurrency: 1,
+    config: runConfigOf(DEFAULT_CONFIG),
     tasks: [task],
     definitionHashes: {},
     worktrees: null,

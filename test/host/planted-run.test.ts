@@ -3,6 +3,8 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
 import { encodeEventLine } from "../../src/events/event-line.ts";
+import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import { runConfigOf } from "../../src/host/run-config.ts";
 import { makeRig } from "../support/rig.ts";
 import { say } from "../support/say.ts";
 
@@ -29,7 +31,7 @@ function plant(project: string): string {
   const manifest = {
     ...{ schemaVersion: 1, runId: RUN, createdAt: "2026-01-01T00:00:00Z", goal: "x", team: "x", workflow: "x" },
     ...{ background: false, sessionId: "x", resumedFrom: null, cwd: project, maxConcurrency: 1, tasks },
-    ...{ definitionHashes: {}, worktrees: null, kept: {} },
+    ...{ config: runConfigOf(DEFAULT_CONFIG), definitionHashes: {}, worktrees: null, kept: {} },
   };
   writeFileSync(join(folder, "manifest.json"), JSON.stringify(manifest));
   const owner = { hostId: "elsewhere", bootId: "b", pidNs: "n", pid: 1, processStart: "1", nonce: "n" };

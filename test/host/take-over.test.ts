@@ -1,7 +1,11 @@
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createCorrelation } from "../../src/events/correlation.ts";
 import { LogFailed } from "../../src/events/publisher.ts";
+import { afterFailureUnder } from "../../src/host/after-failure.ts";
+import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import type { Config } from "../../src/host/config-schema.ts";
 import type { Notification } from "../../src/host/notification-router.ts";
+import { runConfigOf } from "../../src/host/run-config.ts";
 import { RunService } from "../../src/host/run-service.ts";
 import { Slots } from "../../src/runs/slots.ts";
 import { DeadLetters } from "../../src/store/dead-letters.ts";
@@ -10,7 +14,7 @@ import { nodeWorld } from "../../src/system/node.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
 import { keepingBus, ownerOf, tempFolder } from "../store/temp-store.ts";
 import { waitUntil } from "../support/processes.ts";
-import { attemptReport, ScriptedEngine } from "../support/scripted-engine.ts";
+import { attemptReport, failedReport, ScriptedEngine } from "../support/scripted-engine.ts";
 
 // The engine is a test double: it stands for worker processes, none is started. Store, log and files are real.
 
@@ -18,6 +22,7 @@ import { attemptReport, ScriptedEngine } from "../support/scripted-engine.ts";
 async function abandoned(
   owner: "none" | "elsewhere" = "none",
   script: ScriptedEngine["script"] = () => attemptReport(),
+  reliability: Partial<Config["reliability"]> = {},
 ) {
   const crewRoot = await tempFolder();
   const quiet = () => undefined;
@@ -28,15 +33,15 @@ async function abandoned(
   const store = new RunStore(world, crewRoot);
   const service = new RunService({
     ...{ world, bus, store, engine, slots: new Slots(4), sessionId: "session", redact: (text: string) => text },
-    limits: { maxCostUsd: null, maxTokens: null, maxDurationMs: null },
-    afterFailure: () => ({ giveUp: true, deadLetter: null }),
+    afterFailure: (reliability) => afterFailureUnder(reliability, world, () => false),
     correlation: createCorrelation(),
     deadLetters: new DeadLetters(world, crewRoot),
     deadLetterAlert: async () => undefined,
     notify: (notice) => void notices.push(notice),
   });
   onTestFinished(async () => void (await service.release("over")));
-  const before = await store.create(manifestOf([taskSpec("a")]), keepingBus().bus);
+  const config = runConfigOf({ ...DEFAULT_CONFIG, reliability: { ...DEFAULT_CONFIG.reliability, ...reliability } });
+  const before = await store.create(manifestOf([taskSpec("a")], { config }), keepingBus().bus);
   await before.claim(owner === "none" ? { ...world.processes.self(), nonce: "n" } : ownerOf("elsewhere"));
   await before.publisher.publish({ type: "crew.run.started", team: "team", workflow: "workflow" });
   if (owner === "none") await before.publisher.publish({ type: "crew.run.released", reason: "replaced" });
@@ -59,6 +64,17 @@ describe("a run that is taken over", () => {
     expect(notices[0]?.message).toContain("is paused");
     expect(await taken?.done).toEqual({ kind: "completed" });
     expect(tries).toBe(2);
+  });
+
+  it("is tried again as it was begun with, whatever holds for its new owner", async () => {
+    const policy = { ...DEFAULT_CONFIG.reliability.retryPolicy, backoffMs: 1, jitterRatio: 0 };
+    const fails = () => ({ ...failedReport(), failureKind: "transient" as const });
+    const retried = await abandoned("none", fails, { autoRetry: true, retryPolicy: policy });
+    expect(await (await retried.service.takeOver("run-1"))?.done).toEqual({ kind: "failed" });
+    expect(retried.engine.executed.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
+    const once = await abandoned("none", fails);
+    expect(await (await once.service.takeOver("run-1"))?.done).toEqual({ kind: "failed" });
+    expect(once.engine.executed).toHaveLength(1);
   });
 
   it("can be taken again by the same process when its new owner could not begin", async () => {

@@ -1,6 +1,9 @@
 import { expect, it, onTestFinished } from "vitest";
 import { createCorrelation } from "../../src/events/correlation.ts";
+import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import { runConfigOf } from "../../src/host/run-config.ts";
 import { RunService } from "../../src/host/run-service.ts";
+import type { TaskSpec } from "../../src/runs/manifest.ts";
 import type { RunState } from "../../src/runs/run-state.ts";
 import { Slots } from "../../src/runs/slots.ts";
 import { usedInRun } from "../../src/runs/usage.ts";
@@ -17,7 +20,13 @@ import { attemptReport, type PretendedWorkers, ScriptedEngine } from "../support
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-/** Sessions of one project, one after another, with an hour for each run and a hundred tokens. */
+/** A run that has an hour and a hundred tokens. */
+function limited(tasks: readonly TaskSpec[]) {
+  const limits = { ...DEFAULT_CONFIG.limits, maxTokens: 100, maxDurationMs: HOUR };
+  return manifestOf(tasks, { config: runConfigOf({ ...DEFAULT_CONFIG, limits }) });
+}
+
+/** Sessions of one project, one after another. */
 async function project() {
   const crewRoot = await tempFolder();
   const clock = new FakeClock();
@@ -30,9 +39,8 @@ async function project() {
     const { bus, told } = keepingBus();
     const service = new RunService({
       ...{ world, bus, store: new RunStore(world, crewRoot), engine, slots: new Slots(4), sessionId: "session" },
-      limits: { maxCostUsd: null, maxTokens: 100, maxDurationMs: HOUR },
       redact: (text) => text,
-      afterFailure: () => ({ giveUp: true, deadLetter: null }),
+      afterFailure: () => () => ({ giveUp: true, deadLetter: null }),
       correlation: createCorrelation(),
       deadLetters: new DeadLetters(world, crewRoot),
       deadLetterAlert: async () => undefined,
@@ -49,7 +57,7 @@ async function project() {
 it("a run's time is that in which it was driven: neither a clock that is set nor nobody's nights count", async () => {
   const { clock, session } = await project();
   const first = session();
-  const begun = await first.service.start(manifestOf([taskSpec("a")]));
+  const begun = await first.service.start(limited([taskSpec("a")]));
   await first.engine.begun(1);
   clock.jump(9 * HOUR);
   await clock.advance(20 * MINUTE);
@@ -78,7 +86,7 @@ it("a run's time is that in which it was driven: neither a clock that is set nor
 it("no step begins after the one that passed a limit, however fast it could", async () => {
   const { session } = await project();
   const { engine, service, exceeded } = session();
-  const run = await service.start(manifestOf([taskSpec("a"), taskSpec("b", { dependsOn: ["a"] })]));
+  const run = await service.start(limited([taskSpec("a"), taskSpec("b", { dependsOn: ["a"] })]));
   await engine.begun(1);
   engine.end("a", attemptReport({ tokens: { input: 100, output: 1, cacheRead: 0, cacheWrite: 0 } }));
   expect(await run.done).toEqual({ kind: "cancelled" });
@@ -92,7 +100,7 @@ const tokensOf = (input: number) => ({ input, output: 0, cacheRead: 0, cacheWrit
 it("what attempts under way have used counts at once, together, and once only", async () => {
   const { session } = await project();
   const { engine, service, exceeded } = session();
-  const run = await service.start(manifestOf([taskSpec("a"), taskSpec("b"), taskSpec("c", { dependsOn: ["a"] })]));
+  const run = await service.start(limited([taskSpec("a"), taskSpec("b"), taskSpec("c", { dependsOn: ["a"] })]));
   await engine.begun(2);
   const used = (taskId: string, tokens: number) => engine.hooks.get(taskId)?.used(tokensOf(tokens), 0);
   used("a", 30);
@@ -113,7 +121,7 @@ it("what attempts under way have used counts at once, together, and once only", 
 it("an attempt that was taken over counts from its begin", async () => {
   const { session } = await project();
   const first = session();
-  await first.service.start(manifestOf([taskSpec("a")]));
+  await first.service.start(limited([taskSpec("a")]));
   await first.engine.begun(1);
   first.engine.hooks.get("a")?.used(tokensOf(90), 0);
   await first.service.release("quit");

@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import { runConfigOf } from "../../src/host/run-config.ts";
 import type { RunManifest, TaskSpec } from "../../src/runs/manifest.ts";
 import { nextSteps } from "../../src/runs/next-steps.ts";
 import {
@@ -14,7 +16,10 @@ import { initialRunState, type RunState, type TaskState } from "../../src/runs/r
 import { renderTaskPrompt } from "../../src/runs/task-prompt.ts";
 import { manifestOf, taskSpec } from "./small-manifest.ts";
 
-const NEW = { runId: "run-2", createdAt: "2024-01-02T00:00:00.000Z", sessionId: "s2", cwd: "/new" };
+const NEW = {
+  ...{ runId: "run-2", createdAt: "2024-01-02T00:00:00.000Z", sessionId: "s2", cwd: "/new" },
+  config: runConfigOf({ ...DEFAULT_CONFIG, limits: { ...DEFAULT_CONFIG.limits, attemptTimeoutSec: 5 } }),
+};
 
 type EndStatus = "completed" | "failed" | "cancelled" | "skipped";
 

@@ -1,3 +1,5 @@
+import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import { runConfigOf } from "../../src/host/run-config.ts";
 import type { RunManifest, TaskSpec } from "../../src/runs/manifest.ts";
 
 export function taskSpec(taskId: string, changes: Partial<TaskSpec> = {}): TaskSpec {
@@ -33,6 +35,7 @@ export function manifestOf(tasks: readonly TaskSpec[], changes: Partial<RunManif
     resumedFrom: null,
     cwd: "/nowhere",
     maxConcurrency: 4,
+    config: runConfigOf(DEFAULT_CONFIG),
     tasks,
     worktrees: null,
     kept: {},

@@ -359,7 +359,18 @@ describe("finding a run", () => {
       good.replace('"kept": {}', '"kept": {"a":{"summary":"s","artifacts":[],"fromRunId":"x","commit":"--exec=x"}}'),
       good.replace('"worktrees": null', '"worktrees": {"baseCommit":"--force"}'),
       good.replace('"taskId": "a"', '"taskId": "../../a"'),
+      good.replace('"config": {', '"was": {'),
+      good.replace('"limits": {', '"was": {'),
+      good.replace('"retryPolicy": {', '"was": {'),
+      good.replace('"heartbeat": {', '"was": {'),
+      good.replace('"maxTokens": null', '"maxTokens": "many"'),
+      good.replace('"maxTokens": null', '"maxTokens": -1'),
+      good.replace('"attemptTimeoutSec": 1800', '"attemptTimeoutSec": null'),
+      good.replace('"autoRetry": false', '"autoRetry": "no"'),
+      good.replace('"backoffMs": 1000', '"backoffMs": 1e999'),
+      good.replace('"retryableErrors": []', '"retryableErrors": [1]'),
     ]) {
+      expect(bad).not.toBe(good);
       writeFileSync(join(folder, "manifest.json"), bad);
       for (const use of [() => store.view(IDS[0] ?? ""), () => store.open(IDS[0] ?? "", keepingBus().bus)]) {
         const refused = use();

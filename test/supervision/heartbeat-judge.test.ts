@@ -1,9 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { HeartbeatThresholds } from "../../src/runs/run-config.ts";
 import { HEARTBEAT_THRESHOLDS } from "../../src/supervision/heartbeat.ts";
 import { type Finding, judgeTick, type LiveTask, startWatch } from "../../src/supervision/heartbeat-judge.ts";
 
-const SETTINGS = { intervalMs: 5000, thresholds: HEARTBEAT_THRESHOLDS };
+const INTERVAL_MS = 5000;
+const thresholds = HEARTBEAT_THRESHOLDS;
+const UNPROVED = { processAlive: "unknown", thresholds } as const;
+const PROVED = { processAlive: "alive", thresholds } as const;
 const minute = 60_000;
 const hour = 60 * minute;
 
@@ -13,11 +17,12 @@ interface Worker {
   counter: number | null;
   processAlive: LiveTask["processAlive"];
   left?: boolean;
+  thresholds?: HeartbeatThresholds;
 }
 
 /** A watcher with its ticks by hand. */
 function bench(...workers: Worker[]) {
-  let state = startWatch(SETTINGS);
+  let state = startWatch(INTERVAL_MS);
   const now = { wallMs: 1_700_000_000_000, monotonicMs: 0 };
   const findings: (Finding & { at: number })[] = [];
   let ticks = 0;
@@ -30,6 +35,7 @@ function bench(...workers: Worker[]) {
       processAlive: it.processAlive,
       sign: it.counter === null ? null : String(it.counter),
       left: it.left ?? false,
+      thresholds: it.thresholds ?? thresholds,
     }));
   }
   return {
@@ -40,8 +46,8 @@ function bench(...workers: Worker[]) {
     },
     tick(count = 1, gap: { wall?: number; monotonic?: number } = {}) {
       for (let n = 0; n < count; n++) {
-        now.wallMs += gap.wall ?? SETTINGS.intervalMs;
-        now.monotonicMs += gap.monotonic ?? SETTINGS.intervalMs;
+        now.wallMs += gap.wall ?? INTERVAL_MS;
+        now.monotonicMs += gap.monotonic ?? INTERVAL_MS;
         ticks++;
         const judged = judgeTick(state, observe(), { ...now });
         state = judged.state;
@@ -74,6 +80,21 @@ describe("the watcher's judgement", () => {
     expect(at("dead")).toBe(61);
     expect(at("lost")).toBe(63);
     expect(it0.findings.find((found) => found.kind === "dead")).toMatchObject({ silenceMs: 300_000, alive: false });
+  });
+
+  it("goes by the thresholds of each worker's own run", () => {
+    const impatient = { warnMs: 5000, staleMs: 10_000, deadMs: 15_000 };
+    const it0 = bench({ ...silentWorker("dead"), taskId: "soon", thresholds: impatient }, silentWorker("dead"));
+    it0.tick(6);
+    expect(it0.told()).toEqual([
+      "level soon healthy>warn",
+      "level soon warn>stale",
+      "level soon stale>dead",
+      "dead soon",
+      "lost soon",
+    ]);
+    it0.tick(1);
+    expect(it0.told().slice(5)).toEqual(["level t healthy>warn"]);
   });
 
   it("never loses whose process is provably alive; once that process is gone, it does", () => {
@@ -142,17 +163,17 @@ describe("the watcher's judgement", () => {
   });
 
   it("forgets tasks that ended, and begins anew with each attempt", () => {
-    const task = { runId: "r", taskId: "t", workerId: "w", sign: null, left: false, processAlive: "unknown" as const };
+    const task = { runId: "r", taskId: "t", workerId: "w", sign: null, left: false, ...UNPROVED };
     const at = (wallMs: number) => ({ wallMs, monotonicMs: wallMs });
-    const first = judgeTick(startWatch(SETTINGS), [{ ...task, attempt: 1 }], at(0));
+    const first = judgeTick(startWatch(INTERVAL_MS), [{ ...task, attempt: 1 }], at(0));
     const second = judgeTick(first.state, [{ ...task, attempt: 2 }], at(5000));
     expect([...second.state.watches.values()]).toMatchObject([{ attempt: 2, silenceMs: 0 }]);
     expect(judgeTick(second.state, [], at(10_000)).state.watches.size).toBe(0);
   });
 
   it("takes the same sign again for silence, and no sign for no other", () => {
-    const task = { runId: "r", taskId: "t", attempt: 1, workerId: "w", left: false, processAlive: "alive" as const };
-    const first = judgeTick(startWatch(SETTINGS), [{ ...task, sign: "1" }], { wallMs: 0, monotonicMs: 0 });
+    const task = { runId: "r", taskId: "t", attempt: 1, workerId: "w", left: false, ...PROVED };
+    const first = judgeTick(startWatch(INTERVAL_MS), [{ ...task, sign: "1" }], { wallMs: 0, monotonicMs: 0 });
     const look = (sign: string | null) => [
       ...judgeTick(first.state, [{ ...task, sign }], { wallMs: 5000, monotonicMs: 5000 }).state.watches.values(),
     ];
@@ -272,7 +293,7 @@ function play(
   afterwardsMs: number,
 ): (Finding & { at: number })[] {
   const step = 250;
-  let state = startWatch(SETTINGS);
+  let state = startWatch(INTERVAL_MS);
   const now = { wallMs: 1_700_000_000_000, monotonicMs: 0 };
   const findings: (Finding & { at: number })[] = [];
   let awake = 0;
@@ -290,8 +311,8 @@ function play(
         nextBeat = awake + 5000;
       }
       if (!watching || now.monotonicMs < nextTick) continue;
-      nextTick = now.monotonicMs + SETTINGS.intervalMs;
-      const place = { runId: "r", attempt: 1, workerId: "w", left: false, processAlive: "unknown" as const };
+      nextTick = now.monotonicMs + INTERVAL_MS;
+      const place = { runId: "r", attempt: 1, workerId: "w", left: false, ...UNPROVED };
       const observation: LiveTask[] = [
         { ...place, taskId: "live", sign: String(counter) },
         { ...place, taskId: "gone", sign: "0" },

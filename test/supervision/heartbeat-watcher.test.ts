@@ -12,6 +12,7 @@ const TASK: LiveTask = {
   sign: "1",
   left: false,
   processAlive: "dead",
+  thresholds: HEARTBEAT_THRESHOLDS,
 };
 
 function setup(changes: Partial<WatcherPorts> = {}, intervalMs = 5000) {
@@ -29,7 +30,7 @@ function setup(changes: Partial<WatcherPorts> = {}, intervalMs = 5000) {
     onError: (error) => void errors.push(error),
     ...changes,
   };
-  const watcher = new HeartbeatWatcher(ports, { intervalMs, thresholds: HEARTBEAT_THRESHOLDS });
+  const watcher = new HeartbeatWatcher(ports, intervalMs);
   return { clock, told, errors, watcher, looks: () => looks };
 }
 

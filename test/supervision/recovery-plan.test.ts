@@ -67,7 +67,7 @@ function worker(taskId: string, changes: Partial<WorkerFacts> = {}): WorkerFacts
 }
 
 function facts(state: RunState, changes: Partial<RunFacts> = {}): RunFacts {
-  return { state, lastEventSeq: 42, lastEventAt: NOW - deadMs, owner: "dead", workers: [], ...changes };
+  return { state, lastEventSeq: 42, lastEventAt: NOW - deadMs, owner: "dead", workers: [], deadMs, ...changes };
 }
 
 const beat = (ageMs: number) => ({ workerId: "w", lastSeenAt: new Date(NOW - ageMs).toISOString() });
@@ -99,6 +99,16 @@ describe("an interrupted run", () => {
     const unowned = { owner: "unknown" } as const;
     expect(detected(facts(fresh, unowned))).toEqual(["run-1"]);
     expect(detected(facts(fresh, { ...unowned, lastEventAt: NOW - deadMs + 1 }))).toEqual([]);
+  });
+
+  it("is silent for as long as is configured for it", () => {
+    const run = facts(state, { owner: "unknown", lastEventAt: NOW - 60_000 });
+    expect(detected(run, { ...run, state: runState("s", ["a"], null), deadMs: 60_000 })).toEqual(["s"]);
+    const impatient = { ...run, deadMs: 60_000 };
+    expect(detected(impatient)).toEqual(["r"]);
+    const beating = worker("a", { process: "unknown", heartbeat: beat(60_000) });
+    expect(planRecovery({ ...run, workers: [beating] }, NOW).adoptableTasks).toEqual(["a"]);
+    expect(planRecovery({ ...impatient, workers: [beating] }, NOW).adoptableTasks).toEqual([]);
   });
 
   it("row 15, the owner's pid now belongs to another process: the owner is gone", () => {

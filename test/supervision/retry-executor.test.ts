@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import type { RetryPolicy } from "../../src/runs/run-config.ts";
 import { AttemptFailure, type Failure } from "../../src/supervision/failure-kind.ts";
 import { executeWithRetry, RetryAborted, type RetryHooks } from "../../src/supervision/retry-executor.ts";
-import type { RetryPolicy } from "../../src/supervision/retry-policy.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 const DEFAULT_RETRY_POLICY = DEFAULT_CONFIG.reliability.retryPolicy;

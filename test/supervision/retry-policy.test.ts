@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { FailureKind } from "../../src/events/crew-event.ts";
 import { DEFAULT_CONFIG } from "../../src/host/config.ts";
+import type { RetryPolicy } from "../../src/runs/run-config.ts";
 import type { AttemptRecord } from "../../src/runs/run-state.ts";
 import { type Failure, INTERRUPTED } from "../../src/supervision/failure-kind.ts";
 import {
@@ -10,7 +11,6 @@ import {
   decideNext,
   nextDelayMs,
   policyOf,
-  type RetryPolicy,
 } from "../../src/supervision/retry-policy.ts";
 
 const DEFAULT_RETRY_POLICY = DEFAULT_CONFIG.reliability.retryPolicy;
