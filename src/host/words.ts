@@ -1,7 +1,9 @@
 import { UserError } from "../system/errors.ts";
 
 const OPENING = "\"'“";
-const WORD = /--([a-z]+)=?|(["'])((?:(?!\2)[\s\S])*)\2|“([^”]*)”|(\S+)/gy;
+const WORD = /--([a-z]+)=?|"((?:[^"\\]|\\[\s\S])*)"|'([^']*)'|“([^”]*)”|(\S+)/gy;
+/** Within double quotes; any other backslash is one, as in a path of Windows. */
+const ESCAPED = /\\(["\\])/g;
 
 export interface Words {
   words: readonly string[];
@@ -11,7 +13,10 @@ export interface Words {
   flags: ReadonlySet<string>;
 }
 
-/** A command's words and its `--name value`s. Quoted text is one word. Throws a UserError for what it does not know. */
+/**
+ * A command's words and its `--name value`s. Quoted text is one word; within double quotes a backslash stands before a
+ * quote that is meant. Throws a UserError for what it does not know.
+ */
 export function splitWords(text: string, optionNames: readonly string[], flagNames: readonly string[] = []): Words {
   const words: string[] = [];
   const options = new Map<string, string>();
@@ -66,10 +71,10 @@ function tokensOf(text: string): { option: string | null; word: string }[] {
     pattern.lastIndex = at;
     const match = pattern.exec(text);
     if (!match) throw new UserError("bad-words", `This can't be read: ${JSON.stringify(text.slice(at, at + 80))}.`);
-    const [whole, option = null, , quoted, curly, plain] = match;
+    const [whole, option = null, double, single, curly, plain] = match;
     if (plain !== undefined && OPENING.includes(plain.charAt(0)))
       throw new UserError("open-quote", `A quote is not closed: ${JSON.stringify(text.slice(at, at + 80))}.`);
-    tokens.push({ option, word: quoted ?? curly ?? plain ?? "" });
+    tokens.push({ option, word: double?.replaceAll(ESCAPED, "$1") ?? single ?? curly ?? plain ?? "" });
     at += whole.length;
   }
   return tokens;

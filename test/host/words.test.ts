@@ -16,6 +16,15 @@ describe("a command's words", () => {
     ]);
   });
 
+  it("have quotes within double quotes behind a backslash, and all other backslashes as they are", () => {
+    expect(parsed('x --prompt "say \\"done\\" and \\\\" y')).toEqual([["x", "y"], { prompt: 'say "done" and \\' }]);
+    expect(parsed('"C:\\new folder\\temp" \'a\\"b\\\' C:\\x “say \\"so\\"”')).toEqual([
+      ["C:\\new folder\\temp", 'a\\"b\\', "C:\\x", 'say \\"so\\"'],
+      {},
+    ]);
+    expect(() => parsed('x --prompt "never \\"closed\\"')).toThrow("A quote is not closed");
+  });
+
   it("are refused with a sentence when they can't be meant", () => {
     expect(() => parsed("x --modle p/m")).toThrow("There is no option --modle here, only --model and --prompt.");
     expect(() => parsed("x --modle p/m", ["model", "prompt", "checkpoint", "yes"])).toThrow(
