@@ -188,17 +188,14 @@ class Check {
         if (!isArtifactName(name)) {
           const rule = "name a file within the work folder, as in `notes/plan.md`";
           this.#error(id, "output", `The step ${quoted(id)} hands over ${quoted(name)}, which can't be used: ${rule}.`);
-        } else if (owner !== undefined && !this.#inOrder(owner, id)) {
-          const fact = `${quoted(name)} is handed over by ${quoted(owner)} and by ${quoted(id)}, in no order`;
-          this.#warning(id, "output", `${fact}: rename one, as either may replace the other.`);
+        } else if (owner !== undefined && owner !== id) {
+          const other = `${quoted(owner)} (line ${this.#line(owner, "output")})`;
+          const fact = `The step ${quoted(id)} hands over ${quoted(name)}, as ${other} does`;
+          this.#error(id, "output", `${fact}, and one would replace the other: rename one.`);
         }
-        owners.set(name, id);
+        owners.set(name, owner ?? id);
       }
     }
-  }
-
-  #inOrder(one: string, other: string): boolean {
-    return this.#before.get(other)?.has(one) === true || this.#before.get(one)?.has(other) === true;
   }
 
   #error(id: string, field: string, message: string): void {

@@ -199,8 +199,13 @@ const workflows: [string, string, RegExp][] = [
   ["an artifact outside", two("role: r\noutput: ../x\n\nx"), /^error \S+:12 The step "two" hands over "\.\.\/x"/],
   [
     "an artifact twice",
-    `${two("role: r\noutput: p\n\nx")}\n## three\nrole: r\noutput: p\n\nx`,
-    /^warning \S+:18 "p" is handed over by "two" and by "three"/,
+    `${two("role: r\noutput: p\n\nx")}\n## three\nrole: r\noutput: q, p\n\nx`,
+    /^error \S+:18 The step "three" hands over "p", as "two" \(line 12\) does, .*: rename one\.$/,
+  ],
+  [
+    "an artifact twice, one after the other",
+    `${two("role: r\noutput: p\n\nx")}\n## three\nrole: r\ndependsOn: two\noutput: p\n\nx`,
+    /^error \S+:19 The step "three" hands over "p", as "two" \(line 12\) does/,
   ],
   ["a key twice", two("role: r\nrole: r\n\nx"), /^error \S+:12 The key "role" is given twice/],
   ["a bad number", two("role: r\ntimeoutSec: soon\n\nx"), /^warning \S+:12 `timeoutSec` is "soon"/],
