@@ -46,7 +46,7 @@ export function askToRunAgain({ state, unattended }: DashboardRun, task: TaskSta
     const takeUp: Work = async (session) => show(session, await resumeRun(session, runId));
     return { text: `Go on with run ${runId} here?`, answers: [{ key: "y", says: "resume", work: takeUp }] };
   }
-  if (task?.status === "failed" && isTerminal(status)) return askToRedrive({ run: runId, taskId: task.taskId });
+  if (task?.status === "failed") return askToRedrive({ run: runId, taskId: task.taskId });
   if (status !== "failed" && status !== "cancelled") return null;
   const work: Work = async (session) => show(session, await resumeRun(session, runId));
   return { text: `Go on with run ${runId}, ${status}, as a new run?`, answers: [{ key: "y", says: "resume", work }] };

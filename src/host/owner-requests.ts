@@ -12,6 +12,7 @@ import { keepArtifacts } from "../workers/artifacts.ts";
 import { demandCheckpoint } from "../workers/checkpoint-demand.ts";
 import { putMail } from "../workers/mail.ts";
 import { giveUpTask, type KeepingParts } from "./record-dead-letter.ts";
+import { tellRedriven } from "./record-redrive.ts";
 
 /** The session that asks or owns. */
 interface Party extends Omit<KeepingParts, "notify"> {
@@ -62,7 +63,12 @@ export async function answerRequest(own: Party, { run, loop }: OwnedRun, request
     const attempt = task && attemptUnderWay(task)?.attempt;
     if (attempt === undefined) return refuse(`task ${request.taskId} is not at work`);
     await demandCheckpoint(own.world.files, attemptFolder(own.store.crewRoot, runId, request.taskId, attempt));
-  } else if (!(await giveUpTask(run, own, request.taskId))) refuse(`task ${request.taskId} did not fail`);
+  } else {
+    const { taskId } = request;
+    const done =
+      request.kind === "redrive" ? tellRedriven(run, taskId, request.newRunId) : giveUpTask(run, own, taskId);
+    if (!(await done)) refuse(`task ${taskId} did not fail`);
+  }
 }
 
 /** How messages reach the workers of a run, and files come from them. */

@@ -4,6 +4,7 @@ import type { DeadLetters } from "../store/dead-letters.ts";
 import type { OpenRun } from "../store/run-store.ts";
 import { dueDeadLetter } from "../supervision/dead-letter-decision.ts";
 import { messageOf, UserError } from "../system/errors.ts";
+import { addToEnded } from "./add-to-ended.ts";
 import type { DeadLetterAlert } from "./dead-letter-alert.ts";
 import type { Notification } from "./notification-router.ts";
 import { failedTask } from "./redrive.ts";
@@ -70,7 +71,7 @@ export async function giveUpByHand(session: Session, run: string, taskId: string
   const before = await manualLetter(runs, runId, taskId);
   const told = taskOf(view.state, taskId)?.deadLetters.includes("manual");
   if (isTerminal(view.state.status)) {
-    if (!before || !told) await addToEnded(runs, runId, taskId);
+    if (!before || !told) await addToEnded(runs, runId, { kind: "deadletter", taskId }, "a dead letter was added");
   } else if (!(await runs.ask(runId, { kind: "deadletter", taskId })).answered)
     return `Another Pi drives run ${runId}; it was asked to give task ${taskId} up and has not answered yet. /team-deadletters shows when it has.`;
   const letter = await manualLetter(runs, runId, taskId);
@@ -83,14 +84,4 @@ export async function giveUpByHand(session: Session, run: string, taskId: string
 async function manualLetter(runs: RunService, runId: string, taskId: string) {
   const { letters } = await runs.deadLetters.ofRun(runId);
   return letters.find((letter) => letter.taskId === taskId && letter.reason === "manual");
-}
-
-/** An ended run is owned for as long as it takes to tell this. */
-async function addToEnded(runs: RunService, runId: string, taskId: string): Promise<void> {
-  const prepare = async (run: OpenRun) => {
-    // it is ours by now: the answer is this process's own
-    await runs.ask(runId, { kind: "deadletter", taskId });
-    await run.publisher.publish({ type: "crew.run.released", reason: "a dead letter was added" });
-  };
-  await (await runs.takeOver(runId, { prepare }))?.done;
 }

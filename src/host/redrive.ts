@@ -1,17 +1,18 @@
 import { type RunManifest, specOf } from "../runs/manifest.ts";
 import { continuedManifest, redrivenTasks, withChangedTask } from "../runs/resume.ts";
-import { taskOf } from "../runs/run-state.ts";
+import { isTerminal, taskOf } from "../runs/run-state.ts";
 import { stepsAskedFor, stepsBefore } from "../runs/task-prompt.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
 import type { RunView } from "../store/run-store.ts";
-import { messageOf, UserError } from "../system/errors.ts";
+import { UserError } from "../system/errors.ts";
 import { chooseModel } from "../workers/pi-models.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
-import { forgetUnmade, withFilesThere } from "./kept-files.ts";
+import { withFilesThere } from "./kept-files.ts";
+import { recordRedrive } from "./record-redrive.ts";
 import { agreeToBegin, type BeginAt, beginAt } from "./redrive-checkpoint.ts";
-import { type ContinuedRun, continuedAs, endedRun, newRun, saidBefore, saidOf } from "./resume-run.ts";
+import { type ContinuedRun, continuedAs, newRun, saidBefore, saidOf, startMarked } from "./resume-run.ts";
 import type { RunService } from "./run-service.ts";
-import { startKeeping, withCommitsThere } from "./run-worktrees.ts";
+import { withCommitsThere } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
 
 /** What is to run again. */
@@ -26,8 +27,8 @@ export interface RedriveChanges {
 }
 
 /**
- * Runs a task that was given up, and what depends on it, as a new run. The letter is marked first, so that two
- * redrives never do the same work; `crew.task.redriven` stands in the new run's log, since nobody owns the old one.
+ * Runs a task that was given up, and what depends on it, as a new run, also while its own run goes on with others. Two
+ * redrives of a task never go on at once. Letter and log of its run are told when the new one is there.
  */
 export async function redriveTask(
   session: Session,
@@ -38,9 +39,10 @@ export async function redriveTask(
   const letter = "deadLetterId" in target ? await openLetter(runs, target.deadLetterId) : null;
   const runId = letter ? letter.runId : await runs.store.find("run" in target ? target.run : "");
   const taskId = letter ? letter.taskId : "taskId" in target ? target.taskId : "";
-  const old = await withFilesThere(session, await withCommitsThere(session, await endedRun(runs, runId)));
+  const old = await withFilesThere(session, await withCommitsThere(session, await runs.view(runId)));
   checkTask(session, old, taskId, changes);
   const again = redrivenTasks(old, taskId);
+  refuseUnderWay(old, taskId, again);
   const { begin } = changes;
   const asked = withChangedTask(continuedManifest(old, again, await newRun(session)), taskId, changes);
   if (changes.prompt !== null) checkPrompt(asked, taskId, changes.prompt);
@@ -48,41 +50,16 @@ export async function redriveTask(
   await agreeToCommands(session, asked, "project");
   if (begin) await agreeToBegin(session, old, taskId, again, begin);
   const manifest = begin ? await beginAt(session, old, asked, taskId, begin) : asked;
-  const letters = letter ? [letter] : await openLetters(runs, runId, taskId);
-  await mark(runs, letters, manifest.runId).catch(async (error: unknown) => {
-    await forgetUnmade(session.world.files, runs.store.crewRoot, manifest.runId);
-    throw error;
-  });
-  const active = await startKeeping(session, runs, manifest).catch((error: unknown) => {
-    throw new UserError(
-      "not-redriven",
-      `The dead letter is marked as redriven, but its run could not be started: ${messageOf(error)} ` +
-        `Once that is mended, /team-redrive ${runId} ${taskId} starts it.`,
-      { cause: error },
-    );
-  });
-  await active.run.publisher
-    .publish({ type: "crew.task.redriven", taskId, newRunId: manifest.runId })
-    .catch((error: unknown) => session.world.log.warn("a redrive was not told", { error: messageOf(error) }));
-  return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}` };
+  const isOpen = async () => letter && openLetter(runs, letter.id);
+  const active = await startMarked(session, runs, old, `redriven-${taskId}`, manifest, isOpen);
+  const untold = await recordRedrive(session, old, taskId, manifest.runId);
+  return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}${untold}` };
 }
 
 async function openLetter(runs: RunService, id: string): Promise<DeadLetter> {
   const letter = await runs.deadLetters.find(id);
   if (letter.status === "open") return letter;
   throw dealtWith(letter);
-}
-
-async function openLetters(runs: RunService, runId: string, taskId: string): Promise<DeadLetter[]> {
-  const { letters } = await runs.deadLetters.ofRun(runId);
-  return letters.filter((letter) => letter.taskId === taskId && letter.status === "open");
-}
-
-async function mark(runs: RunService, letters: readonly DeadLetter[], newRunId: string): Promise<void> {
-  for (const letter of letters) {
-    if (await runs.deadLetters.redriven(letter, newRunId)) continue;
-    throw dealtWith(await runs.deadLetters.find(letter.id));
-  }
 }
 
 export function dealtWith(letter: DeadLetter): UserError {
@@ -104,6 +81,18 @@ function checkTask(session: Session, old: RunView, taskId: string, { model, prom
     );
   // Codex has models of its own, which nobody but Codex knows
   if (model !== null && spec.kind === "pi") checkModel(session, model);
+}
+
+/** Throws a UserError while its own run is at what the new one would do: that would be done twice. */
+function refuseUnderWay({ manifest: { runId }, state }: RunView, taskId: string, again: ReadonlySet<string>): void {
+  const open = state.tasks.filter((task) => again.has(task.taskId) && !isTerminal(task.status));
+  if (open.length === 0) return;
+  const which = open.map((task) => task.taskId).join(", ");
+  throw new UserError(
+    "task-under-way",
+    `Task ${taskId} can't be redriven yet: ${which} would be done again with it, and run ${runId} is not done with that. ` +
+      `/team-status ${runId} shows it, /team-cancel ${runId} ends it.`,
+  );
 }
 
 /** Throws a UserError for a model that no worker could use here. */

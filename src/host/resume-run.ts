@@ -2,17 +2,18 @@ import { join } from "node:path";
 import type { RunManifest } from "../runs/manifest.ts";
 import { continuedManifest, type EndedRun, lostTasks, type NewRun, unfinishedTasks } from "../runs/resume.ts";
 import { isTerminal } from "../runs/run-state.ts";
+import { runPaths } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
 import { codeOf, UserError } from "../system/errors.ts";
 import { parseObject } from "../system/json.ts";
 import type { World } from "../system/world.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
-import { withFilesThere } from "./kept-files.ts";
+import { forgetUnmade, withFilesThere } from "./kept-files.ts";
 import { runConfigOf } from "./run-config.ts";
 import type { RunService } from "./run-service.ts";
 import { startKeeping, withCommitsThere } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
-import type { ShownRun } from "./shown-run.ts";
+import type { ActiveRun, ShownRun } from "./shown-run.ts";
 import { newRunId } from "./start-run.ts";
 
 const LOOKED_AT_MAX = 200;
@@ -30,8 +31,7 @@ export interface ContinuedRun {
 
 /**
  * Goes on with a run: with one that nobody drives any more as it is, with an ended one that did not complete as a new
- * run. Throws a UserError when there is
- * nothing to go on with.
+ * run. Throws a UserError when there is nothing to go on with.
  */
 export async function resumeRun(session: Session, text: string): Promise<ContinuedRun> {
   const runs = await session.runs();
@@ -45,23 +45,51 @@ export async function resumeRun(session: Session, text: string): Promise<Continu
   const manifest = continuedManifest(old, unfinishedTasks(old), await newRun(session));
   const before = await continuedAs(runs, runId);
   await agreeToCommands(session, manifest, "project");
-  const mark = await markResumed(session.world, runs, old, manifest.runId);
+  const active = await startMarked(session, runs, old, "resumed", manifest);
+  return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}` };
+}
+
+/**
+ * Starts a run that goes on with an old one, as only one of several sessions can: see `mark`. `agree` throws where it is
+ * not to begin after all. The mark goes again where the run could not be made.
+ */
+export async function startMarked(
+  session: Session,
+  runs: RunService,
+  old: RunView,
+  name: string,
+  manifest: RunManifest,
+  agree?: () => Promise<unknown>,
+): Promise<ActiveRun> {
+  const { files } = session.world;
+  const { crewRoot } = runs.store;
+  let marked: string | null = null;
   try {
-    const active = await startKeeping(session, runs, manifest);
-    return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}` };
+    marked = await mark(session.world, runs, old, name, manifest.runId);
+    await agree?.();
+    return await startKeeping(session, runs, manifest);
   } catch (error) {
-    await session.world.files.remove(mark);
+    await forgetUnmade(files, crewRoot, manifest.runId);
+    // one that was made can be gone on with itself
+    const isMade = (await files.facts(runPaths(crewRoot, manifest.runId).manifest)) !== null;
+    if (marked !== null && !isMade) await files.remove(marked);
     throw error;
   }
 }
 
 /**
- * Makes `resumed-<n>.json` in the old run's folder, which only one of several sessions can. Throws a UserError when the
+ * Makes `<name>-<n>.json` in the old run's folder, which only one of several sessions can. Throws a UserError when the
  * run of such a mark has not ended.
  */
-async function markResumed({ files, clock }: World, runs: RunService, old: RunView, newId: string): Promise<string> {
+async function mark(
+  { files, clock }: World,
+  runs: RunService,
+  old: RunView,
+  name: string,
+  newId: string,
+): Promise<string> {
   for (let number = 1; ; number++) {
-    const path = join(old.folder, `resumed-${number}.json`);
+    const path = join(old.folder, `${name}-${number}.json`);
     try {
       await files.writeNew(path, JSON.stringify({ runId: newId }));
       return path;
@@ -80,7 +108,7 @@ async function markResumed({ files, clock }: World, runs: RunService, old: RunVi
 }
 
 /** A run that has ended, as it can be read. Throws a UserError for one that has not. */
-export async function endedRun(runs: RunService, runId: string): Promise<RunView & EndedRun> {
+async function endedRun(runs: RunService, runId: string): Promise<RunView & EndedRun> {
   const view = await runs.view(runId);
   if (isTerminal(view.state.status)) return view;
   throw new UserError(

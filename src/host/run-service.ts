@@ -230,6 +230,8 @@ export class RunService {
       using _budget = watchBudget(this.#parts, run, loop);
       await prepare(run);
       const end = await loop.drive();
+      // what was asked of it before its end has no other owner to come
+      if (end !== "released") await inbox.take();
       await run.saveSnapshot().catch((error: unknown) => {
         log.warn("state.json was not written", { runId, error: messageOf(error) });
       });

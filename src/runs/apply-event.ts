@@ -52,7 +52,9 @@ const DECISIONS: { readonly [T in CrewEventType]: Decision<T> } = {
   "crew.task.deadletter": {
     note: (task, { reason }) => ({ ...task, deadLetters: [...new Set([...task.deadLetters, reason])] }),
   },
-  "crew.task.redriven": null,
+  "crew.task.redriven": {
+    note: (task, { newRunId }) => ({ ...task, redrivenAs: [...new Set([...task.redrivenAs, newRunId])] }),
+  },
   "crew.task.cancel_asked": { task: (task, { reason }) => ({ ...task, cancelAsked: task.cancelAsked ?? reason }) },
   "crew.task.checkpoint": {
     task: (task, { checkpointSeq }) => ({ ...task, checkpointSeq: Math.max(task.checkpointSeq, checkpointSeq) }),
@@ -127,8 +129,8 @@ function asking(task: TaskState, { taskId, attempt = 0, text, ts }: EventOf<"cre
 
 /** What holds whatever a task's status is. */
 function commonOf(task: TaskState) {
-  const { taskId, attempts, tokens, costUsd, toolCalls, deadLetters, checkpointSeq, cancelAsked } = task;
-  return { taskId, attempts, tokens, costUsd, toolCalls, deadLetters, checkpointSeq, cancelAsked };
+  const { taskId, attempts, tokens, costUsd, toolCalls, deadLetters, redrivenAs, checkpointSeq, cancelAsked } = task;
+  return { taskId, attempts, tokens, costUsd, toolCalls, deadLetters, redrivenAs, checkpointSeq, cancelAsked };
 }
 
 function startTask(task: TaskState, event: EventOf<"crew.task.started">): TaskState {

@@ -55,6 +55,8 @@ interface TaskCommon {
   toolCalls: readonly ToolCall[];
   /** Why it became a dead letter so far: at most once for each reason. */
   deadLetters: readonly DeadLetterReason[];
+  /** The runs that do it again, in the order they were told. */
+  redrivenAs: readonly string[];
   /** Of the last one told; 0 before. */
   checkpointSeq: number;
   /** Why it, and not its whole run, is to end; null when nobody asked for that. */
@@ -195,7 +197,7 @@ export function initialRunState(manifest: RunManifest): RunState {
 
 /** A kept task is completed before the run begins: without attempts, and for nothing. */
 function initialTask({ kept, createdAt }: RunManifest, { taskId }: TaskSpec): TaskState {
-  const nothing = { attempts: [], tokens: 0, costUsd: 0, toolCalls: [], deadLetters: [] };
+  const nothing = { attempts: [], tokens: 0, costUsd: 0, toolCalls: [], deadLetters: [], redrivenAs: [] };
   const common = { taskId, ...nothing, checkpointSeq: 0, cancelAsked: null };
   const result = Object.hasOwn(kept, taskId) ? kept[taskId] : undefined;
   if (!result) return { ...common, status: "waiting" };

@@ -110,10 +110,7 @@ export class DeadLetters {
     return this.#mark(letter, { mark: "discarded" });
   }
 
-  /**
-   * It runs again as `newRunId`. False when it was dealt with already, also by another process just now: who gets
-   * false must not start that run.
-   */
+  /** It runs again as `newRunId`. False when it was dealt with already, also by another process just now. */
   redriven(letter: { runId: string; id: string }, newRunId: string): Promise<boolean> {
     return this.#mark(letter, { mark: "redriven", newRunId });
   }

@@ -10,7 +10,9 @@ export type InboxRequest =
   /** Keeps what the task's worker has changed so far. */
   | { kind: "checkpoint"; taskId: string }
   /** Gives a failed task up by hand. */
-  | { kind: "deadletter"; taskId: string };
+  | { kind: "deadletter"; taskId: string }
+  /** Tells that a failed task is done again by another run. */
+  | { kind: "redrive"; taskId: string; newRunId: string };
 
 export type PostedRequest = InboxRequest & {
   /** The file's name without its suffix. */
@@ -32,6 +34,7 @@ const FIELDS: { readonly [K in InboxRequest["kind"]]: TextFields<K> } = {
   steer: ["taskId", "text"],
   checkpoint: ["taskId"],
   deadletter: ["taskId"],
+  redrive: ["taskId", "newRunId"],
 };
 
 /** The request a file holds whose name says `id`, with nothing else in it; null when it is none. */

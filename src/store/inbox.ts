@@ -63,6 +63,11 @@ function newestStamp(names: readonly string[]): number {
   return stamps.reduce((newest, stamp) => Math.max(newest, stamp), 0);
 }
 
+/** Takes a request back that no owner has taken. */
+export function withdrawRequest(files: Files, runFolder: string, id: string): Promise<void> {
+  return files.remove(join(runFolder, "inbox", id + SUFFIX));
+}
+
 /** Why somebody asked the run to end, in a request that no owner has taken yet; null when nobody can be seen to. */
 export async function cancelWaiting(files: Files, runFolder: string): Promise<string | null> {
   const folder = join(runFolder, "inbox");

@@ -10,7 +10,7 @@ import { type LogHealth, type LogPosition, RunLogReader } from "./run-log-reader
  * does not fit the log is ignored.
  */
 export interface RunSnapshot {
-  schemaVersion: 3;
+  schemaVersion: 4;
   runId: string;
   position: LogPosition;
   health: LogHealth;
@@ -53,7 +53,7 @@ export async function readSnapshot(
 ): Promise<RunSnapshot | null> {
   // the seal vouches that this is what writeSnapshot wrote
   const snapshot = openSealedLine((await files.readText(paths.state))?.trimEnd() ?? "") as RunSnapshot | null;
-  if (snapshot?.schemaVersion !== 3 || snapshot.runId !== runId) return null;
+  if (snapshot?.schemaVersion !== 4 || snapshot.runId !== runId) return null;
   return (await fits(files, paths.events, snapshot.position)) ? snapshot : null;
 }
 
@@ -133,7 +133,7 @@ export class SnapshotKeeper {
     const { position, health } = this.#reader;
     const { runId } = this.#state;
     await writeSnapshot(this.#files, this.#paths.state, {
-      schemaVersion: 3,
+      schemaVersion: 4,
       runId,
       position,
       health,

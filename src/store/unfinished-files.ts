@@ -6,8 +6,8 @@ import { UNFINISHED_MARK } from "./task-recorder.ts";
 /** A file on its way to its name: see `Files.writeAtomic`. */
 export const UNFINISHED = /^\..+\.tmp$/;
 
-/** Begun by whoever goes on with the run, as soon as it has ended. */
-const RESUMING = /^\.resumed-/;
+/** Begun by whoever goes on with the run or with a task of it. */
+const RESUMING = /^\.(resumed|redriven)-/;
 
 /** Removes what killed writers had begun to write below a run's folder; for one that has ended. Never rejects. */
 export async function removeUnfinishedFiles(

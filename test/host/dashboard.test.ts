@@ -171,7 +171,7 @@ describe("/team-dashboard in the terminal", () => {
       const next = (await runIds(rig.agentFolder.project)).at(-1) ?? "";
       const nextEvents = () => eventsOf(rig.agentFolder.project, next);
       await waitUntil(async () => ofType(await nextEvents(), "crew.run.failed").length === 1, 30_000);
-      expect(ofType(await nextEvents(), "crew.task.redriven")).toMatchObject([{ taskId: "c", newRunId: next }]);
+      expect(ofType(await events(), "crew.task.redriven")).toMatchObject([{ taskId: "c", newRunId: next }]);
       await pi.waitForText("none: no task was given up");
       await pi.sendKeys("6", "/");
       await pi.waitForText("Names of metrics");

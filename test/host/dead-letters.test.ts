@@ -111,8 +111,9 @@ describe("dead letters", () => {
     expect(requests[1]?.model).toBe("mock-1");
     expect(requests[1]?.firstUserText).toContain("asked as: ");
     expect(requests[1]?.firstUserText).toContain("c is done");
-    const anew = await eventsOf(rig.agentFolder.project, redriven.runId);
-    expect(ofType(anew, "crew.task.redriven")).toMatchObject([{ taskId: "b", newRunId: redriven.runId }]);
+    const toldOf = async (run: string) => ofType(await eventsOf(rig.agentFolder.project, run), "crew.task.redriven");
+    expect(await toldOf(runId)).toMatchObject([{ taskId: "b", newRunId: redriven.runId }]);
+    expect(await toldOf(redriven.runId)).toEqual([]);
     expect((await letterLines(rig, runId)).at(-1)).toMatchObject({ mark: "redriven", newRunId: redriven.runId });
     expect(await say(host, "/team-deadletters")).toContain("No dead letters");
     expect(await say(host, `/team-redrive ${id}`)).toContain(`redriven as run ${redriven.runId} already`);

@@ -33,6 +33,7 @@ function ended(manifest: RunManifest, statuses: Record<string, EndStatus>): RunS
       costUsd: 1,
       toolCalls: [],
       deadLetters: [],
+      redrivenAs: [],
       checkpointSeq: 0,
       cancelAsked: null,
     };

@@ -64,6 +64,7 @@ describe("an inbox", () => {
       cancel("changed my mind"),
       { kind: "steer", taskId: "build", text: "mind the \u2028 tests\n" },
       { kind: "deadletter", taskId: "build" },
+      { kind: "redrive", taskId: "build", newRunId: "run-2" },
       { kind: "cancel-task", taskId: "build", reason: "not needed" },
     ];
     const ids: string[] = [];
@@ -258,6 +259,7 @@ describe("a file that is no request", () => {
     ["a field that is no text", JSON.stringify({ ...good, reason: { a: 1 } })],
     ["a missing field", JSON.stringify({ ...good, kind: "steer", text: "t" })],
     ["a task without a name", JSON.stringify({ ...good, kind: "deadletter", taskId: "" })],
+    ["a redrive as no run", JSON.stringify({ ...good, kind: "redrive", taskId: "build" })],
     ["no poster", JSON.stringify({ ...good, from: null })],
     ["torn", JSON.stringify(good).slice(0, -3)],
     ["too big", JSON.stringify({ ...good, reason: "x".repeat(70_000) })],

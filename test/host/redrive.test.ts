@@ -1,0 +1,183 @@
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { diamondFiles, type StepScript, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { waitUntil } from "../support/processes.ts";
+import { makeRig, type Rig } from "../support/rig.ts";
+import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
+import { say, sayToEnd } from "../support/say.ts";
+import { missing, mountSmallDisk } from "../support/system-faults.ts";
+
+const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
+const DOWN: StepScript = { b: () => ({ status: 400, error: "no" }) };
+const noMount = missing("mount");
+
+/** b, which d needs, and beside them c, which is at work until it may end. */
+const BESIDE = {
+  ...diamondFiles,
+  ".crew/workflows/diamond.workflow.md": `---
+name: diamond
+description: b, then d; c beside them
+---
+
+## b
+role: hand
+
+STEP:b of {goal}
+
+## c
+role: hand
+
+STEP:c of {goal}
+
+## d
+role: hand
+dependsOn: b
+
+STEP:d after {outputs.b}
+`,
+};
+
+/** A run of which b has failed, and c is at work until `finish` is called. */
+async function halfFailed(files: Record<string, string> = BESIDE, prepare?: (rig: Rig) => Promise<void>) {
+  let steps: StepScript = DOWN;
+  let finish: () => void = () => undefined;
+  const finished = new Promise<void>((done) => {
+    finish = done;
+  });
+  const reply = teamReplies({ action: "list" }, { c: () => finished.then(() => ({ text: "c is done" })) });
+  const rig = await makeRig((request) => {
+    const step = stepOf(request) ?? "";
+    return steps[step]?.(request) ?? reply(request);
+  });
+  await prepare?.(rig);
+  for (const [path, text] of Object.entries(files)) await rig.agentFolder.write(path, text);
+  const { project } = rig.agentFolder;
+  const host = await rig.rpc({ extensions: [PACKAGE] });
+  await host.command('/team-run diamond "go"');
+  const [runId = ""] = await runIds(project);
+  const events = () => eventsOf(project, runId);
+  // d is, once b's failure is on disk
+  const skipped = async () => ofType(await events(), "crew.task.skipped").length === 1;
+  await waitUntil(async () => (await skipped()) && asked(rig, "c") === 1, 30_000);
+  const mend = (next: StepScript = {}) => {
+    steps = next;
+  };
+  const over = () => waitUntil(async () => ofType(await events(), "crew.run.failed").length === 1, 30_000);
+  return { rig, host, project, runId, events, mend, finish, over };
+}
+
+const asked = (rig: Rig, step: string) => rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
+
+/** Marks and letters, read with nothing of ours. */
+async function letterLines(project: string, runId: string): Promise<Record<string, unknown>[]> {
+  const text = await readFile(join(runFolder(project, runId), "deadletter.jsonl"), "utf8");
+  return text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+}
+
+describe("a task that failed in a run still under way", { timeout: 90_000 }, () => {
+  it("is redriven while the others go on; its own run's log tells it, once, and nobody else's", async () => {
+    const { rig, host, project, runId, events, mend, finish, over } = await halfFailed();
+    await say(host, `/team-deadletters add ${runId} b`);
+    const [letter] = await letterLines(project, runId);
+    mend();
+    const next = await sayToEnd(host, `/team-redrive ${letter?.["id"]}`);
+    expect(next.ended).toContain("completed");
+    expect(ofType(await events(), "crew.task.redriven")).toMatchObject([{ taskId: "b", newRunId: next.runId }]);
+    expect(ofType(await eventsOf(project, next.runId), "crew.task.redriven")).toEqual([]);
+    expect((await letterLines(project, runId)).at(-1)).toMatchObject({ mark: "redriven", newRunId: next.runId });
+    finish();
+    await over();
+    expect(ofType(await events(), "crew.run.claimed")).toHaveLength(1);
+    for (const [step, times] of Object.entries({ b: 2, c: 1, d: 1 })) expect(asked(rig, step), step).toBe(times);
+  });
+
+  it("is redriven from another session, and its run's owner tells it", async () => {
+    const { rig, project, runId, events, mend, finish, over } = await halfFailed();
+    const other = await rig.rpc({ extensions: [PACKAGE] });
+    mend();
+    const next = await sayToEnd(other, `/team-redrive ${runId} b`);
+    expect(next.said).not.toMatch(/answered|could not/);
+    expect(next.ended).toContain("completed");
+    finish();
+    await over();
+    expect(ofType(await events(), "crew.task.redriven")).toMatchObject([
+      { taskId: "b", newRunId: next.runId, epoch: 1 },
+    ]);
+    expect(ofType(await eventsOf(project, next.runId), "crew.task.redriven")).toEqual([]);
+  });
+
+  it("waits for what would be done a second time", async () => {
+    const { host, project, runId, mend } = await halfFailed(diamondFiles);
+    mend();
+    expect(await say(host, `/team-redrive ${runId} b`)).toContain(
+      `Task b can't be redriven yet: c would be done again with it, and run ${runId} is not done with that.`,
+    );
+    expect(await runIds(project)).toEqual([runId]);
+  });
+
+  it("is told as redriven by whoever drives its run next, when its owner died first", async () => {
+    const { rig, host, runId, project, events, mend } = await halfFailed();
+    mend();
+    host.kill("SIGSTOP");
+    const other = await rig.rpc({ extensions: [PACKAGE] });
+    const next = await sayToEnd(other, `/team-redrive ${runId} b`);
+    expect(next.said).toContain(
+      `Nobody who drives run ${runId} has answered yet: its log tells of it once somebody has.`,
+    );
+    expect(ofType(await events(), "crew.task.redriven")).toEqual([]);
+    host.kill("SIGKILL");
+    await host.exit;
+    await waitUntil(async () => ofType(await events(), "crew.run.cancelled").length === 1, 60_000);
+    await waitUntil(async () => ofType(await events(), "crew.task.redriven").length > 0, 10_000);
+    expect(ofType(await events(), "crew.task.redriven")).toMatchObject([{ taskId: "b", newRunId: next.runId }]);
+    expect(await runIds(project)).toHaveLength(2);
+  });
+});
+
+describe("a redrive", { timeout: 90_000 }, () => {
+  it("of a task that two sessions ask for at once is made by one of them", async () => {
+    const { rig, host, project, runId, events, mend, finish, over } = await halfFailed();
+    const other = await rig.rpc({ extensions: [PACKAGE] });
+    finish();
+    await over();
+    let slow: () => void = () => undefined;
+    const gate = new Promise<void>((done) => {
+      slow = done;
+    });
+    mend({ b: () => gate.then(() => ({ text: "b is done" })) });
+    const said = await Promise.all([host, other].map((one) => say(one, `/team-redrive ${runId} b`)));
+    const [, next = "", ...more] = await runIds(project);
+    expect(more).toEqual([]);
+    expect(said.join("\n")).toContain(`Run ${next} goes on with ${runId}: `);
+    expect(said.join("\n")).toContain(`Run ${next} goes on with ${runId} already`);
+    expect(ofType(await events(), "crew.task.redriven")).toMatchObject([{ taskId: "b", newRunId: next }]);
+    slow();
+  });
+
+  it.skipIf(noMount)(
+    `whose run can't be made leaves its letter open${noMount ? `: skipped, ${noMount}` : ""}`,
+    async () => {
+      let disk: Awaited<ReturnType<typeof mountSmallDisk>> | undefined;
+      const { host, project, runId, mend, finish, over } = await halfFailed(BESIDE, async (rig) => {
+        disk = await mountSmallDisk(join(rig.agentFolder.project, ".crew"), 8);
+      });
+      finish();
+      await over();
+      expect(await say(host, `/team-deadletters add ${runId} b`)).toContain("is dead letter");
+      const [letter] = await letterLines(project, runId);
+      mend();
+      disk?.fill();
+      expect(await say(host, `/team-redrive ${letter?.["id"]}`)).toMatch(/ENOSPC|no space/);
+      disk?.free();
+      expect(await letterLines(project, runId)).toHaveLength(1);
+      expect(await runIds(project)).toEqual([runId]);
+      const next = await sayToEnd(host, `/team-redrive ${letter?.["id"]}`);
+      expect(next.ended).toContain("completed");
+      expect((await letterLines(project, runId)).at(-1)).toMatchObject({ mark: "redriven", newRunId: next.runId });
+    },
+  );
+});
