@@ -9,6 +9,7 @@ import { runConfigOf } from "../../src/host/run-config.ts";
 import { RunService } from "../../src/host/run-service.ts";
 import { Slots } from "../../src/runs/slots.ts";
 import { DeadLetters } from "../../src/store/dead-letters.ts";
+import { postRequest } from "../../src/store/inbox.ts";
 import { type OpenRun, RunStore } from "../../src/store/run-store.ts";
 import { nodeWorld } from "../../src/system/node.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
@@ -104,6 +105,19 @@ describe("a run that is taken over", () => {
     expect(await taken[0]?.done).toEqual({ kind: "completed" });
     expect(notices).toEqual([]);
     expect(told.filter(({ type }) => type === "crew.run.completed")).toHaveLength(1);
+  });
+
+  it("answers all that lies in its inbox, each once, though it has ended", async () => {
+    const { service, told } = await abandoned("none", () => failedReport());
+    await (await service.takeOver("run-1"))?.done;
+    const world = nodeWorld({ warn: () => undefined, error: () => undefined });
+    const { folder } = await service.view("run-1");
+    const runs = ["run-2", "run-3", "run-4"];
+    for (const newRunId of [...runs, ...runs])
+      await postRequest(world, folder, { kind: "redrive", taskId: "a", newRunId }, "other");
+    await (await service.takeOver("run-1"))?.done;
+    expect((await service.view("run-1")).state.tasks[0]?.redrivenAs).toEqual(runs);
+    expect(told.filter(({ type }) => type === "crew.task.redriven")).toHaveLength(runs.length);
   });
 
   it("is left to an owner that may be alive elsewhere, unless the user knows better", async () => {
