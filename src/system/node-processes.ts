@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { codeOf, messageOf } from "./errors.ts";
 import { environmentOf, startCommand } from "./node-command.ts";
 import { NodeForkedProcess } from "./node-fork.ts";
-import type { CommandResult, Liveness, Processes, ProcessIdentity, RunOptions } from "./world.ts";
+import type { CommandResult, Liveness, Processes, ProcessIdentity, ProcessSight, RunOptions } from "./world.ts";
 
 const commandOutputBytesMax = 64 * 1024 * 1024;
 const identityToolMs = 2000;
@@ -22,7 +22,8 @@ export function nodeProcesses(): Processes {
   };
   return {
     self: own,
-    alive: (identity) => judge(identity, own()),
+    alive: (identity) => judge(identity, own()).liveness,
+    look: (identity) => judge(identity, own()),
     fork: (options) => new NodeForkedProcess(options),
     start: startCommand,
     killGroup,
@@ -63,16 +64,22 @@ function machine(): Pick<ProcessIdentity, "hostId" | "bootId" | "pidNs"> {
   return { hostId: `mac/${machineId}`, bootId: outputOf("sysctl", ["-n", "kern.bootsessionuuid"]), pidNs: "" };
 }
 
-function judge(identity: ProcessIdentity, own: ProcessIdentity): Liveness {
-  if (!identity.bootId || !own.bootId || identity.hostId !== own.hostId) return "unknown";
+function judge(identity: ProcessIdentity, own: ProcessIdentity): ProcessSight {
+  if (!identity.bootId || !own.bootId || identity.hostId !== own.hostId) return seen("unknown");
   // the same machine was started again since: nothing of the boot before is left
-  if (identity.bootId !== own.bootId) return own.hostId.endsWith("/") ? "unknown" : "dead";
-  if (identity.pidNs !== own.pidNs) return "unknown";
+  if (identity.bootId !== own.bootId) return seen(own.hostId.endsWith("/") ? "unknown" : "dead");
+  if (identity.pidNs !== own.pidNs) return seen("unknown");
   const found = lookUp(identity.pid);
-  if (!found) return exists(identity.pid) ? "unknown" : "dead";
-  if (found.state.startsWith("Z") || found.state.startsWith("X")) return "dead";
-  if (!found.start || !identity.processStart) return "unknown";
-  return found.start === identity.processStart ? "alive" : "dead";
+  if (!found) return seen(exists(identity.pid) ? "unknown" : "dead");
+  if (found.state.startsWith("Z") || found.state.startsWith("X")) return seen("dead");
+  if (!found.start || !identity.processStart) return seen("unknown");
+  if (found.start !== identity.processStart) return seen("dead");
+  // by a signal or, as Linux tells apart, by a debugger
+  return { liveness: "alive", stopped: /^[Tt]/.test(found.state) };
+}
+
+function seen(liveness: Liveness): ProcessSight {
+  return { liveness, stopped: false };
 }
 
 /** Also true for a process of somebody else, which /proc may hide. */

@@ -107,6 +107,12 @@ export interface ProcessIdentity {
 /** `unknown` when it can't be proved either way: another host, another namespace, no answer. */
 export type Liveness = "alive" | "dead" | "unknown";
 
+export interface ProcessSight {
+  liveness: Liveness;
+  /** Alive, and held by a signal, its terminal or a debugger: it does nothing until it is let go on. */
+  stopped: boolean;
+}
+
 export interface ChildExit {
   code: number | null;
   signal: string | null;
@@ -171,6 +177,8 @@ export interface Processes {
   /** This process. */
   self(): ProcessIdentity;
   alive(identity: ProcessIdentity): Liveness;
+  /** As `alive`, at the same cost. Where the system does not tell, none is `stopped`. */
+  look(identity: ProcessIdentity): ProcessSight;
   /** Starts `node script args` in its own group, output to a file, channel open. Throws when spawning fails at once. */
   fork(options: {
     execPath: string;

@@ -1,10 +1,10 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { nodeProcesses } from "../../src/system/node-processes.ts";
-import { expectGone, processesInGroup, processesVisible } from "../support/processes.ts";
+import { expectGone, processesInGroup, processesVisible, waitUntil } from "../support/processes.ts";
 
 const processes = nodeProcesses();
 let folder = "";
@@ -32,6 +32,24 @@ describe.skipIf(!processesVisible)("processes", () => {
     expect(processes.alive({ ...self, pid: 2 ** 22 - 1, pidNs: "pid:[1]" })).toBe("unknown");
     expect(processes.alive({ ...self, pid: 2 ** 22 - 1, bootId: "" })).toBe("unknown");
     expect(processes.alive({ ...self, processStart: "" })).toBe("unknown");
+  });
+
+  it("are stopped until they are let go on, and alive all the while", async () => {
+    const child = fork('console.log(1); process.on("message", () => process.send(1)); setInterval(() => {}, 1000)');
+    const stat = readFileSync(`/proc/${child.pid}/stat`, "latin1");
+    const processStart = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+    const identity = { ...processes.self(), pid: child.pid, processStart };
+    expect(processes.look(identity)).toEqual({ liveness: "alive", stopped: false });
+    process.kill(child.pid, "SIGSTOP");
+    await waitUntil(() => processes.look(identity).stopped);
+    expect(processes.alive(identity)).toBe("alive");
+    expect(processes.look({ ...identity, processStart: "1" })).toEqual({ liveness: "dead", stopped: false });
+    process.kill(child.pid, "SIGCONT");
+    await waitUntil(() => !processes.look(identity).stopped);
+    expect(processes.look(identity).liveness).toBe("alive");
+    process.kill(child.pid, "SIGKILL");
+    await child.exited;
+    expect(processes.look(identity)).toEqual({ liveness: "dead", stopped: false });
   });
 
   it("talk, keep their output in a file, and tell their end", async () => {
