@@ -83,7 +83,7 @@ async function runs(cwd: string): Promise<string[]> {
     return null;
   };
   const views = await Promise.all(ids.map((id) => store.view(id).catch(failed(id))));
-  const pictures = views.flatMap((view) => (view ? [pictureOf(view, cwd, processes)] : []));
+  const pictures = views.flatMap((view) => (view ? [pictureOf(view, cwd, processes, [])] : []));
   const isListed = pictures.length > 0 || unreadable.length === 0;
   return [...(isListed ? renderRunList(pictures, now, width) : []), ...unreadable];
 }
@@ -91,7 +91,8 @@ async function runs(cwd: string): Promise<string[]> {
 async function status(cwd: string, text: string): Promise<string[]> {
   const { store, processes, now, width } = await open(cwd);
   const view = await store.view(await store.find(text));
-  return [...renderRun(pictureOf(view, cwd, processes), now, width), "", ...renderTimeline(view.state, now, width)];
+  const picture = pictureOf(view, cwd, processes, []);
+  return [...renderRun(picture, now, width), "", ...renderTimeline(view.state, now, width)];
 }
 
 /** The one way out: nothing that is printed can steer the terminal. */

@@ -3,16 +3,18 @@ import { codeOf, messageOf } from "../system/errors.ts";
 import { safeText } from "../system/safe-text.ts";
 import type { Clock } from "../system/world.ts";
 import { renderRun, renderRunList } from "../views/run-summary.ts";
+import { stoppedWords } from "../views/standstill.ts";
 import { renderTimeline } from "../views/timeline.ts";
 import type { Command } from "./commands.ts";
 import { modeOf } from "./output.ts";
+import { driverStandstill } from "./run-facts.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
 import type { Session } from "./session.ts";
 import type { DriveEnd, ShownRun } from "./shown-run.ts";
 
 const LISTED_RUNS_MAX = 30;
 const GOAL_CHARS_MAX = 200;
-/** What the process of a background run takes for ending it is some seconds; when it is stopped, it never answers. */
+/** What the process of a background run takes for ending it is some seconds. */
 const ASKED_MS_MAX = 15_000;
 
 /** `/team-status [run]`: the list of runs, or all about one. */
@@ -21,11 +23,10 @@ export const statusCommand: Command = async ({ session, args, width }) => {
   const now = session.world.clock.now();
   if (args === "") return (await listRuns(session, LISTED_RUNS_MAX, width)).join("\n");
   const view = await runs.view(await runs.store.find(args));
-  const lines = renderRun(pictureOf(view, session.cwd, session.world.processes), now, width);
-  const shown = await session.shownRuns();
-  const paused = shown.find(({ run }) => run.manifest.runId === view.manifest.runId)?.paused;
-  const pause = paused ? ["", `paused: ${paused}`] : [];
-  return [...lines, ...pause, "", ...renderTimeline(view.state, now, width), ...outputsOf(view)].join("\n");
+  const picture = pictureOf(view, session.cwd, session.world.processes, await session.shownRuns());
+  return [...renderRun(picture, now, width), "", ...renderTimeline(view.state, now, width), ...outputsOf(view)].join(
+    "\n",
+  );
 };
 
 /** The newest runs, and those of them that can't be read. */
@@ -35,7 +36,8 @@ export async function listRuns(session: Session, max: number, width: number): Pr
     // one that is just being made has no manifest yet
     if (codeOf(error) !== "unknown-run") unreadable.push(`${runId}  unreadable: ${messageOf(error)}`);
   });
-  const pictures = views.map((view) => pictureOf(view, session.cwd, session.world.processes));
+  const shown = await session.shownRuns();
+  const pictures = views.map((view) => pictureOf(view, session.cwd, session.world.processes, shown));
   const isListed = pictures.length > 0 || unreadable.length === 0;
   return [...(isListed ? renderRunList(pictures, session.world.clock.now(), width) : []), ...unreadable];
 }
@@ -59,20 +61,32 @@ export const cancelCommand: Command = async ({ session, ctx, args }) => {
 /** Ends a run, whoever drives it. Gives what the user is told. */
 export async function cancelRun(session: Session, runId: string): Promise<string> {
   const runs = await session.runs();
-  const shown = await session.shownRuns();
-  const how = await runs.cancel(runId, "cancelled by the user");
-  const followed = shown.find(({ run }) => run.manifest.runId === runId);
-  const end = how === "asked" ? await endSoon(followed, session.world.clock) : how;
-  if (!end)
-    return `Another process drives run ${runId}; it was asked to cancel it. /team-status ${runId} shows when it has.`;
+  const end = await endOrAsk(session, runId, "cancelled by the user");
+  if (typeof end === "string") return end;
   const note = endNote(end);
   if (note.length > 0) return [`Run ${runId} did not end here.`, ...note].join(" ");
   const { state } = await runs.view(runId);
   return `Run ${runId} is ${state.status}; none of its processes is left. /team-status ${runId} shows it.`;
 }
 
-/** The end of a run that another process was asked for; null when it does not come within seconds. */
-export async function endSoon(run: ShownRun | undefined, clock: Clock): Promise<DriveEnd | null> {
+/** The end of a run, whoever drives it; a sentence when that is another process, from which it does not come within seconds. */
+export async function endOrAsk(session: Session, runId: string, reason: string): Promise<DriveEnd | string> {
+  const { clock, processes } = session.world;
+  const runs = await session.runs();
+  const shown = (await session.shownRuns()).find(({ run }) => run.manifest.runId === runId);
+  const how = await runs.cancel(runId, reason);
+  if (how !== "asked") return how;
+  const asked = `Another process drives run ${runId}; it was asked to cancel it`;
+  const whyNot = async () => {
+    const standstill = driverStandstill((await runs.view(runId)).state, processes);
+    return standstill?.kind === "stopped" ? `${asked}, but ${stoppedWords(standstill.pid)}.` : null;
+  };
+  const end = (await whyNot()) === null ? await endSoon(shown, clock) : null;
+  return end ?? (await whyNot()) ?? `${asked}. /team-status ${runId} shows when it has.`;
+}
+
+/** Null when it does not come. */
+async function endSoon(run: ShownRun | undefined, clock: Clock): Promise<DriveEnd | null> {
   if (!run) return null;
   const waited = new AbortController();
   const end = await Promise.race([run.done, clock.sleep(ASKED_MS_MAX, waited.signal).then(() => null)]);

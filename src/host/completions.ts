@@ -1,6 +1,7 @@
-import { isTerminal, type RunStatus, type TaskState } from "../runs/run-state.ts";
+import { isTerminal, type TaskState } from "../runs/run-state.ts";
 import { messageOf } from "../system/errors.ts";
 import { cutText, safeText } from "../system/safe-text.ts";
+import { statusWord } from "../views/standstill.ts";
 import { formatDuration } from "../views/units.ts";
 import { checkpointNumbers } from "./command-checkpoint.ts";
 import { pictureOf } from "./run-report.ts";
@@ -14,7 +15,7 @@ export interface Completion {
 }
 
 /** Of runs that have ended, what never changes: they are read once. */
-export type KnownRuns = Map<string, { status: RunStatus | "unattended"; at: number; goal: string }>;
+export type KnownRuns = Map<string, { word: string; hasEnded: boolean; at: number; goal: string }>;
 
 export interface Completing {
   session: Session;
@@ -45,21 +46,19 @@ async function describeRun({ session, known }: Completing, runId: string): Promi
   let facts = known.get(runId);
   if (!facts) {
     try {
-      const { state, unattended } = pictureOf(await service.view(runId), session.cwd, session.world.processes);
-      const { status, endedAt, startedAt, createdAt, team, goal } = state;
+      const { cwd, world } = session;
+      const picture = pictureOf(await service.view(runId), cwd, world.processes, await session.shownRuns());
+      const { status, endedAt, startedAt, createdAt, team, goal } = picture.state;
       const at = endedAt ?? startedAt ?? createdAt;
-      facts = { status: unattended ? "unattended" : status, at, goal: `${team}: ${goal}` };
+      const word = statusWord(picture.state, picture.standstill);
+      facts = { word, hasEnded: isTerminal(status), at, goal: `${team}: ${goal}` };
     } catch (error) {
       return messageOf(error);
     }
-    if (hasEnded(facts)) known.set(runId, facts);
+    if (facts.hasEnded) known.set(runId, facts);
   }
   const age = formatDuration(Math.max(0, now - facts.at));
-  return `${facts.status} ${hasEnded(facts) ? `${age} ago` : `for ${age}`} · ${facts.goal}`;
-}
-
-function hasEnded({ status }: { status: RunStatus | "unattended" }): boolean {
-  return status !== "unattended" && isTerminal(status);
+  return `${facts.word} ${facts.hasEnded ? `${age} ago` : `for ${age}`} · ${facts.goal}`;
 }
 
 /** `<run> <task>`: the tasks that fit, once the run is there. `more` is to be typed behind them. */

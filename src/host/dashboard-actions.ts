@@ -1,7 +1,7 @@
 import { isTerminal, type TaskState } from "../runs/run-state.ts";
 import { whyUnread } from "../runs/task-message.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
-import type { DashboardRun } from "../views/dashboard-view.ts";
+import type { RunPicture } from "../views/run-summary.ts";
 import { sendMessage } from "./command-message.ts";
 import { cancelRun } from "./command-status.ts";
 import { dealtWith, type RedriveTarget, redriveTask } from "./redrive.ts";
@@ -22,7 +22,7 @@ export interface Question {
 }
 
 /** Null when there is nothing left to cancel. */
-export function askToCancel({ state }: DashboardRun, task: TaskState | null): Question | null {
+export function askToCancel({ state }: RunPicture, task: TaskState | null): Question | null {
   const { runId } = state;
   if (isTerminal(state.status)) return null;
   const whole = { key: "r", says: "cancel the run", work: (session: Session) => cancelRun(session, runId) };
@@ -40,9 +40,9 @@ async function cancelTask(session: Session, runId: string, taskId: string): Prom
 }
 
 /** Runs a failed task, or what is left of an ended run, again; null where nothing is to be run again. */
-export function askToRunAgain({ state, unattended }: DashboardRun, task: TaskState | null): Question | null {
+export function askToRunAgain({ state, standstill }: RunPicture, task: TaskState | null): Question | null {
   const { runId, status } = state;
-  if (unattended) {
+  if (standstill?.kind === "unattended") {
     const takeUp: Work = async (session) => show(session, await resumeRun(session, runId));
     return { text: `Go on with run ${runId} here?`, answers: [{ key: "y", says: "resume", work: takeUp }] };
   }
@@ -71,7 +71,7 @@ export function askToDiscard(letter: DeadLetter): Question {
 }
 
 /** Why the task can't be told anything; null when it can. */
-export function whyNotTold(run: DashboardRun, task: TaskState | null): string | null {
+export function whyNotTold(run: RunPicture, task: TaskState | null): string | null {
   return task ? whyUnread(run, task.taskId) : "There is no task to write to.";
 }
 

@@ -1,5 +1,6 @@
 import { scrollable } from "../views/dashboard.ts";
-import { type DashboardRun, type DashboardView, PANES, type Pane } from "../views/dashboard-view.ts";
+import { type DashboardView, PANES, type Pane } from "../views/dashboard-view.ts";
+import type { RunPicture } from "../views/run-summary.ts";
 
 const STEPS: Readonly<Record<string, number>> = { up: -1, k: -1, down: 1, j: 1 };
 const SIDEWAYS: Readonly<Record<string, number>> = { left: -1, "[": -1, right: 1, "]": 1 };
@@ -16,7 +17,7 @@ export class Choice {
   #scroll = 0;
 
   /** The choice as places in what there is now. */
-  among(runs: readonly DashboardRun[], letters: number): Chosen {
+  among(runs: readonly RunPicture[], letters: number): Chosen {
     const found = runs.findIndex(({ state }) => state.runId === this.#runId);
     const run = Math.max(0, found);
     this.#runId ??= runs[run]?.state.runId ?? null;

@@ -3,7 +3,8 @@ import type { DeadLetter } from "../store/dead-letter-lines.ts";
 import { displayPath } from "../store/layout.ts";
 import { messageOf } from "../system/errors.ts";
 import { isSameProcess } from "../system/same-process.ts";
-import type { DashboardRun, DashboardView } from "../views/dashboard-view.ts";
+import type { DashboardView } from "../views/dashboard-view.ts";
+import type { RunPicture } from "../views/run-summary.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import { pictureOf } from "./run-report.ts";
 import type { RunService } from "./run-service.ts";
@@ -24,7 +25,7 @@ export class DashboardData {
   readonly #background: BackgroundRuns;
   /** Null when nothing is counted. */
   readonly #telemetry: Telemetry | null;
-  #kept: readonly DashboardRun[] = [];
+  #kept: readonly RunPicture[] = [];
   #turn: Promise<void> = Promise.resolve();
   /** Readings that are not over. */
   #loads = 0;
@@ -55,7 +56,7 @@ export class DashboardData {
   }
 
   /** Newest first; those under way as they are at this moment. */
-  runs(): readonly DashboardRun[] {
+  runs(): readonly RunPicture[] {
     const live = new Map(this.#live().map((shown) => [shown.run.manifest.runId, shown]));
     const known = new Set(this.#kept.map(({ manifest }) => manifest.runId));
     const fresh = [...live.values()]
@@ -64,9 +65,7 @@ export class DashboardData {
     // what ends between two looks is shown as it was last known here
     this.#kept = [...fresh.reverse(), ...this.#kept].map((run) => {
       const shown = live.get(run.manifest.runId);
-      return shown
-        ? { ...run, state: shown.run.state, unattended: shown.unattended, paused: shown.paused }
-        : { ...run, paused: null };
+      return shown ? { ...run, state: shown.run.state, standstill: shown.standstill } : run;
     });
     return this.#kept;
   }
@@ -92,7 +91,9 @@ export class DashboardData {
     if (isTerminal(status)) return "nobody: the run has ended";
     if (owner === null) return releasedBy ? `let go of by pid ${releasedBy.pid}; /team-resume takes it up` : "nobody";
     if (isSameProcess(owner, processes.self())) return `this Pi, pid ${owner.pid}`;
-    return `another process, pid ${owner.pid}, ${{ alive: "alive", dead: "gone", unknown: "not known to be alive" }[processes.alive(owner)]}`;
+    const { liveness, stopped } = processes.look(owner);
+    const how = stopped ? "stopped" : { alive: "alive", dead: "gone", unknown: "not known to be alive" }[liveness];
+    return `another process, pid ${owner.pid}, ${how}`;
   }
 
   /** Whether something goes on that no event of this session tells of, such as the time. */
@@ -131,7 +132,7 @@ export class DashboardData {
   async #load(): Promise<void> {
     const { cwd, world } = this.#session;
     const views = await this.#service.views(RUNS_MAX);
-    this.#kept = views.map((view) => ({ ...pictureOf(view, cwd, world.processes), paused: null }));
+    this.#kept = views.map((view) => pictureOf(view, cwd, world.processes, this.#live()));
     this.letters = (await this.#service.deadLetters.list({ limit: LETTERS_MAX, openOnly: true })).letters;
     this.#loadedAt = this.#session.world.clock.monotonicMs();
   }
@@ -140,8 +141,8 @@ export class DashboardData {
     return [...this.#service.active, ...this.#background.shown];
   }
 
-  #pictured({ run: { manifest, state, folder }, paused, unattended }: ShownRun): DashboardRun {
+  #pictured({ run: { manifest, state, folder }, standstill }: ShownRun): RunPicture {
     const folderShown = displayPath(folder, this.#session.cwd);
-    return { manifest, state, degraded: false, unattended, folder: folderShown, paused };
+    return { manifest, state, degraded: false, standstill, folder: folderShown };
   }
 }

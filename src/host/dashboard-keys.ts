@@ -19,7 +19,9 @@ export function questionOf(view: Chosen, key: string): Question | null {
   if (key === "d" && letter) return askToDiscard(letter);
   if (!run) return null;
   if (key === "c") return askToCancel(run, chosenTask(view));
-  return key === "r" && (view.pane !== "health" || run.unattended) ? askToRunAgain(run, chosenTask(view)) : null;
+  return key === "r" && (view.pane !== "health" || run.standstill?.kind === "unattended")
+    ? askToRunAgain(run, chosenTask(view))
+    : null;
 }
 
 /** Why a key that asks something does nothing now, a sentence; null for other keys. */

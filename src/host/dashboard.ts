@@ -3,8 +3,9 @@ import { parseKey, type TUI } from "@mariozechner/pi-tui";
 import { attemptUnderWay, openQuestion, type TaskState } from "../runs/run-state.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import { renderDashboard } from "../views/dashboard.ts";
-import { chosenRun, chosenTask, type DashboardRun, type DashboardView } from "../views/dashboard-view.ts";
+import { chosenRun, chosenTask, type DashboardView } from "../views/dashboard-view.ts";
 import type { Paint } from "../views/paint.ts";
+import type { RunPicture } from "../views/run-summary.ts";
 import { exportRun } from "./command-export.ts";
 import { tellTask, whyNotTold } from "./dashboard-actions.ts";
 import { Choice } from "./dashboard-choice.ts";
@@ -182,7 +183,7 @@ class Dashboard {
     }
   }
 
-  #message(run: DashboardRun, task: TaskState | null): void {
+  #message(run: RunPicture, task: TaskState | null): void {
     const why = whyNotTold(run, task);
     if (why !== null) this.#prompt.say(why, "warning");
     if (why !== null || task === null) return;

@@ -8,12 +8,15 @@ import { postRequest } from "../store/inbox.ts";
 import { type RunPaths, runPaths } from "../store/layout.ts";
 import { RunLogReader } from "../store/run-log-reader.ts";
 import { messageOf } from "../system/errors.ts";
+import type { Standstill } from "../views/standstill.ts";
+import { driverStandstill } from "./run-facts.ts";
 import type { RunsHome } from "./runs-home.ts";
 import type { DriveEnd, ShownRun } from "./shown-run.ts";
 
 const POLL_MS = 500;
 /** Between two looks at its driver: on some systems each starts a program. */
 const DRIVER_MS = 2000;
+const DISK_FULL = "its disk is full. It goes on by itself once there is room.";
 /** Less than a log and its workers' records need. */
 const FREE_BYTES_MIN = 64 * 1024;
 
@@ -36,8 +39,7 @@ export class FollowedRun implements ShownRun {
   #untold: readonly CrewEvent[] = [];
   /** Sequence number of the last event told. */
   #told: number;
-  #unattended = false;
-  #paused: string | null = null;
+  #standstill: Standstill | null = null;
   #driverAtMs = Number.NEGATIVE_INFINITY;
   #turn: Promise<void> = Promise.resolve();
   #waiting = false;
@@ -68,13 +70,8 @@ export class FollowedRun implements ShownRun {
     look();
   }
 
-  /** Its driver can't write down that it waits for room: whoever follows it sees that, too. */
-  get paused(): string | null {
-    return this.#paused;
-  }
-
-  get unattended(): boolean {
-    return this.#unattended;
+  get standstill(): Standstill | null {
+    return this.#standstill;
   }
 
   cancel(reason: string): void {
@@ -120,17 +117,20 @@ export class FollowedRun implements ShownRun {
     this.#over({ kind: this.#state.status as RunLoopEnd });
   }
 
-  /** Of one that is being started nobody knows yet. */
+  /** Its driver can't write down that it waits for room: whoever follows it sees that, too. */
   async #lookForDriver(): Promise<void> {
     const { clock, files, processes } = this.#home.world;
-    const { owner, releasedBy } = this.#state;
     const now = clock.monotonicMs();
     if (now - this.#driverAtMs < DRIVER_MS) return;
     this.#driverAtMs = now;
-    this.#unattended = owner === null ? releasedBy !== null : processes.alive(owner) === "dead";
     const free = await files.freeBytes(this.#paths.folder).catch(() => FREE_BYTES_MIN);
-    this.#paused =
-      !this.#unattended && free < FREE_BYTES_MIN ? "its disk is full. It goes on by itself once there is room." : null;
+    const paused = free < FREE_BYTES_MIN ? ({ kind: "paused", why: DISK_FULL } as const) : null;
+    this.#standstill = (this.#isBeingStarted ? null : driverStandstill(this.#state, processes)) ?? paused;
+  }
+
+  /** Of such a one nobody knows yet who drives it. */
+  get #isBeingStarted(): boolean {
+    return this.#state.owner === null && this.#state.releasedBy === null;
   }
 
   /** A run whose folder was removed never ends in its log. */

@@ -9,6 +9,7 @@ import { executeWithRetry } from "../supervision/retry-executor.ts";
 import { backoffDelayMs } from "../supervision/retry-policy.ts";
 import { codeOf, messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
+import type { Standstill } from "../views/standstill.ts";
 import type { Notify } from "./record-dead-letter.ts";
 import type { ActiveRun, DriveEnd } from "./shown-run.ts";
 
@@ -41,7 +42,6 @@ export interface KeepDrivingParts {
 export class LastingRun implements ActiveRun {
   /** Who waits for it here reads its end. */
   readonly wake = false;
-  readonly unattended = false;
   readonly done: Promise<DriveEnd>;
   readonly #parts: KeepDrivingParts;
   #run: OpenRun;
@@ -64,8 +64,8 @@ export class LastingRun implements ActiveRun {
     return this.#loop;
   }
 
-  get paused(): string | null {
-    return this.#paused;
+  get standstill(): Standstill | null {
+    return this.#paused === null ? null : { kind: "paused", why: this.#paused };
   }
 
   cancel(reason: string): void {

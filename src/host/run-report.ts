@@ -8,15 +8,22 @@ import { type RunPicture, renderRun } from "../views/run-summary.ts";
 import { followUpLines } from "./follow-ups.ts";
 import { outputWidth } from "./output.ts";
 import { RUNS_COMPARED_MAX, regressionsIn, workflowSampleOf } from "./regressions.ts";
+import { driverStandstill } from "./run-facts.ts";
 import type { Session } from "./session.ts";
 import type { DriveEnd, ShownRun } from "./shown-run.ts";
 
 const OUTPUT_CHARS_MAX = 6000;
 
-export function pictureOf(view: RunView, cwd: string, processes: Processes): RunPicture {
-  const { manifest, state, degraded, folder } = view;
-  const unattended = !isTerminal(state.status) && (state.owner === null || processes.alive(state.owner) === "dead");
-  return { manifest, state, degraded, unattended, folder: displayPath(folder, cwd) };
+/** `shown`: the runs of this session, which knows more of them than that their owner's process is there. */
+export function pictureOf(
+  { manifest, state, degraded, folder }: RunView,
+  cwd: string,
+  processes: Processes,
+  shown: readonly ShownRun[],
+): RunPicture {
+  const own = shown.find(({ run }) => run.manifest.runId === manifest.runId);
+  const standstill = own && !isTerminal(state.status) ? own.standstill : driverStandstill(state, processes);
+  return { manifest, state, degraded, standstill, folder: displayPath(folder, cwd) };
 }
 
 /**
@@ -79,7 +86,7 @@ function nextSteps({ manifest: { runId }, state }: RunView): string[] {
 /** All there is to say when a run this session drove has ended. */
 export async function reportEnd(session: Session, active: ShownRun, end: DriveEnd, width: number): Promise<string> {
   const view = await (await session.runs()).view(active.run.manifest.runId);
-  const lines = renderRun(pictureOf(view, session.cwd, session.world.processes), session.world.clock.now(), width);
+  const lines = renderRun(pictureOf(view, session.cwd, session.world.processes, []), session.world.clock.now(), width);
   const worse = await becameWorse(session, view);
   return [...lines, ...endNote(end), ...worse, ...outputsOf(view), ...nextSteps(view)].join("\n");
 }

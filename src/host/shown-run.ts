@@ -1,5 +1,6 @@
 import type { RunLoop, RunLoopEnd } from "../runs/run-loop.ts";
 import type { OpenRun } from "../store/run-store.ts";
+import type { Standstill } from "../views/standstill.ts";
 
 /**
  * How driving a run ended here. `lost`: its log can't be written, and nobody wants to wait until it can. `fenced`:
@@ -12,10 +13,8 @@ export interface ShownRun {
   readonly run: Pick<OpenRun, "manifest" | "state" | "folder">;
   /** Whether its end is to begin a turn of this session's model. */
   readonly wake: boolean;
-  /** Why it does not go on at the moment, a sentence; null when it does, as far as can be seen here. */
-  readonly paused: string | null;
-  /** The process that drove it is gone, or let go of it, and no other has taken it up. */
-  readonly unattended: boolean;
+  /** Why it does not go on at the moment; null when it does, as far as can be seen here. */
+  readonly standstill: Standstill | null;
   /** Asks for the run's end, and does not wait for it. */
   cancel(reason: string): void;
   /** Never rejects. */

@@ -8,7 +8,7 @@ import { deadLetterText } from "./command-deadletters.ts";
 import { exportRun } from "./command-export.ts";
 import { sendMessage } from "./command-message.ts";
 import { metricsText } from "./command-metrics.ts";
-import { endSoon, listRuns } from "./command-status.ts";
+import { endOrAsk, listRuns } from "./command-status.ts";
 import { redriveTask } from "./redrive.ts";
 import { resumeRun } from "./resume-run.ts";
 import { announceEnd, endNote, outputsOf, pictureOf } from "./run-report.ts";
@@ -49,14 +49,8 @@ export async function actOnTeam(
     }
     case "cancel": {
       const runId = await find(session, params.runId);
-      const shown = (await session.shownRuns()).find(({ run }) => run.manifest.runId === runId);
-      const how = await (await session.runs()).cancel(runId, "cancelled by the team tool");
-      const end = how === "asked" ? await endSoon(shown, session.world.clock) : how;
-      return status(
-        session,
-        runId,
-        end ? endNote(end) : ["Its owner was asked to cancel it, and has not answered yet."],
-      );
+      const end = await endOrAsk(session, runId, "cancelled by the team tool");
+      return status(session, runId, typeof end === "string" ? [end] : endNote(end));
     }
     case "message": {
       const { runId = "latest", taskId = "", text = "" } = params;
@@ -120,7 +114,7 @@ async function waitFor(
       manifest: active.run.manifest,
       state: active.run.state,
       degraded: false,
-      unattended: false,
+      standstill: active.standstill,
       folder: displayPath(active.run.folder, session.cwd),
     };
     update(renderRun(view, session.world.clock.now(), TEXT_COLUMNS).join("\n"));
@@ -159,7 +153,7 @@ function withUsage(result: Result, { tasks, costUsd, tokens }: RunState): Result
 
 async function status(session: Session, runId: string, notes: string[] = []): Promise<Result> {
   const view = await (await session.runs()).view(runId);
-  const picture = pictureOf(view, session.cwd, session.world.processes);
+  const picture = pictureOf(view, session.cwd, session.world.processes, await session.shownRuns());
   const lines = [...renderRun(picture, session.world.clock.now(), TEXT_COLUMNS), ...notes, ...outputsOf(view)];
   const { status, tokens, costUsd } = view.state;
   return { content: [{ type: "text", text: lines.join("\n") }], details: { runId, status, tokens, costUsd } };

@@ -46,11 +46,7 @@ export class RunWidget {
     const { context, dialogs, world } = this.#session;
     if (!context) return;
     const { ui } = context;
-    const runs = [...this.#runs.values()].map(({ run, paused, unattended }) => ({
-      state: run.state,
-      paused,
-      unattended,
-    }));
+    const runs = [...this.#runs.values()].map(({ run, standstill }) => ({ state: run.state, standstill }));
     const now = world.clock.now();
     const atMs = world.clock.monotonicMs();
     const brief = renderRunsBrief(runs);

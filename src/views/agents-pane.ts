@@ -1,9 +1,9 @@
 import { attemptUnderWay, closingWords, type TaskState } from "../runs/run-state.ts";
 import { mailOf } from "../runs/task-message.ts";
 import { usedBy } from "../runs/usage.ts";
-import { chosenRun, chosenTask, type DashboardRun, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
+import { chosenRun, chosenTask, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
 import { drawLine, drawTable, firstShown, fold, type Paint, type Row } from "./paint.ts";
-import { doingOf, lastModel, SIGNS, timeOf } from "./run-summary.ts";
+import { doingOf, lastModel, type RunPicture, SIGNS, timeOf } from "./run-summary.ts";
 import { fitting } from "./text-width.ts";
 import { counted, formatDuration, formatTokens, formatUsd } from "./units.ts";
 
@@ -27,12 +27,12 @@ export function renderAgents(view: DashboardView, width: number): string[] {
   return detail.length > 0 ? [...lines, "", ...detail] : lines;
 }
 
-function rowOf(task: TaskState, { manifest, unattended }: DashboardRun, at: number, chosen: boolean, now: number): Row {
+function rowOf(task: TaskState, { manifest, standstill }: RunPicture, at: number, chosen: boolean, now: number): Row {
   const spec = manifest.tasks[at];
   const used = usedBy(task);
   const time = timeOf(task, now);
   const tone = STATUS_TONES[task.status] ?? "muted";
-  const doing = doingOf(task, unattended, now).join(" · ");
+  const doing = doingOf(task, standstill, now).join(" · ");
   return {
     chosen,
     cells: [
@@ -56,7 +56,7 @@ function waitsFor(task: TaskState, dependsOn: readonly string[]): string {
   return task.status === "waiting" && dependsOn.length > 0 ? `after ${dependsOn.join(", ")}` : "";
 }
 
-function detailOf(view: DashboardView, run: DashboardRun, width: number): string[] {
+function detailOf(view: DashboardView, run: RunPicture, width: number): string[] {
   const task = chosenTask(view);
   if (!task) return [];
   const told = mailOf(run.state, task.taskId).length;

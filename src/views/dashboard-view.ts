@@ -12,11 +12,6 @@ export const PANES = ["agents", "progress", "mailbox", "output", "health", "metr
 
 export type Pane = (typeof PANES)[number];
 
-export interface DashboardRun extends RunPicture {
-  /** Why it does not go on at the moment. */
-  paused: string | null;
-}
-
 /** What the lower edge shows besides the keys. */
 export type Prompt =
   | { kind: "none" }
@@ -33,7 +28,7 @@ export interface DashboardView {
   height: number;
   paint: Paint;
   /** Newest first. */
-  runs: readonly DashboardRun[];
+  runs: readonly RunPicture[];
   /** Which of them is chosen. */
   run: number;
   /** Who drives it, as words. */
@@ -57,7 +52,7 @@ export interface DashboardView {
   keys: readonly (readonly [key: string, what: string])[];
 }
 
-export function chosenRun({ runs, run }: Pick<DashboardView, "runs" | "run">): DashboardRun | null {
+export function chosenRun({ runs, run }: Pick<DashboardView, "runs" | "run">): RunPicture | null {
   return runs[run] ?? null;
 }
 

@@ -8,6 +8,7 @@ import { renderOutput } from "./output-pane.ts";
 import { type Cell, drawLine, drawTable, firstShown, fold, type Row, type Tone } from "./paint.ts";
 import { renderProgress } from "./progress-pane.ts";
 import { runTime, SIGNS, taskCount } from "./run-summary.ts";
+import { statusWord } from "./standstill.ts";
 import { formatUsd } from "./units.ts";
 
 const RENDER: { readonly [P in Pane]: (view: DashboardView, width: number) => string[] } = {
@@ -72,8 +73,8 @@ function headLine({ pane, paint }: DashboardView, width: number): string {
 function runLines({ runs, run: chosen, now, height, paint }: DashboardView, width: number): string[] {
   const rows = Math.max(1, Math.min(runs.length, RUN_LINES_MAX, Math.floor(height / RUN_LINES_SHARE)));
   const first = firstShown(runs.length, chosen, rows);
-  const table = runs.slice(first, first + rows).map(({ state, paused, degraded, unattended }, at): Row => {
-    const note = [paused === null ? "" : "paused", unattended ? "unattended" : "", degraded ? "degraded" : ""]
+  const table = runs.slice(first, first + rows).map(({ state, standstill, degraded }, at): Row => {
+    const note = [standstill ? statusWord(state, standstill) : "", degraded ? "degraded" : ""]
       .filter(Boolean)
       .join(", ");
     const sign = state.status === "queued" ? "○" : SIGNS[state.status];

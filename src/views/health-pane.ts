@@ -1,7 +1,10 @@
 import { attemptUnderWay, type WorkerLevel } from "../runs/run-state.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
-import { chosenRun, type DashboardRun, type DashboardView } from "./dashboard-view.ts";
-import { drawLine, drawTable, firstShown, type Row, type Tone } from "./paint.ts";
+import { safeText } from "../system/safe-text.ts";
+import { chosenRun, type DashboardView } from "./dashboard-view.ts";
+import { drawLine, drawTable, firstShown, fold, type Row, type Tone } from "./paint.ts";
+import type { RunPicture } from "./run-summary.ts";
+import { isFollowed, standstillWords } from "./standstill.ts";
 import { formatDuration } from "./units.ts";
 
 const LEVEL_TONES: Readonly<Record<WorkerLevel, Tone>> = {
@@ -46,14 +49,21 @@ export function renderHealth(view: DashboardView, width: number): string[] {
   ];
 }
 
-function ownerLines({ paused, degraded }: DashboardRun, width: number, { paint, driver }: DashboardView): string[] {
+function ownerLines(
+  { state, standstill, degraded }: RunPicture,
+  width: number,
+  { paint, driver }: DashboardView,
+): string[] {
   const lines = [drawLine([{ text: "LEASE, who drives the run  ", tone: "dim" }, driver], width, paint)];
-  if (paused !== null) lines.push(drawLine([{ text: `paused: ${paused}`, tone: "warning" }], width, paint));
+  if (standstill) {
+    const words = fold(safeText(standstillWords(standstill, state.runId), { multiline: false }), width);
+    lines.push(...words.map((text) => drawLine([{ text, tone: "warning" }], width, paint)));
+  }
   if (degraded) lines.push(drawLine([{ text: "part of the run's log is unreadable", tone: "error" }], width, paint));
   return [...lines, ""];
 }
 
-function workerRows({ silences, now }: DashboardView, { state, unattended }: DashboardRun): Row[] {
+function workerRows({ silences, now }: DashboardView, { state, standstill }: RunPicture): Row[] {
   return state.tasks.flatMap((task) => {
     const attempt = attemptUnderWay(task);
     if (task.status !== "running" || attempt === null) return [];
@@ -61,7 +71,9 @@ function workerRows({ silences, now }: DashboardView, { state, unattended }: Das
     return {
       cells: [
         task.taskId,
-        unattended ? { text: "not watched", tone: "muted" } : { text: task.level, tone: LEVEL_TONES[task.level] },
+        isFollowed(standstill)
+          ? { text: task.level, tone: LEVEL_TONES[task.level] }
+          : { text: "not watched", tone: "muted" },
         { text: silence === undefined ? "" : `silent ${formatDuration(silence)}`, right: true },
         {
           text: `worker ${attempt.workerId}${attempt.pid === null ? ", starting" : `, pid ${attempt.pid}`}`,

@@ -9,7 +9,7 @@ export function renderOutput(view: DashboardView, width: number): string[] {
   const task = chosenTask(view);
   if (!task) return [];
   const attempt = task.attempts.at(-1);
-  const doing = doingOf(task, chosenRun(view)?.unattended === true, view.now).map((words) => ` · ${words}`);
+  const doing = doingOf(task, chosenRun(view)?.standstill ?? null, view.now).map((words) => ` · ${words}`);
   const head = [
     { text: task.taskId, bold: true },
     { text: `  ${task.status}`, tone: STATUS_TONES[task.status] ?? ("muted" as const) },

@@ -1,8 +1,8 @@
 import { isTerminal } from "../runs/run-state.ts";
 import { type CriticalPath, criticalPath } from "./critical-path.ts";
-import { chosenRun, chosenTask, type DashboardRun, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
+import { chosenRun, chosenTask, type DashboardView, STATUS_TONES } from "./dashboard-view.ts";
 import { drawLine, drawTable, firstShown, fold, type Row } from "./paint.ts";
-import { SIGNS } from "./run-summary.ts";
+import { type RunPicture, SIGNS } from "./run-summary.ts";
 import { columns } from "./text-width.ts";
 import { drawAxis, MARKS, scaleOf, type TimeScale, taskBar } from "./timeline.ts";
 import { formatDuration } from "./units.ts";
@@ -59,7 +59,7 @@ export function renderProgress(view: DashboardView, width: number): string[] {
   return [...drawTable(all, width, paint, { limits }), ...foot];
 }
 
-function treeNames(run: DashboardRun, first: number, rows: number): string[] {
+function treeNames(run: RunPicture, first: number, rows: number): string[] {
   const depths = depthsOf(run);
   return run.state.tasks.slice(first, first + rows).map((task, at) => {
     const depth = Math.min(DEPTH_MAX, depths[first + at] ?? 0);
@@ -69,7 +69,7 @@ function treeNames(run: DashboardRun, first: number, rows: number): string[] {
 
 function taskRow(
   view: DashboardView,
-  { state, manifest }: DashboardRun,
+  { state, manifest }: RunPicture,
   index: number,
   name: string,
   path: CriticalPath,
@@ -91,7 +91,7 @@ function taskRow(
   };
 }
 
-function pathLines({ now, paint, height }: DashboardView, { state }: DashboardRun, path: CriticalPath, width: number) {
+function pathLines({ now, paint, height }: DashboardView, { state }: RunPicture, path: CriticalPath, width: number) {
   if (state.startedAt === null || path.taskIds.length === 0)
     return ["", drawLine([{ text: "no task has begun", tone: "muted" }], width, paint)];
   const whole = Math.max(0, (isTerminal(state.status) ? (state.endedAt ?? now) : now) - state.startedAt);
@@ -117,7 +117,7 @@ function legend({ height, paint }: DashboardView, width: number): string[] {
 }
 
 /** How many tasks are before each at most, along its dependencies; those a manifest names out of order count as none. */
-function depthsOf({ manifest }: DashboardRun): number[] {
+function depthsOf({ manifest }: RunPicture): number[] {
   const depths = new Map<string, number>();
   return manifest.tasks.map(({ taskId, dependsOn }) => {
     const depth = Math.max(0, ...dependsOn.map((id) => (depths.get(id) ?? -1) + 1));

@@ -10,6 +10,7 @@ import {
 import { usedBy, usedInRun } from "../runs/usage.ts";
 import { safeText } from "../system/safe-text.ts";
 import { foldUnder } from "./paint.ts";
+import { isFollowed, type Standstill, standstillWords, statusWord } from "./standstill.ts";
 import { clip, columns, pad, padBefore } from "./text-width.ts";
 import { formatDuration, formatTokens, formatUsd } from "./units.ts";
 
@@ -20,8 +21,8 @@ export interface RunPicture {
   manifest: RunManifest;
   state: RunState;
   degraded: boolean;
-  /** It has not ended, and nobody drives it. */
-  unattended: boolean;
+  /** Why it does not go on at the moment; null when it does, or has ended. */
+  standstill: Standstill | null;
   /** As the user would write it. */
   folder: string;
 }
@@ -59,9 +60,9 @@ export function renderRunList(runs: readonly RunPicture[], now: number, width: n
   if (runs.length === 0) return ['No runs yet. Start one with /team-run <team> "<goal>".'];
   const counts = runs.map(({ state }) => taskCount(state));
   const countWidth = Math.max(...counts.map(columns));
-  return runs.map(({ state, degraded, unattended }, at) => {
+  return runs.map(({ state, degraded, standstill }, at) => {
     const count = pad(counts[at] ?? "", countWidth);
-    const facts = `${pad(unattended ? "unattended" : state.status, RUN_STATUS_COLUMNS)} ${count}  ${padBefore(runTime(state, now), 7)}  ${padBefore(formatUsd(usedInRun(state).costUsd), 8)}`;
+    const facts = `${pad(statusWord(state, standstill), RUN_STATUS_COLUMNS)} ${count}  ${padBefore(runTime(state, now), 7)}  ${padBefore(formatUsd(usedInRun(state).costUsd), 8)}`;
     const text = safeText(`${state.runId}  ${facts}  ${state.team}: ${state.goal}`, { multiline: false });
     const mark = degraded ? "  (degraded)" : "";
     return clip(`${clip(text, Math.max(1, width - columns(mark)))}${mark}`, width);
@@ -81,12 +82,11 @@ interface Told {
 
 /** The whole of a run: head, a line for each task, why it failed, the sums, where it lies. */
 export function renderRun(picture: RunPicture, now: number, width: number): string[] {
-  const { manifest, state, degraded, unattended, folder } = picture;
+  const { manifest, state, degraded, standstill, folder } = picture;
   const title = `${state.team}${state.workflow === state.team ? "" : ` / ${state.workflow}`}`;
-  const head = `${title} · ${state.runId} · ${unattended ? "unattended" : state.status} · ${runTime(state, now)}`;
+  const head = `${title} · ${state.runId} · ${statusWord(state, standstill)} · ${runTime(state, now)}`;
   const told: Told[] = [{ text: head, indent: 2 }];
-  if (unattended)
-    told.push({ text: `nobody drives this run now: /team-resume ${state.runId} goes on with it`, indent: 2 });
+  if (standstill) told.push({ text: standstillWords(standstill, state.runId), indent: 2 });
   if (state.reason)
     told.push(labelled("reason", state.reason === DECLINED_REASON ? `${state.reason}, ${DECLINED}` : state.reason));
   if (degraded)
@@ -95,7 +95,7 @@ export function renderRun(picture: RunPicture, now: number, width: number): stri
   const column = Math.max(...manifest.tasks.map((task) => columns(task.taskId)));
   state.tasks.forEach((task, at) => {
     const after = manifest.tasks[at]?.dependsOn ?? [];
-    told.push(...taskLines(task, unattended, after, column, now));
+    told.push(...taskLines(task, standstill, after, column, now));
   });
   return [
     ...told.flatMap(({ text, indent, cut }) => {
@@ -125,7 +125,7 @@ export function runTime(state: RunState, now: number): string {
 
 function taskLines(
   task: TaskState,
-  unattended: boolean,
+  standstill: Standstill | null,
   after: readonly string[],
   column: number,
   now: number,
@@ -140,7 +140,7 @@ function taskLines(
   if (task.attempts.length > 1) parts.push(`${task.attempts.length} attempts`);
   const model = lastModel(task.attempts);
   if (model) parts.push(model);
-  parts.push(...doingOf(task, unattended, now));
+  parts.push(...doingOf(task, standstill, now));
   // what a task does at the moment is soon another thing; what it asks is not
   const cut = task.status === "running" && !task.question;
   const told: Told[] = [{ text: `${head}  ${parts.filter(Boolean).join("  ")}`, indent, cut }];
@@ -170,9 +170,9 @@ export function lastModel(attempts: readonly AttemptRecord[]): string | null {
 type RunningTask = Extract<TaskState, { status: "running" }>;
 
 /** Of a task under way in a run that nobody drives the worker may be at work, or gone. */
-export function doingOf(task: TaskState, unattended: boolean, now: number): string[] {
+export function doingOf(task: TaskState, standstill: Standstill | null, now: number): string[] {
   if (task.status !== "running") return [];
-  return unattended ? ["nobody follows it"] : [silenceOf(task), activityOf(task, now)].filter(Boolean);
+  return isFollowed(standstill) ? [silenceOf(task), activityOf(task, now)].filter(Boolean) : ["nobody follows it"];
 }
 
 /** Of its worker; empty where it is not silent, and between two attempts, when there is none. */

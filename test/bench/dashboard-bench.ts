@@ -1,6 +1,7 @@
 import { nodeWorld } from "../../src/system/node.ts";
 import { renderDashboard } from "../../src/views/dashboard.ts";
-import { type DashboardRun, PANES } from "../../src/views/dashboard-view.ts";
+import { PANES } from "../../src/views/dashboard-view.ts";
+import type { RunPicture } from "../../src/views/run-summary.ts";
 import { readTranscript } from "../../src/views/transcript.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
 import { openComponent } from "../support/dashboard-component.ts";
@@ -12,7 +13,7 @@ const FRAME_GOAL_MS = 2;
 const KEY_GOAL_MS = 50;
 
 /** Tasks of three layers, each after two of the one before, most of them at work or done. */
-function bigRun(runId: string, tasks: number): DashboardRun {
+function bigRun(runId: string, tasks: number): RunPicture {
   const names = Array.from({ length: tasks }, (_, at) => `task-${String(at).padStart(4, "0")}`);
   const layer = Math.ceil(tasks / 3);
   const specs = names.map((name, at) =>
@@ -51,7 +52,7 @@ export async function benchDashboard(): Promise<void> {
   await benchKey(runs);
 }
 
-async function benchKey(runs: readonly DashboardRun[]): Promise<void> {
+async function benchKey(runs: readonly RunPicture[]): Promise<void> {
   const shown = await openComponent(() => runs, nodeWorld({ warn: console.warn, error: console.error }).clock);
   let at = 0;
   const press = () => {

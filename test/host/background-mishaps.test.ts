@@ -116,13 +116,24 @@ describe("a background run", () => {
     expect(await say(host, "/team-metrics crew.notification.count --json")).toContain('"value":1');
   });
 
-  it("that can't answer is said to be asked when it is cancelled, and ends when it can", async () => {
+  it("whose process is stopped says so, is left to it, and ends as was asked when it is let go on", async () => {
     const { rig, host, runId } = await underWay();
-    const [supervisor] = processes(rig, /supervisor\.mjs/);
-    process.kill(supervisor?.pid ?? 0, "SIGSTOP");
-    const said = await host.command(`/team-cancel ${runId}`, 40_000);
-    expect(said.notices.join("\n")).toContain("it was asked to cancel it");
-    process.kill(supervisor?.pid ?? 0, "SIGCONT");
+    const { pid = 0 } = processes(rig, /supervisor\.mjs/)[0] ?? {};
+    process.kill(pid, "SIGSTOP");
+    await host.waitFor((event) => event["statusText"] === "team: 1 run · 1 stopped", 15_000);
+    const remedy = `its process ${pid} is stopped: kill -CONT ${pid} lets it go on`;
+    expect(await say(host, `/team-status ${runId}`)).toContain(remedy);
+    expect(await say(host, "/team-status")).toMatch(new RegExp(`${runId} {2}stopped `));
+    const other = await rig.rpc({ extensions: [PACKAGE] });
+    expect(await say(other, "/team-status")).toMatch(new RegExp(`${runId} {2}stopped `));
+    const said = await other.command(`/team-cancel ${runId}`, 40_000);
+    expect(said.notices.join("\n")).toBe(
+      `Another process drives run ${runId}; it was asked to cancel it, but ${remedy}.`,
+    );
+    expect(await say(other, `/team-resume ${runId}`)).toContain("has not ended");
+    const events = await eventsOf(rig.agentFolder.project, runId);
+    expect(ofType(events, "crew.run.claimed")).toMatchObject([{ owner: { pid } }]);
+    process.kill(pid, "SIGCONT");
     await expectGone(() => processes(rig, /supervisor|start\.mjs/), 20_000);
     expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.cancelled");
   });

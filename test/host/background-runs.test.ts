@@ -195,7 +195,7 @@ describe("a followed run", () => {
       await driven(at, { wake: true });
       const [shown] = await sessionIn(at, { id }).background.followAll();
       expect(shown?.wake, id).toBe(wake);
-      expect(shown?.paused).toBeNull();
+      expect(shown?.standstill).toBeNull();
     }
   });
 

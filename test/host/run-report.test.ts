@@ -26,7 +26,7 @@ async function told(status: RunStatus, tasks: Record<string, TaskStatus>, kind: 
   };
   const view = { manifest, state, degraded: false, folder: `/p/.crew/state/runs/${ID}` };
   const runs = { view: async () => view, views: async () => [] };
-  const world = { clock, processes: { alive: () => "alive" } };
+  const world = { clock, processes: { look: () => ({ liveness: "alive", stopped: false }) } };
   const session = { cwd: "/p", world, runs: async () => runs } as unknown as Session;
   const end = { kind, error: new Error("EIO."), pid: null } as unknown as DriveEnd;
   const text = await reportEnd(session, { run: { manifest } } as unknown as ShownRun, end, 80);

@@ -29,7 +29,7 @@ function shownIn(mode: "tui" | "rpc") {
   const done = new Promise<DriveEnd>((resolve) => {
     end = resolve;
   });
-  const run = { run: { state, manifest, folder: "" }, paused: null as string | null, done };
+  const run = { run: { state, manifest, folder: "" }, standstill: null, done };
   new RunWidget(session).show(run as unknown as ShownRun);
   return { bus, clock, end, run, sent, runId: state.runId };
 }

@@ -9,7 +9,7 @@ import type { Session } from "../../src/host/session.ts";
 import { isTerminal } from "../../src/runs/run-state.ts";
 import { nodeWorld } from "../../src/system/node.ts";
 import type { Clock } from "../../src/system/world.ts";
-import type { DashboardRun } from "../../src/views/dashboard-view.ts";
+import type { RunPicture } from "../../src/views/run-summary.ts";
 import { sampleView } from "./dashboard-sample.ts";
 
 /** What the host has in its hands while the dashboard is open. */
@@ -28,7 +28,7 @@ type Component = Omit<ShownDashboard, "requests" | "bus">;
  * The dashboard's own component without a terminal, over runs in memory: test doubles stand for the host's screen and
  * for what is read from disk.
  */
-export async function openComponent(runs: () => readonly DashboardRun[], clock: Clock): Promise<ShownDashboard> {
+export async function openComponent(runs: () => readonly RunPicture[], clock: Clock): Promise<ShownDashboard> {
   const world = { ...nodeWorld({ warn: console.warn, error: console.error }), clock };
   const bus = createLocalBus((error) => {
     throw error;

@@ -7,8 +7,9 @@ import { applyEvent } from "../../src/runs/apply-event.ts";
 import type { RunManifest, TaskSpec } from "../../src/runs/manifest.ts";
 import { initialRunState } from "../../src/runs/run-state.ts";
 import type { DeadLetter } from "../../src/store/dead-letter-lines.ts";
-import type { DashboardRun, DashboardView } from "../../src/views/dashboard-view.ts";
+import type { DashboardView } from "../../src/views/dashboard-view.ts";
 import { PLAIN } from "../../src/views/paint.ts";
+import type { RunPicture } from "../../src/views/run-summary.ts";
 import { readTranscript } from "../../src/views/transcript.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
 
@@ -60,7 +61,7 @@ export function taskSteps(taskId: string, from: number, ms: number, outcome: "co
   ];
 }
 
-export function runOf(manifest: RunManifest, steps: readonly Step[]): DashboardRun & { events: CrewEvent[] } {
+export function runOf(manifest: RunManifest, steps: readonly Step[]): RunPicture & { events: CrewEvent[] } {
   const all: Step[] = [
     { after: 0, event: { type: "crew.run.claimed", owner: OWNER } },
     { after: 0, event: { type: "crew.run.started", team: manifest.team, workflow: manifest.workflow } },
@@ -77,9 +78,8 @@ export function runOf(manifest: RunManifest, steps: readonly Step[]): DashboardR
     state,
     events,
     degraded: false,
-    unattended: false,
+    standstill: null,
     folder: `.crew/state/runs/${runId}`,
-    paused: null,
   };
 }
 
@@ -92,7 +92,7 @@ const SPECS: readonly TaskSpec[] = [
 
 const MESSAGE = { messageId: "m1", direction: "to-worker", from: "s", to: "build", text: "use pnpm\n模型 🚀" } as const;
 
-export function sampleRuns(): [DashboardRun, DashboardRun, CrewEvent[]] {
+export function sampleRuns(): [RunPicture, RunPicture, CrewEvent[]] {
   const failed = runOf(manifestOf(SPECS, { runId: "20240101-000000000-0000000a", goal: "模型 🚀 go" }), [
     ...taskSteps("plan", 1000, 9000, "completed"),
     ...taskSteps("build", 10_000, 30_000, null),

@@ -53,7 +53,7 @@ describe("a frame", () => {
           const sample = sampleView();
           const runs = sample.runs.map((run) => ({
             ...run,
-            paused: words,
+            standstill: { kind: "paused", why: words } as const,
             state: {
               ...run.state,
               goal: words,
@@ -239,7 +239,7 @@ describe("the metrics pane", () => {
 describe("the widget", () => {
   it("takes one to three lines, and none when nothing is under way", () => {
     const [{ state } = sampleView().runs[0] as never] = sampleView().runs;
-    const runs = (count: number) => Array.from({ length: count }, () => ({ state, paused: null, unattended: false }));
+    const runs = (count: number) => Array.from({ length: count }, () => ({ state, standstill: null }));
     expect([0, 1, 2, 3, 9].map((count) => renderWidget(runs(count), NOW, 80, sampleView().paint).length)).toEqual([
       0, 2, 2, 3, 3,
     ]);
@@ -249,12 +249,17 @@ describe("the widget", () => {
 
   it("shows no work in a run that nobody drives, and what goes on with it", () => {
     const [{ state }] = sampleRuns();
-    const left = { state, paused: null, unattended: true };
+    const left = { state, standstill: { kind: "unattended" } as const };
     const [head = "", doing = ""] = renderWidget([left], NOW, 80, sampleView().paint);
     expect(head).toMatch(/ {2}unattended$/);
     expect(doing).toBe(`  nobody drives it: /team-resume ${state.runId} goes on with it`);
     expect(renderRunsBrief([left])).toBe("team: 1 run · 1 unattended");
-    expect(renderRunsBrief([left, { ...left, unattended: false }])).toBe("team: 2 runs · 1 at work · 1 unattended");
+    expect(renderRunsBrief([left, { ...left, standstill: null }])).toBe("team: 2 runs · 1 at work · 1 unattended");
+    const others = [
+      { state, standstill: { kind: "stopped", pid: 12 } },
+      { state, standstill: { kind: "paused", why: "" } },
+    ] as const;
+    expect(renderRunsBrief(others)).toBe("team: 2 runs · 1 at work · 1 paused · 1 stopped");
   });
 
   it.each([
@@ -272,7 +277,7 @@ describe("the widget", () => {
     const [{ state }] = sampleRuns();
     const used = { tokens: 0, costUsd: 0 };
     const tasks = statuses.map((status, at) => ({ ...state.tasks[0], taskId: `t${at}`, status, used }) as TaskState);
-    const [line = ""] = renderWidget([{ state: { ...state, tasks }, paused: null, unattended: false }], NOW, 80, paint);
+    const [line = ""] = renderWidget([{ state: { ...state, tasks }, standstill: null }], NOW, 80, paint);
     expect(line).toBe(`team ${head}  $0.02`);
   });
 
@@ -280,12 +285,7 @@ describe("the widget", () => {
     const [{ state }] = sampleRuns();
     const [task] = state.tasks.filter(({ status }) => status === "failed");
     const tasks = [{ ...task, taskId: "a".repeat(64) } as TaskState];
-    const [line = ""] = renderWidget(
-      [{ state: { ...state, tasks }, paused: null, unattended: false }],
-      NOW,
-      80,
-      sampleView().paint,
-    );
+    const [line = ""] = renderWidget([{ state: { ...state, tasks }, standstill: null }], NOW, 80, sampleView().paint);
     expect(line).toMatch(/ 0\/1 {2}a+… failed {2}1m 00s {2}\$0\.02$/);
   });
 });

@@ -3,7 +3,10 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { initialRunState, type RunState, type TaskState } from "../../src/runs/run-state.ts";
 import { NOTHING_USED } from "../../src/runs/usage.ts";
+import { PLAIN } from "../../src/views/paint.ts";
 import { type RunPicture, renderRun, renderRunList } from "../../src/views/run-summary.ts";
+import { renderWidget } from "../../src/views/run-widget.ts";
+import type { Standstill } from "../../src/views/standstill.ts";
 import { renderTimeline } from "../../src/views/timeline.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
 
@@ -15,24 +18,57 @@ function picture(changes: Partial<RunState>, tasks = ["plan", "build"]): RunPict
     manifest,
     state: { ...initialRunState(manifest), ...changes },
     degraded: false,
-    unattended: false,
+    standstill: null,
     folder: ".crew/x",
   };
 }
 
 test("a run that nobody drives is not shown as running, and says how it goes on", () => {
-  const left = { ...picture({ status: "running" }), unattended: true };
+  const left = { ...picture({ status: "running" }), standstill: { kind: "unattended" } as const };
   expect(renderRunList([left], NOW, 120)[0]).toMatch(/^run-1 {2}unattended /);
   const lines = renderRun(left, NOW, 120);
   expect(lines[0]).toContain("unattended");
-  expect(lines[1]).toBe("nobody drives this run now: /team-resume run-1 goes on with it");
+  expect(lines[1]).toBe("nobody drives it: /team-resume run-1 goes on with it");
   const [plan] = left.state.tasks;
   const begun = { startedAt: NOW, level: "healthy", activity: null, question: null, retry: null, used: NOTHING_USED };
   const tasks = [{ ...plan, ...begun, status: "running" } as TaskState];
-  const words = (unattended: boolean) => renderRun({ ...left, state: { ...left.state, tasks }, unattended }, NOW, 120);
-  expect(words(true).join("\n")).toMatch(/plan .* nobody follows it/);
-  expect(words(false).join("\n")).toMatch(/plan .* starting/);
+  const words = (standstill: Standstill | null) =>
+    renderRun({ ...left, state: { ...left.state, tasks }, standstill }, NOW, 120).join("\n");
+  expect(words({ kind: "unattended" })).toMatch(/plan .* nobody follows it/);
+  expect(words({ kind: "stopped", pid: 12 })).toMatch(/plan .* nobody follows it/);
+  for (const standstill of [null, { kind: "paused", why: "" } as const])
+    expect(words(standstill)).toMatch(/plan .* starting/);
   expect(renderRun(picture({ status: "running" }), NOW, 120).join("\n")).not.toContain("nobody");
+});
+
+test.each<[Standstill, string]>([
+  [{ kind: "unattended" }, "nobody drives it: /team-resume run-1 goes on with it"],
+  [{ kind: "stopped", pid: 1234 }, "its process 1234 is stopped: kill -CONT 1234 lets it go on"],
+  [{ kind: "paused", why: "its disk is full. It waits." }, "its disk is full. It waits."],
+])("the list, the run's own page and the widget say the same of a run that does not go on: %o", (standstill, words) => {
+  const run = { ...picture({ status: "running" }), standstill };
+  expect(renderRunList([run], NOW, 120)[0]).toMatch(new RegExp(`^run-1 {2}${standstill.kind} +0/2`));
+  const [head, second] = renderRun(run, NOW, 120);
+  expect(head).toContain(` · ${standstill.kind} · `);
+  expect(second).toBe(words);
+  const [line, doing] = renderWidget([run], NOW, 120, PLAIN);
+  expect(line).toMatch(new RegExp(` {2}${standstill.kind}$`));
+  expect(doing).toBe(`  ${words}`);
+});
+
+test("why a run is paused is told to its end at 80 columns, with the whole path it names", () => {
+  const path = `/home/somebody/work/${"deep-".repeat(4)}/.crew/state/runs/20240101-000000000-0000000a/events.jsonl`;
+  const why = `the run's log can't be written: EACCES: permission denied, open '${path}'. It goes on by itself once the run's folder can be written.`;
+  const run = { ...picture({ status: "running" }), standstill: { kind: "paused", why } as const };
+  const withoutBlanks = (text: string) => text.replaceAll(/\s/g, "");
+  for (const lines of [renderRun(run, NOW, 80), renderWidget([run], NOW, 80, PLAIN)]) {
+    for (const line of lines) expect(visibleWidth(line)).toBeLessThanOrEqual(80);
+    expect(withoutBlanks(lines.join(""))).toContain(withoutBlanks(why));
+  }
+  const endless = { ...run, standstill: { kind: "paused", why: `${"a b ".repeat(900)}${why}` } as const };
+  const lines = renderWidget([endless], NOW, 80, PLAIN);
+  expect(lines).toHaveLength(5);
+  expect(lines.at(-1)).toMatch(/written\.$/);
 });
 
 /** A task's failure as its state has it. */
@@ -61,7 +97,7 @@ test.each([80, 160])(
     } as TaskState;
     const folder = `/home/somebody/.pi/agent/crew/projects/ro-b0aaa3c1d2e3f405/${"deep-".repeat(5)}/state/runs/20240101-000000000-0000000a`;
     const state = { ...run.state, runId: "20240101-000000000-0000000a", tasks: [plan as TaskState, skipped] };
-    const lines = renderRun({ ...run, state, unattended: true, folder }, NOW, width);
+    const lines = renderRun({ ...run, state, standstill: { kind: "unattended" }, folder }, NOW, width);
     for (const line of lines) expect(visibleWidth(line)).toBeLessThanOrEqual(width);
     const words = lines.map((line) => line.trim()).join(" ");
     expect(words).toContain(`model: ${message}`);
