@@ -217,7 +217,9 @@ function number(value: number): string {
 }
 
 function usd(value: number): string {
-  return `$${value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 4 })}`;
+  const isTiny = value > 0 && value < 0.01;
+  const digits = isTiny ? { maximumSignificantDigits: 2 } : { minimumFractionDigits: 2, maximumFractionDigits: 4 };
+  return `$${value.toLocaleString("en-US", digits)}`;
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {

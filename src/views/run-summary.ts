@@ -60,9 +60,11 @@ export function renderRunList(runs: readonly RunPicture[], now: number, width: n
   if (runs.length === 0) return ['No runs yet. Start one with /team-run <team> "<goal>".'];
   const counts = runs.map(({ state }) => taskCount(state));
   const countWidth = Math.max(...counts.map(columns));
+  const costs = runs.map(({ state }) => formatUsd(usedInRun(state).costUsd));
+  const costWidth = Math.max(...costs.map(columns));
   return runs.map(({ state, degraded, standstill }, at) => {
     const count = pad(counts[at] ?? "", countWidth);
-    const facts = `${pad(statusWord(state, standstill), RUN_STATUS_COLUMNS)} ${count}  ${padBefore(runTime(state, now), 7)}  ${padBefore(formatUsd(usedInRun(state).costUsd), 8)}`;
+    const facts = `${pad(statusWord(state, standstill), RUN_STATUS_COLUMNS)} ${count}  ${padBefore(runTime(state, now), 7)}  ${padBefore(costs[at] ?? "", costWidth)}`;
     const text = safeText(`${state.runId}  ${facts}  ${state.team}: ${state.goal}`, { multiline: false });
     const mark = degraded ? "  (degraded)" : "";
     return clip(`${clip(text, Math.max(1, width - columns(mark)))}${mark}`, width);

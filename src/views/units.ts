@@ -35,11 +35,11 @@ export function formatTokens(tokens: number): string {
   return `${formatCount(Math.round(tokens / 1e8) / 10)}B`;
 }
 
-/** US dollars to the cent, `$1,234.50`; below a cent two significant digits remain, `$0.0042`. */
+/** US dollars to the cent, `$1,234.50`; below ten cents to two significant digits, `$0.018`, `$0.0042`. */
 export function formatUsd(usd: number): string {
   if (!Number.isFinite(usd)) return NOTHING;
   if (usd < 0) return `-${formatUsd(-usd)}`;
-  if (usd > 0 && usd < 0.00995) return `$${plainDigits(usd)}`;
+  if (usd > 0 && usd < 0.0995) return `$${plainDigits(usd)}`;
   const [whole = "0", cents = "00"] = usd.toFixed(2).split(".");
   return `$${groupThousands(whole)}.${cents}`;
 }

@@ -174,6 +174,19 @@ describe("the page", () => {
       expect(page).toContain(text);
   });
 
+  it.each([
+    [0, "$0.00"],
+    [0.00000423, "$0.0000042"],
+    [0.018, "$0.018"],
+    [12.3, "$12.30"],
+  ])("shows that a run cost %d dollars as %s", (costUsd, text) => {
+    const whole = facts();
+    const page = diagnosticHtml(
+      exported({ ...whole, view: { ...whole.view, state: { ...whole.view.state, costUsd } } }).diagnostic,
+    );
+    expect(page).toContain(`<b>${text}</b>`);
+  });
+
   it("does without what is not there", () => {
     const bare = facts({ deadLetters: [], workers: [], metrics: null, env: {} });
     const state = initialRunState(bare.view.manifest);

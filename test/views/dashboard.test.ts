@@ -278,7 +278,7 @@ describe("the widget", () => {
     const used = { tokens: 0, costUsd: 0 };
     const tasks = statuses.map((status, at) => ({ ...state.tasks[0], taskId: `t${at}`, status, used }) as TaskState);
     const [line = ""] = renderWidget([{ state: { ...state, tasks }, standstill: null }], NOW, 80, paint);
-    expect(line).toBe(`team ${head}  $0.02`);
+    expect(line).toBe(`team ${head}  $0.024`);
   });
 
   it("has room for time and cost beside the longest name", () => {
@@ -286,7 +286,7 @@ describe("the widget", () => {
     const [task] = state.tasks.filter(({ status }) => status === "failed");
     const tasks = [{ ...task, taskId: "a".repeat(64) } as TaskState];
     const [line = ""] = renderWidget([{ state: { ...state, tasks }, standstill: null }], NOW, 80, sampleView().paint);
-    expect(line).toMatch(/ 0\/1 {2}a+… failed {2}1m 00s {2}\$0\.02$/);
+    expect(line).toMatch(/ 0\/1 {2}a+… failed {2}1m 00s {2}\$0\.024$/);
   });
 });
 

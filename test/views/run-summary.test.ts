@@ -145,6 +145,7 @@ test("the columns of a list stand below each other, whatever the goals and count
   const many = Array.from({ length: 12 }, (_, at) => `step-${at}`);
   const runs = [
     picture({ goal: "修复登录测试" }),
+    picture({ goal: "cheap", costUsd: 0.0000042 }),
     picture({ goal: "🚀 ship it", status: "completed", costUsd: 12.5 }, many),
     { ...picture({ goal: "日本語".repeat(80) }), degraded: true },
   ];
@@ -153,7 +154,7 @@ test("the columns of a list stand below each other, whatever the goals and count
   expect(new Set(starts).size).toBe(1);
   for (const line of lines) expect(visibleWidth(line)).toBeLessThanOrEqual(80);
   // the mark is not what gives way to a long goal
-  expect(lines[2]).toMatch(/…\s\s\(degraded\)$/);
+  expect(lines[3]).toMatch(/…\s\s\(degraded\)$/);
 });
 
 test("no line is wider than the width, whatever the run says", () => {
