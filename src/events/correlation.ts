@@ -29,29 +29,37 @@ const SPAN_ID_HEX = 16;
 export interface Correlation {
   withCorrelation<T>(context: CorrelationContext, work: () => T): T;
   getCurrentContext(): CorrelationContext | undefined;
-  /** A new readable span id, `{runId}:{taskId|main}:{n}`, n counted within this correlation. */
-  newSpanId(runId: string, taskId?: string): string;
 }
 
 export function createCorrelation(): Correlation {
   const storage = new AsyncLocalStorage<CorrelationContext>();
-  let spanCount = 0;
   return {
     withCorrelation: (context, work) => storage.run(context, work),
     getCurrentContext: () => storage.getStore(),
-    newSpanId: (runId, taskId) => `${runId}:${taskId ?? "main"}:${++spanCount}`,
   };
 }
 
+/**
+ * The readable id of a span, `{runId}:{taskId|main}:{n}`: n is 0 for the run, 1 for a task, and one more than its number
+ * for an attempt, so that a task called `main` has other ones than its run. The same for all owners of a run: nothing is
+ * counted that a new process would count anew.
+ */
+export function newSpanId(runId: string, taskId?: string, attempt = 0): string {
+  return taskId === undefined ? `${runId}:main:0` : `${runId}:${taskId}:${attempt + 1}`;
+}
+
 /** The W3C ids of a run, of one of its tasks, or of one of that task's attempts. */
-export function spanIdsOf(place: CorrelationContext): SpanIds {
-  const traceId = w3cId(place.runId, TRACE_ID_HEX);
-  const runSpan = w3cId(`${place.runId}:main`, SPAN_ID_HEX);
-  if (place.taskId === undefined) return { traceId, spanId: runSpan };
-  const taskSpan = w3cId(`${place.runId}:${place.taskId}`, SPAN_ID_HEX);
-  if (place.attempt === undefined) return { traceId, spanId: taskSpan, parentSpanId: runSpan };
-  const attemptSpan = w3cId(`${place.runId}:${place.taskId}:${place.attempt}`, SPAN_ID_HEX);
-  return { traceId, spanId: attemptSpan, parentSpanId: taskSpan };
+export function spanIdsOf({ runId, taskId, attempt }: CorrelationContext): SpanIds {
+  const traceId = w3cId(runId, TRACE_ID_HEX);
+  const spanId = w3cId(newSpanId(runId, taskId, attempt), SPAN_ID_HEX);
+  if (taskId === undefined) return { traceId, spanId };
+  const parent = attempt === undefined ? newSpanId(runId) : newSpanId(runId, taskId);
+  return { traceId, spanId, parentSpanId: w3cId(parent, SPAN_ID_HEX) };
+}
+
+/** Of what went on within another span and was told by one event, such as a tool call. */
+export function innerSpanId(spanId: string, seq: number): string {
+  return w3cId(`${spanId}:${seq}`, SPAN_ID_HEX);
 }
 
 /** The `TRACEPARENT` of a worker: version 00, sampled. */

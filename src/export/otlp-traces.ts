@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { innerSpanId } from "../events/correlation.ts";
 import type { CrewEvent, EventEnvelope, EventOf } from "../events/crew-event.ts";
 import type { MetricTable } from "../metrics/metric-table.ts";
 import { agentAttributes, isAgent, usageAttributes } from "./gen-ai-attributes.ts";
@@ -169,7 +169,7 @@ export class RunSpans {
     if (tool === undefined || toolDurationMs === undefined || toolStatus === "running") return;
     const isFailed = toolStatus === "error";
     const role = this.#open.get(event.spanId)?.role || this.#roleOf(event);
-    const spanId = createHash("sha256").update(`${event.spanId}:${event.seq}`).digest("hex").slice(0, 16);
+    const spanId = innerSpanId(event.spanId, event.seq);
     this.#tell({ ...event, spanId, parentSpanId: event.spanId }, undefined, {
       name: `execute_tool ${tool}`,
       durationMs: toolDurationMs,
