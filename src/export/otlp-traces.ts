@@ -36,7 +36,7 @@ const NOTHING_KNOWN = { startMs: null, role: "", workerKind: "" };
  *
  * Nothing of prompts, goals, replies and tool arguments is taken; an error's message is, as the event has it.
  *
- * A worker tells of a few tool calls a second at most: of many short ones in a row, not each has a span.
+ * Of many short tool calls in a row not each is told, and has a span: see `ProgressQueue`.
  */
 export class RunSpans {
   readonly table: Partial<MetricTable>;

@@ -2,7 +2,8 @@ import type { AttemptProgress } from "../runs/execute.ts";
 import type { Clock } from "../system/world.ts";
 
 const progressMs = 250;
-const progressMax = 32; // told at one time: the newest
+/** Told at one time: the newest. */
+const progressMax = 32;
 
 /** What an attempt's owner is told of its progress: each tool call that has ended, and of the rest the newest. */
 export class ProgressQueue {
