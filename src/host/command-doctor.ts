@@ -3,14 +3,12 @@ import { messageOf } from "../system/errors.ts";
 import { safeText } from "../system/safe-text.ts";
 import { counted } from "../views/units.ts";
 import type { Command, CommandCall } from "./commands.ts";
+import { hasRoom } from "./disk-room.ts";
 import { findSdkEntry } from "./host-process.ts";
 import { loadConfig } from "./load-config.ts";
 import { packageVersion } from "./package-folder.ts";
 import type { Session } from "./session.ts";
 import type { Telemetry } from "./telemetry.ts";
-
-/** What a run of some size writes. */
-const FREE_BYTES_MIN = 1024 * 1024;
 
 /** `/team-doctor`: what works, what does not, and what to do about it. Changes nothing but the run folder it checks. */
 export const doctorCommand: Command = async (call) => {
@@ -33,7 +31,7 @@ async function checks({ session }: CommandCall): Promise<string[]> {
   const sdk = await findSdkEntry(session.world.files, process.argv[1]);
   const root = await session.runs().then(
     async ({ store: { crewRoot } }) => {
-      const ok = (await session.world.files.freeBytes(crewRoot).catch(() => FREE_BYTES_MIN)) >= FREE_BYTES_MIN;
+      const ok = await hasRoom(session.world.files, crewRoot, "begin");
       return { ok, text: `runs are kept in ${crewRoot}${ok ? "" : ", whose disk is full: make room"}` };
     },
     (error: unknown) => ({ ok: false, text: messageOf(error) }),

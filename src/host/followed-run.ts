@@ -9,6 +9,7 @@ import { type RunPaths, runPaths } from "../store/layout.ts";
 import { RunLogReader } from "../store/run-log-reader.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Standstill } from "../views/standstill.ts";
+import { hasRoom } from "./disk-room.ts";
 import { driverStandstill } from "./run-facts.ts";
 import type { RunsHome } from "./runs-home.ts";
 import type { DriveEnd, ShownRun } from "./shown-run.ts";
@@ -17,8 +18,6 @@ const POLL_MS = 500;
 /** Between two looks at its driver: on some systems each starts a program. */
 const DRIVER_MS = 2000;
 const DISK_FULL = "its disk is full. It goes on by itself once there is room.";
-/** Less than a log and its workers' records need. */
-const FREE_BYTES_MIN = 64 * 1024;
 
 /**
  * A run that another process drives, told of in this session: what its log tells beyond `lease.seq` is put on the bus,
@@ -123,8 +122,8 @@ export class FollowedRun implements ShownRun {
     const now = clock.monotonicMs();
     if (now - this.#driverAtMs < DRIVER_MS) return;
     this.#driverAtMs = now;
-    const free = await files.freeBytes(this.#paths.folder).catch(() => FREE_BYTES_MIN);
-    const paused = free < FREE_BYTES_MIN ? ({ kind: "paused", why: DISK_FULL } as const) : null;
+    const isFull = !(await hasRoom(files, this.#paths.folder, "goOn"));
+    const paused = isFull ? ({ kind: "paused", why: DISK_FULL } as const) : null;
     this.#standstill = (this.#isBeingStarted ? null : driverStandstill(this.#state, processes)) ?? paused;
   }
 

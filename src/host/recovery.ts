@@ -1,4 +1,3 @@
-import type { RunOwner } from "../events/crew-event.ts";
 import { isTerminal } from "../runs/run-state.ts";
 import type { OpenRun, RunView } from "../store/run-store.ts";
 import { answerStep, type RecoveryAnswer, type RecoveryStep, recoveryStep } from "../supervision/recovery-decision.ts";
@@ -10,7 +9,7 @@ import type { BackgroundRuns } from "./background-runs.ts";
 import type { TakeOver } from "./claim-run.ts";
 import { runsToEnd } from "./let-go.ts";
 import { applyResumption, type Resumption, resumptionOf, tellInterrupted } from "./resumption.ts";
-import { factsOfRun, isDrivenElsewhere } from "./run-facts.ts";
+import { factsOfRun, isDrivenElsewhere, requireSilence } from "./run-facts.ts";
 import { announceEnd, closedNote } from "./run-report.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -50,7 +49,7 @@ export class Recovery {
 
   /**
    * Goes on with an unended run that nobody drives, because the user asks for it; null when there is nothing to take up.
-   * Throws a UserError when it goes on, and another session tells of it.
+   * Throws a UserError when it goes on, and another session tells of it; and when its owner may be at it.
    */
   async takeUp(runId: string): Promise<ShownRun | null> {
     const taken = await this.#takeUp(runId);
@@ -62,8 +61,10 @@ export class Recovery {
   async #takeUp(runId: string): Promise<ShownRun | "elsewhere" | null> {
     const view = await this.#runs.view(runId);
     if (isTerminal(view.state.status) || this.#isActive(runId)) return null;
-    const facts = await this.#factsOf(view);
-    if (facts.owner === "alive") return null;
+    const [facts, ...others] = await this.#factsOf([view, ...(await this.#unended())]);
+    if (!facts || facts.owner === "alive") return null;
+    const nowMs = this.#session.world.clock.now();
+    requireSilence(facts, others, nowMs);
     // it is ended as was asked; then there is an ended run to continue
     const { cancelAsked } = facts.state;
     if (cancelAsked !== null)
@@ -71,8 +72,7 @@ export class Recovery {
     const { background } = view.manifest;
     const none = background ? "elsewhere" : null;
     if (view.state.releasedBy !== null) return (await this.#takeOver(runId, null, background)) ?? none;
-    const plan = planRecovery(facts, this.#session.world.clock.now());
-    const step = answerStep(plan, "confirm");
+    const step = answerStep(planRecovery(facts, nowMs), "confirm");
     return step.kind === "resume" ? ((await this.#takeOver(runId, resumptionOf(step), background)) ?? none) : null;
   }
 
@@ -95,10 +95,10 @@ export class Recovery {
   /** Of this folder: a run of another one was not made here, whoever put it here. */
   async #unended(): Promise<RunView[]> {
     const views: RunView[] = [];
+    const { processes } = this.#session.world;
+    const ids = await this.#runs.store.unended((owner) => isDrivenElsewhere(processes, owner));
     // of its own runs this process knows better which it drives
-    const isElsewhere = (owner: RunOwner) => isDrivenElsewhere(this.#session.world.processes, owner);
-    const ids = (await this.#runs.store.unended(isElsewhere)).filter((id) => !this.#isActive(id));
-    for (const id of ids.slice(0, LOOKED_AT_MAX)) {
+    for (const id of ids.filter((it) => !this.#isActive(it)).slice(0, LOOKED_AT_MAX)) {
       const view = await this.#runs.view(id).catch(() => null);
       if (view && !isTerminal(view.state.status) && view.manifest.cwd === this.#session.cwd) views.push(view);
     }
@@ -153,7 +153,7 @@ export class Recovery {
 
   async #recoverInterrupted(views: readonly RunView[]): Promise<void> {
     const session = this.#session;
-    const facts = await Promise.all(views.map((view) => this.#factsOf(view)));
+    const facts = await this.#factsOf(views);
     const autoRecover = this.#autoRecover;
     for (const plan of detectInterruptedRuns(facts, session.world.clock.now())) {
       if (session.closed) return;
@@ -189,8 +189,8 @@ export class Recovery {
     return state.owner !== null && isDrivenElsewhere(this.#session.world.processes, state.owner);
   }
 
-  #factsOf(view: RunView): Promise<RunFacts> {
-    return factsOfRun(this.#session.world, this.#runs.store.crewRoot, view);
+  #factsOf(views: readonly RunView[]): Promise<RunFacts[]> {
+    return Promise.all(views.map((view) => factsOfRun(this.#session.world, this.#runs.store.crewRoot, view)));
   }
 
   async #apply(step: RecoveryStep, background: boolean): Promise<void> {

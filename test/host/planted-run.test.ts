@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
@@ -6,6 +6,7 @@ import { encodeEventLine } from "../../src/events/event-line.ts";
 import { DEFAULT_CONFIG } from "../../src/host/config.ts";
 import { runConfigOf } from "../../src/host/run-config.ts";
 import { makeRig } from "../support/rig.ts";
+import { eventsOf } from "../support/run-files.ts";
 import { say } from "../support/say.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
@@ -20,8 +21,11 @@ const TASK = {
 const COUNTS = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 };
 const END = { team: "x", role: "", taskType: "x", durationMs: 1, attempts: 1, tokens: 0, costUsd: 0 };
 
-/** What a repository could bring along: a run of two tasks, the first done with what is no commit, the second not done. */
-function plant(project: string): string {
+/**
+ * What a repository could bring along: a run of two tasks, the first done with what is no commit, the second not done.
+ * `underWay`: the second is not at its end yet.
+ */
+function plant(project: string, underWay = false): string {
   const folder = join(project, ".crew/state/runs", RUN);
   mkdirSync(folder, { recursive: true });
   const tasks = [
@@ -61,11 +65,13 @@ function plant(project: string): string {
       ...{ type: "crew.run.cancelled", status: "cancelled", team: "x", workflow: "x", taskCount: 2, durationMs: 1 },
       ...{ tokens: 0, costUsd: 0 },
     },
-  ].map((event, at) => {
+  ].slice(0, underWay ? -2 : undefined);
+  const lines = events.map((event, at) => {
     const ids = { traceId: "0".repeat(32), spanId: "0".repeat(16) };
-    return { v: 1, seq: at + 1, epoch: 1, ts: 1, runId: RUN, ...ids, ...event } as unknown as CrewEvent;
+    const envelope = { v: 1, seq: at + 1, epoch: 1, ts: 1, runId: RUN, ...ids };
+    return encodeEventLine({ ...envelope, ...event } as unknown as CrewEvent);
   });
-  writeFileSync(join(folder, "events.jsonl"), events.map(encodeEventLine).join(""));
+  writeFileSync(join(folder, "events.jsonl"), lines.join(""));
   return folder;
 }
 
@@ -110,5 +116,22 @@ describe("a run that came with a repository", { timeout: 60_000 }, () => {
     for (const number of ["0", "-1", "1e3", "../1", "99999999999"])
       expect(await say(host, `/team-checkpoint ${RUN} a --restore ${number}`), number).toContain("is no number");
     expect(readdirSync(elsewhere, { recursive: true })).toEqual(before);
+  });
+});
+
+describe("a run whose owner is on another machine", { timeout: 60_000 }, () => {
+  it("is gone on with, when its user wants it, only after a silence", async () => {
+    const rig = await makeRig(() => ({ text: "hello" }));
+    const { project } = rig.agentFolder;
+    const log = join(plant(project, true), "events.jsonl");
+    const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) });
+    expect(await say(host, `/team-resume ${RUN}`)).toContain(
+      `Run ${RUN} may still be driven by process 1 on another machine or in another container, which gave a sign of life in the last 5m 00s.`,
+    );
+    expect(await eventsOf(project, RUN)).toHaveLength(7);
+    const then = Date.now() / 1000 - 6 * 60;
+    utimesSync(log, then, then);
+    // by then only what it would run keeps it
+    expect(await say(host, `/team-resume ${RUN}`)).toContain("that you have not agreed to");
   });
 });
