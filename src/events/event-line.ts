@@ -44,6 +44,30 @@ export function openSealedLine(line: string): Record<string, unknown> | null {
   return Number(line.slice(mark + CRC_MARK.length, -1)) === crc32(Buffer.from(json)) ? parseObject(json) : null;
 }
 
+const TEXT = /"(?:[^"\\]|\\.)*(?:"|\\?$)/g;
+/** Each text stands as one quotation mark. */
+const OBJECT = /^\{[\w{}[\],:"+.-]*$/;
+const NO_VALUES = /[\w.+-]"|"[\w{["+.-]/;
+/** The checksum's field has more than digits, or a name that is damaged at its end. */
+const BEYOND_DIGITS = /,"crc(?:":(?!\d*$)|[^"]:\d+\}$)/;
+
+/**
+ * Whether a line that is no event may be the begin of one, whose writing broke off: an object that is not closed. What
+ * is damaged in a whole line, at any place, leaves it closed or no JSON.
+ */
+export function isCutOff(line: string): boolean {
+  if (line.includes("\0") || BEYOND_DIGITS.test(line)) return false;
+  const bare = line.replace(TEXT, '"');
+  if (!OBJECT.test(bare) || NO_VALUES.test(bare)) return false;
+  const closers: string[] = [];
+  for (const char of bare) {
+    if (char === "{") closers.push("}");
+    else if (char === "[") closers.push("]");
+    else if ((char === "}" || char === "]") && (closers.pop() !== char || closers.length === 0)) return false;
+  }
+  return true;
+}
+
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let value = byte;
   for (let bit = 0; bit < 8; bit++) value = value & 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1;

@@ -80,12 +80,26 @@ function head({ run, runId, tasks, exportedAt }: Diagnostic): string {
   const notes = [
     run.reason === null ? "" : `<p>Reason: ${esc(run.reason)}</p>`,
     run.degraded ? '<p class="warn">Part of the run’s log is unreadable; what is here is what could be read.</p>' : "",
+    logCounts(run.health),
   ];
   return `<h1>${esc(run.team)}${run.workflow === run.team ? "" : ` / ${esc(run.workflow)}`}</h1>
 <p class="dim"><code>${esc(runId)}</code> · created ${when(run.createdAt)} · exported ${when(Date.parse(exportedAt))}</p>
 <div class="card goal">${esc(run.goal)}</div>
 <div class="facts">${cards.join("")}</div>
 ${notes.join("")}`;
+}
+
+/** What was found amiss while the log was read; nothing in a healthy one. */
+function logCounts({ bad, missing, torn, fenced, ignored }: Diagnostic["run"]["health"]): string {
+  const counts = Object.entries({
+    "damaged lines": bad,
+    "missing events": missing,
+    "lines cut off within the writing": torn,
+    "lines of a former owner": fenced,
+    "lines that came second": ignored,
+  });
+  const told = counts.flatMap(([what, count]) => (count > 0 ? `${what}: ${number(count)}` : []));
+  return told.length === 0 ? "" : `<p class="dim">In the run’s log: ${told.join(" · ")}</p>`;
 }
 
 function tasksTable({ tasks, agents }: Diagnostic): string {

@@ -1,6 +1,8 @@
 import type { Catalog } from "../runs/definitions.ts";
+import { isDegraded } from "../store/run-log-reader.ts";
 import { messageOf } from "../system/errors.ts";
 import { safeText } from "../system/safe-text.ts";
+import { logNote } from "../views/log-note.ts";
 import { counted } from "../views/units.ts";
 import type { Command, CommandCall } from "./commands.ts";
 import { hasRoom } from "./disk-room.ts";
@@ -10,6 +12,9 @@ import { packageVersion } from "./package-folder.ts";
 import type { Session } from "./session.ts";
 import type { Telemetry } from "./telemetry.ts";
 
+/** Runs whose logs are looked at, the newest. */
+const LOGS_MAX = 50;
+
 /** `/team-doctor`: what works, what does not, and what to do about it. Changes nothing but the run folder it checks. */
 export const doctorCommand: Command = async (call) => {
   const { session } = call;
@@ -17,6 +22,7 @@ export const doctorCommand: Command = async (call) => {
   const lines = [
     `pi-foreman ${await packageVersion(session.world.files)} on Node ${process.versions.node}`,
     ...(await checks(call)),
+    ...(await logs(call.session)),
     "",
     ...definitions(catalog, projectTrust(call.ctx)),
     ...(await configuration(session)),
@@ -45,6 +51,22 @@ async function checks({ session }: CommandCall): Promise<string[]> {
     check(root.ok, root.text),
     check(true, `agent folder ${session.agentDir}`),
   ];
+}
+
+/** Of the newest runs; one that can't be read at all tells why. */
+async function logs(session: Session): Promise<string[]> {
+  const unreadable: string[] = [];
+  const views = await session.runs().then(
+    (runs) => runs.views(LOGS_MAX, (runId, error) => unreadable.push(`✗ run ${runId}: ${messageOf(error)}`)),
+    // where runs can't be kept, that is told above
+    () => [],
+  );
+  const notes = views.flatMap(({ manifest: { runId }, health }) => {
+    const note = logNote(health);
+    return note === null ? [] : `${isDegraded(health) ? "✗" : "·"} run ${runId}: its log ${note}`;
+  });
+  if (unreadable.length + notes.length > 0) return [...unreadable, ...notes];
+  return views.length === 0 ? [] : [check(true, `the logs of the newest runs (${views.length}) are whole`)];
 }
 
 /** Newer hosts ask the user whether they trust a project; null where the host has no such question. */

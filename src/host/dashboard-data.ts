@@ -141,8 +141,8 @@ export class DashboardData {
     return [...this.#service.active, ...this.#background.shown];
   }
 
-  #pictured({ run: { manifest, state, folder }, standstill }: ShownRun): RunPicture {
+  #pictured({ run: { manifest, state, health, folder }, standstill }: ShownRun): RunPicture {
     const folderShown = displayPath(folder, this.#session.cwd);
-    return { manifest, state, degraded: false, standstill, folder: folderShown };
+    return { manifest, state, health, standstill, folder: folderShown };
   }
 }

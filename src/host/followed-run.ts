@@ -6,7 +6,7 @@ import { initialRunState, isTerminal, type RunState } from "../runs/run-state.ts
 import type { FollowLease } from "../store/followings.ts";
 import { postRequest } from "../store/inbox.ts";
 import { type RunPaths, runPaths } from "../store/layout.ts";
-import { RunLogReader } from "../store/run-log-reader.ts";
+import { HEALTHY_LOG, RunLogReader } from "../store/run-log-reader.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Standstill } from "../views/standstill.ts";
 import { hasRoom } from "./disk-room.ts";
@@ -53,11 +53,15 @@ export class FollowedRun implements ShownRun {
     // another session's model knows nothing of the run
     this.wake = lease.wake && manifest.sessionId === home.id;
     const state = () => this.#state;
+    const health = () => this.#reader?.health ?? HEALTHY_LOG;
     this.run = {
       manifest,
       folder: this.#paths.folder,
       get state() {
         return state();
+      },
+      get health() {
+        return health();
       },
     };
     this.done = new Promise((settle) => {

@@ -18,7 +18,7 @@ export type Redact = (text: string) => string;
 /** What does not change unless the run's log does. */
 export type RunRow = ReturnType<typeof runRow>;
 
-export function runRow({ manifest, state, degraded }: RunView, redact: Redact) {
+export function runRow({ manifest, state, health, degraded }: RunView, redact: Redact) {
   const tasks: Partial<Record<TaskState["status"], number>> = {};
   for (const { status } of state.tasks) tasks[status] = (tasks[status] ?? 0) + 1;
   return {
@@ -35,6 +35,7 @@ export function runRow({ manifest, state, degraded }: RunView, redact: Redact) {
     tasksByStatus: tasks,
     ...usedInRun(state),
     degraded,
+    logHealth: health,
   };
 }
 

@@ -16,14 +16,14 @@ const OUTPUT_CHARS_MAX = 6000;
 
 /** `shown`: the runs of this session, which knows more of them than that their owner's process is there. */
 export function pictureOf(
-  { manifest, state, degraded, folder }: RunView,
+  { manifest, state, health, folder }: RunView,
   cwd: string,
   processes: Processes,
   shown: readonly ShownRun[],
 ): RunPicture {
   const own = shown.find(({ run }) => run.manifest.runId === manifest.runId);
   const standstill = own && !isTerminal(state.status) ? own.standstill : driverStandstill(state, processes);
-  return { manifest, state, degraded, standstill, folder: displayPath(folder, cwd) };
+  return { manifest, state, health, standstill, folder: displayPath(folder, cwd) };
 }
 
 /**

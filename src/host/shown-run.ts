@@ -10,7 +10,7 @@ export type DriveEnd = { kind: RunLoopEnd } | { kind: "lost"; error: unknown } |
 
 /** A run under way as this session shows it, whoever drives it. */
 export interface ShownRun {
-  readonly run: Pick<OpenRun, "manifest" | "state" | "folder">;
+  readonly run: Pick<OpenRun, "manifest" | "state" | "health" | "folder">;
   /** Whether its end is to begin a turn of this session's model. */
   readonly wake: boolean;
   /** Why it does not go on at the moment; null when it does, as far as can be seen here. */

@@ -110,13 +110,9 @@ async function waitFor(
   const { runId } = active.run.manifest;
   showProgress(session, active);
   const draw = () => {
-    const view = {
-      manifest: active.run.manifest,
-      state: active.run.state,
-      degraded: false,
-      standstill: active.standstill,
-      folder: displayPath(active.run.folder, session.cwd),
-    };
+    const { manifest, state, health, folder } = active.run;
+    const { standstill } = active;
+    const view = { manifest, state, health, standstill, folder: displayPath(folder, session.cwd) };
     update(renderRun(view, session.world.clock.now(), TEXT_COLUMNS).join("\n"));
   };
   const aborted = new Promise<void>((resolve) => {

@@ -1,5 +1,5 @@
 import type { CrewEvent } from "../events/crew-event.ts";
-import { decodeEventLine } from "../events/event-line.ts";
+import { decodeEventLine, isCutOff } from "../events/event-line.ts";
 import type { Files } from "../system/world.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -18,9 +18,9 @@ export interface LogPosition {
 
 /** What was found amiss while reading; all zero in a healthy log. */
 export interface LogHealth {
-  /** Lines at the end that are no event: bad JSON, bad checksum, NULs. What they held is not known yet. */
+  /** Lines that are no event: bad JSON, bad checksum, NULs. What they held is lost. */
   bad: number;
-  /** Such lines after which the log went on; an event that was lost with them is among `missing`. */
+  /** Begins of lines: a writer was ended within its write, of which nobody had been told. */
   torn: number;
   /** Events missing between two accepted ones. */
   missing: number;
@@ -32,8 +32,15 @@ export interface LogHealth {
   newer: boolean;
 }
 
-export const LOG_START: LogPosition = { seq: 0, epoch: 0, bytes: 0, torn: false };
 export const HEALTHY_LOG: LogHealth = { bad: 0, torn: 0, missing: 0, fenced: 0, ignored: 0, newer: false };
+
+/** Whole lines only: from there another reader finds what this one would. */
+export interface LogStanding {
+  position: LogPosition;
+  health: LogHealth;
+}
+
+const LOG_BEGIN: LogStanding = { position: { seq: 0, epoch: 0, bytes: 0, torn: false }, health: HEALTHY_LOG };
 
 /** A run is shown as degraded when part of its story is missing, or may be. */
 export function isDegraded(health: LogHealth): boolean {
@@ -50,22 +57,29 @@ export class RunLogReader {
   readonly #files: Files;
   readonly #path: string;
   #position: LogPosition;
-  #health: LogHealth;
+  readonly #health: LogHealth;
+  /** What the bytes behind the last whole line count as; null when there are none. */
+  #tail: "bad" | "torn" | null = null;
 
-  constructor(files: Files, path: string, position: LogPosition = LOG_START, health: LogHealth = HEALTHY_LOG) {
+  constructor(files: Files, path: string, { position, health }: LogStanding = LOG_BEGIN) {
     this.#files = files;
     this.#path = path;
     this.#position = position;
-    // a snapshot of an earlier version may lack a count
-    this.#health = { ...HEALTHY_LOG, ...health };
+    this.#health = { ...health };
   }
 
   get position(): LogPosition {
     return this.#position;
   }
 
+  get standing(): LogStanding {
+    return { position: this.#position, health: { ...this.#health } };
+  }
+
   get health(): LogHealth {
-    return { ...this.#health };
+    const health = { ...this.#health };
+    if (this.#tail !== null) health[this.#tail]++;
+    return health;
   }
 
   /** The accepted events since the last call; empty when the file is not there. */
@@ -82,6 +96,7 @@ export class RunLogReader {
     }
     const torn = offset === from ? this.#position.torn : rest.byteLength > 0;
     if (rest.byteLength > 0 && this.#takeTail(Buffer.from(rest).toString(), events)) rest = NO_BYTES;
+    if (rest.byteLength === 0) this.#tail = null;
     this.#position = { ...this.#position, bytes: offset - rest.byteLength, torn };
     return events;
   }
@@ -98,14 +113,17 @@ export class RunLogReader {
 
   /** The checksum tells a line that was cut at its line feed from one that was cut before. */
   #takeTail(line: string, events: CrewEvent[]): boolean {
-    if (decodeEventLine(line).kind === "bad") return false;
+    if (decodeEventLine(line).kind === "bad") {
+      this.#tail = unreadable(line);
+      return false;
+    }
     this.#takeLine(line, events);
     return true;
   }
 
   #takeLine(line: string, events: CrewEvent[]): void {
     const decoded = decodeEventLine(line);
-    if (decoded.kind === "bad") this.#health.bad++;
+    if (decoded.kind === "bad") this.#health[unreadable(line)]++;
     else if (decoded.kind === "newer") this.#health.newer = true;
     else if (decoded.kind === "unknown") this.#accepts(decoded.seq, decoded.epoch, false);
     else if (this.#accepts(decoded.event.seq, decoded.event.epoch, decoded.event.type === "crew.run.claimed"))
@@ -126,9 +144,12 @@ export class RunLogReader {
       return false;
     }
     this.#health.missing += seq - now.seq - 1;
-    this.#health.torn += this.#health.bad;
-    this.#health.bad = 0;
     this.#position = { ...now, seq, epoch };
     return true;
   }
+}
+
+/** One judgement, whether or not somebody has ended the line since. */
+function unreadable(line: string): "bad" | "torn" {
+  return isCutOff(line) ? "torn" : "bad";
 }

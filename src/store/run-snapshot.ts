@@ -3,17 +3,15 @@ import { applyEvent } from "../runs/apply-event.ts";
 import type { RunState } from "../runs/run-state.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Files, Log } from "../system/world.ts";
-import { type LogHealth, type LogPosition, RunLogReader } from "./run-log-reader.ts";
+import { type LogPosition, type LogStanding, RunLogReader } from "./run-log-reader.ts";
 
 /**
  * `state.json`: a fold of the log up to a place, sealed like its events. Deleting it loses nothing; what is damaged or
  * does not fit the log is ignored.
  */
-export interface RunSnapshot {
+export interface RunSnapshot extends LogStanding {
   schemaVersion: 4;
   runId: string;
-  position: LogPosition;
-  health: LogHealth;
   state: RunState;
 }
 
@@ -105,7 +103,7 @@ export class SnapshotKeeper {
     this.#files = files;
     this.#log = log;
     this.#paths = paths;
-    this.#reader = new RunLogReader(files, paths.events, reader.position, reader.health);
+    this.#reader = new RunLogReader(files, paths.events, reader.standing);
     this.#state = state;
   }
 
@@ -130,13 +128,11 @@ export class SnapshotKeeper {
 
   async #save(): Promise<void> {
     this.#state = (await this.#reader.readNew()).reduce(applyEvent, this.#state);
-    const { position, health } = this.#reader;
     const { runId } = this.#state;
     await writeSnapshot(this.#files, this.#paths.state, {
       schemaVersion: 4,
       runId,
-      position,
-      health,
+      ...this.#reader.standing,
       state: this.#state,
     });
   }

@@ -31,6 +31,8 @@ export interface OpenRun {
   readonly manifest: RunManifest;
   readonly state: RunState;
   readonly folder: string;
+  /** Of what was there when the log was last read; what this process appends is well. */
+  readonly health: LogHealth;
   readonly publisher: Publisher;
   /** Of the last event the bus was told, or that was there when the run was first opened. */
   readonly toldSeq: number;
@@ -175,7 +177,7 @@ export class RunStore {
     const { files } = this.#world;
     const paths = runPaths(this.crewRoot, manifest.runId);
     const snapshot = bySnapshot ? await readSnapshot(files, paths, manifest.runId) : null;
-    const reader = new RunLogReader(files, paths.events, snapshot?.position, snapshot?.health);
+    const reader = new RunLogReader(files, paths.events, snapshot ?? undefined);
     const events = await reader.readNew();
     return { state: events.reduce(applyEvent, snapshot?.state ?? initialRunState(manifest)), reader, events };
   }
@@ -212,6 +214,9 @@ export class RunStore {
       publisher,
       get state() {
         return state;
+      },
+      get health() {
+        return reader.health;
       },
       get toldSeq() {
         return toldSeq;

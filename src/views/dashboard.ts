@@ -1,4 +1,5 @@
 import { usedInRun } from "../runs/usage.ts";
+import { isDegraded } from "../store/run-log-reader.ts";
 import { renderAgents } from "./agents-pane.ts";
 import { type DashboardView, PANES, type Pane, STATUS_TONES } from "./dashboard-view.ts";
 import { renderHealth } from "./health-pane.ts";
@@ -73,8 +74,8 @@ function headLine({ pane, paint }: DashboardView, width: number): string {
 function runLines({ runs, run: chosen, now, height, paint }: DashboardView, width: number): string[] {
   const rows = Math.max(1, Math.min(runs.length, RUN_LINES_MAX, Math.floor(height / RUN_LINES_SHARE)));
   const first = firstShown(runs.length, chosen, rows);
-  const table = runs.slice(first, first + rows).map(({ state, standstill, degraded }, at): Row => {
-    const note = [standstill ? statusWord(state, standstill) : "", degraded ? "degraded" : ""]
+  const table = runs.slice(first, first + rows).map(({ state, standstill, health }, at): Row => {
+    const note = [standstill ? statusWord(state, standstill) : "", isDegraded(health) ? "degraded" : ""]
       .filter(Boolean)
       .join(", ");
     const sign = state.status === "queued" ? "○" : SIGNS[state.status];

@@ -1,7 +1,9 @@
 import { attemptUnderWay, type WorkerLevel } from "../runs/run-state.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
+import { isDegraded } from "../store/run-log-reader.ts";
 import { safeText } from "../system/safe-text.ts";
 import { chosenRun, type DashboardView } from "./dashboard-view.ts";
+import { logNote } from "./log-note.ts";
 import { drawLine, drawTable, firstShown, fold, type Row, type Tone } from "./paint.ts";
 import type { RunPicture } from "./run-summary.ts";
 import { isFollowed, standstillWords } from "./standstill.ts";
@@ -50,7 +52,7 @@ export function renderHealth(view: DashboardView, width: number): string[] {
 }
 
 function ownerLines(
-  { state, standstill, degraded }: RunPicture,
+  { state, standstill, health }: RunPicture,
   width: number,
   { paint, driver }: DashboardView,
 ): string[] {
@@ -59,7 +61,9 @@ function ownerLines(
     const words = fold(safeText(standstillWords(standstill, state.runId), { multiline: false }), width);
     lines.push(...words.map((text) => drawLine([{ text, tone: "warning" }], width, paint)));
   }
-  if (degraded) lines.push(drawLine([{ text: "part of the run's log is unreadable", tone: "error" }], width, paint));
+  const note = logNote(health);
+  const tone = isDegraded(health) ? "error" : "muted";
+  if (note !== null) lines.push(drawLine([{ text: `the run's log ${note}`, tone }], width, paint));
   return [...lines, ""];
 }
 

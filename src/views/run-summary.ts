@@ -8,7 +8,9 @@ import {
   type WorkerLevel,
 } from "../runs/run-state.ts";
 import { usedBy, usedInRun } from "../runs/usage.ts";
+import { isDegraded, type LogHealth } from "../store/run-log-reader.ts";
 import { safeText } from "../system/safe-text.ts";
+import { logNote } from "./log-note.ts";
 import { foldUnder } from "./paint.ts";
 import { isFollowed, type Standstill, standstillWords, statusWord } from "./standstill.ts";
 import { clip, columns, pad, padBefore } from "./text-width.ts";
@@ -20,7 +22,8 @@ const DECLINED = "which is: its process was gone, and nobody went on with it";
 export interface RunPicture {
   manifest: RunManifest;
   state: RunState;
-  degraded: boolean;
+  /** Of its log. */
+  health: LogHealth;
   /** Why it does not go on at the moment; null when it does, or has ended. */
   standstill: Standstill | null;
   /** As the user would write it. */
@@ -62,11 +65,11 @@ export function renderRunList(runs: readonly RunPicture[], now: number, width: n
   const countWidth = Math.max(...counts.map(columns));
   const costs = runs.map(({ state }) => formatUsd(usedInRun(state).costUsd));
   const costWidth = Math.max(...costs.map(columns));
-  return runs.map(({ state, degraded, standstill }, at) => {
+  return runs.map(({ state, health, standstill }, at) => {
     const count = pad(counts[at] ?? "", countWidth);
     const facts = `${pad(statusWord(state, standstill), RUN_STATUS_COLUMNS)} ${count}  ${padBefore(runTime(state, now), 7)}  ${padBefore(costs[at] ?? "", costWidth)}`;
     const text = safeText(`${state.runId}  ${facts}  ${state.team}: ${state.goal}`, { multiline: false });
-    const mark = degraded ? "  (degraded)" : "";
+    const mark = isDegraded(health) ? "  (degraded)" : "";
     return clip(`${clip(text, Math.max(1, width - columns(mark)))}${mark}`, width);
   });
 }
@@ -84,15 +87,15 @@ interface Told {
 
 /** The whole of a run: head, a line for each task, why it failed, the sums, where it lies. */
 export function renderRun(picture: RunPicture, now: number, width: number): string[] {
-  const { manifest, state, degraded, standstill, folder } = picture;
+  const { manifest, state, health, standstill, folder } = picture;
   const title = `${state.team}${state.workflow === state.team ? "" : ` / ${state.workflow}`}`;
   const head = `${title} · ${state.runId} · ${statusWord(state, standstill)} · ${runTime(state, now)}`;
   const told: Told[] = [{ text: head, indent: 2 }];
   if (standstill) told.push({ text: standstillWords(standstill, state.runId), indent: 2 });
   if (state.reason)
     told.push(labelled("reason", state.reason === DECLINED_REASON ? `${state.reason}, ${DECLINED}` : state.reason));
-  if (degraded)
-    told.push(labelled("degraded", "part of this run's log is unreadable; what is shown is what could be read"));
+  if (isDegraded(health))
+    told.push(labelled("degraded", `this run's log ${logNote(health)}; what is shown is what could be read`));
   told.push(labelled("goal", state.goal), { text: "", indent: 0 });
   const column = Math.max(...manifest.tasks.map((task) => columns(task.taskId)));
   state.tasks.forEach((task, at) => {

@@ -2,7 +2,14 @@ import { crc32 as zlibCrc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
-import { crc32, decodeEventLine, encodeEventLine, openSealedLine, sealedLine } from "../../src/events/event-line.ts";
+import {
+  crc32,
+  decodeEventLine,
+  encodeEventLine,
+  isCutOff,
+  openSealedLine,
+  sealedLine,
+} from "../../src/events/event-line.ts";
 import { anyEvent } from "./any-event.ts";
 
 const event = anyEvent(["a", "b"]);
@@ -143,5 +150,52 @@ describe("crc32", () => {
     // missing from the oldest Node we run on
     if (typeof zlibCrc32 === "function")
       fc.assert(fc.property(fc.uint8Array(), (bytes) => crc32(bytes) === zlibCrc32(bytes)));
+  });
+});
+
+describe("a line that is no event", () => {
+  const textOf = (bytes: Uint8Array) => Buffer.from(bytes).toString();
+
+  it("is told for one whose writing broke off, wherever it did", () => {
+    fc.assert(
+      fc.property(event, (whole) => {
+        const bytes = Buffer.from(encodeEventLine(whole)).subarray(0, -1);
+        for (let cut = 1; cut < bytes.length; cut++) expect(isCutOff(textOf(bytes.subarray(0, cut)))).toBe(true);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it("is not told for such when any bit of a whole one is another", () => {
+    fc.assert(
+      fc.property(event, (whole) => {
+        const bytes = Buffer.from(encodeEventLine(whole)).subarray(0, -1);
+        for (let bit = 0; bit < bytes.length * 8; bit++) {
+          const flipped = Buffer.from(bytes);
+          flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+          if (flipped[bit >> 3] === 0x0a) continue;
+          expect(decodeBytes(flipped).kind, `bit ${bit}`).toBe("bad");
+          expect(isCutOff(textOf(flipped)), `bit ${bit} of ${textOf(bytes)}`).toBe(false);
+        }
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  it.each([
+    ["no JSON", "not json"],
+    ["a whole one and the begin of another", `${encodeEventLine(sample("a")).trimEnd()}{"v":1`],
+    ["the begin of one and a whole other", `{"v":1,"seq":7,"epo${encodeEventLine(sample("a")).trimEnd()}`],
+    ["a begin and NULs", `{"v":1,"goal":"ab\0\0\0`],
+    ["a whole one and a carriage return", encodeEventLine(sample("a")).replace("\n", "\r")],
+    ["closed by what did not open it", '{"a":[1}'],
+  ])("is not told for such when it is %s", (_what, line) => {
+    expect(decodeEventLine(line).kind).toBe("bad");
+    expect(isCutOff(line)).toBe(false);
+  });
+
+  it("is judged at once, however it is made", () => {
+    const lines = ["[".repeat(200_000), '"'.repeat(200_000), "\\".repeat(200_000), ',"crc'.repeat(50_000)];
+    for (const line of lines) isCutOff(`{${line}`);
   });
 });

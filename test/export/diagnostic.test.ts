@@ -187,10 +187,18 @@ describe("the page", () => {
     expect(page).toContain(`<b>${text}</b>`);
   });
 
+  it("counts what was found amiss in the log", () => {
+    const { view } = facts();
+    const health = { ...view.health, torn: 2, fenced: 1 };
+    const page = diagnosticHtml(exported({ view: { ...view, health } }).diagnostic);
+    expect(page).toContain("In the run’s log: lines cut off within the writing: 2 · lines of a former owner: 1");
+  });
+
   it("does without what is not there", () => {
     const bare = facts({ deadLetters: [], workers: [], metrics: null, env: {} });
     const state = initialRunState(bare.view.manifest);
     const page = diagnosticHtml(exported({ ...bare, view: { ...bare.view, state, degraded: true } }).diagnostic);
+    expect(page).not.toContain("In the run’s log");
     for (const text of ["was not started", "None.", "Nothing is counted", "unreadable"]) expect(page).toContain(text);
     expect(page).not.toMatch(/undefined|NaN|\[object/);
   });

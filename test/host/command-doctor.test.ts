@@ -2,19 +2,30 @@ import { expect, it } from "vitest";
 import { loadCatalog } from "../../src/catalog/load-catalog.ts";
 import { doctorCommand } from "../../src/host/command-doctor.ts";
 import type { CommandCall } from "../../src/host/commands.ts";
+import { HEALTHY_LOG, type LogHealth } from "../../src/store/run-log-reader.ts";
 import { MemoryFiles } from "../support/memory-files.ts";
 
 const UNTRIED = { host: "h", accepted: 0, failed: 0, itemsSent: 0, itemsRejected: 0, itemsLost: 0, lastError: null };
 
 /** The doctor of a project at `/p` whose files are given. */
-function doctor(files: MemoryFiles, host: { isProjectTrusted?: () => boolean } = {}): Promise<string | null> {
+function doctor(
+  files: MemoryFiles,
+  host: { isProjectTrusted?: () => boolean } = {},
+  logs: Record<string, Partial<LogHealth> | Error> = {},
+): Promise<string | null> {
+  const views = async (_limit: number, unreadable: (runId: string, error: unknown) => void) =>
+    Object.entries(logs).flatMap(([runId, health]) => {
+      if (!(health instanceof Error)) return { manifest: { runId }, health: { ...HEALTHY_LOG, ...health } };
+      unreadable(runId, health);
+      return [];
+    });
   const session = {
     world: { files },
     cwd: "/p",
     agentDir: "/agent",
     model: "provider/model",
     catalog: () => loadCatalog(files, [{ origin: "project", root: "/p/.crew", holds: "crew" }]),
-    runs: async () => ({ store: { crewRoot: "/p/.crew" } }),
+    runs: async () => ({ store: { crewRoot: "/p/.crew" }, views }),
     telemetry: async () => ({
       problems: ["a setting of its own"],
       otlp: () => ({
@@ -62,6 +73,17 @@ it("says that definitions are untrusted when the host says that the project is",
     expect(text).not.toContain("trusted");
   }
   expect(await doctor(new MemoryFiles(), { isProjectTrusted: () => false })).not.toContain("trusted");
+});
+
+it("tells of each run whose log lost something, or has a line that was cut off", async () => {
+  const files = new MemoryFiles({});
+  expect(await doctor(files)).not.toContain("log");
+  expect(await doctor(files, {}, { a: {}, b: {} })).toContain("✓ the logs of the newest runs (2) are whole");
+  const text = await doctor(files, {}, { a: {}, b: { torn: 1 }, c: { bad: 2 }, d: new Error("it is damaged") });
+  expect(text).not.toMatch(/whole|run a/);
+  expect(text).toContain("· run b: its log has 1 line cut off within the writing, which costs nothing");
+  expect(text).toContain("✗ run c: its log is unreadable in part: 2 damaged lines");
+  expect(text).toContain("✗ run d: it is damaged");
 });
 
 it("prints names of files so that they can't steer a terminal or forge a line", async () => {

@@ -4,6 +4,7 @@ import type { Session } from "../../src/host/session.ts";
 import type { DriveEnd, ShownRun } from "../../src/host/shown-run.ts";
 import { initialRunState, type RunStatus, type TaskState, type TaskStatus } from "../../src/runs/run-state.ts";
 import { NOTHING_USED } from "../../src/runs/usage.ts";
+import { HEALTHY_LOG } from "../../src/store/run-log-reader.ts";
 import { manifestOf, taskSpec } from "../runs/small-manifest.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
@@ -24,7 +25,7 @@ async function told(status: RunStatus, tasks: Record<string, TaskStatus>, kind: 
       (task) => ({ ...task, status: tasks[task.taskId], summary: "", used: NOTHING_USED }) as TaskState,
     ),
   };
-  const view = { manifest, state, degraded: false, folder: `/p/.crew/state/runs/${ID}` };
+  const view = { manifest, state, health: HEALTHY_LOG, folder: `/p/.crew/state/runs/${ID}` };
   const runs = { view: async () => view, views: async () => [] };
   const world = { clock, processes: { look: () => ({ liveness: "alive", stopped: false }) } };
   const session = { cwd: "/p", world, runs: async () => runs } as unknown as Session;

@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { metricsRoot } from "../../src/store/layout.ts";
+import { HEALTHY_LOG } from "../../src/store/run-log-reader.ts";
 import { taskRecord } from "../store/sample-tasks.ts";
 import { keepTasks } from "./kept-runs.ts";
 import { DONE, idsOf, served } from "./served.ts";
@@ -42,6 +43,7 @@ describe("the runs of a project", () => {
       durationMs: 1000,
       owner: null,
       degraded: false,
+      logHealth: HEALTHY_LOG,
       startedAt: "2023-11-14T22:13:20.000Z",
     });
     expect((await get("/api/runs?limit=2")).value).toMatchObject({

@@ -6,7 +6,7 @@ import { spanIdsOf } from "../../src/events/correlation.ts";
 import type { CrewEvent, NewEvent } from "../../src/events/crew-event.ts";
 import { crc32, encodeEventLine } from "../../src/events/event-line.ts";
 import { RunLog } from "../../src/store/run-log.ts";
-import { isDegraded, RunLogReader } from "../../src/store/run-log-reader.ts";
+import { HEALTHY_LOG, isDegraded, RunLogReader } from "../../src/store/run-log-reader.ts";
 import { nodeFiles } from "../../src/system/node-files.ts";
 import type { Files } from "../../src/system/world.ts";
 import { FakeClock } from "../support/fake-clock.ts";
@@ -141,8 +141,9 @@ describe("a log cut at every byte", () => {
       const kept = whole.slice(0, feeds.filter((feed) => feed <= cut).length);
       const first = await readAll(path);
       expect(first.events, `cut at ${cut}`).toEqual(kept);
-      expect(first.health.bad).toBe(0);
       expect(first.position.torn).toBe(cut > 0 && !feeds.includes(cut - 1));
+      const torn = first.position.torn && !feeds.includes(cut) ? 1 : 0;
+      expect(first.health).toMatchObject({ bad: 0, torn });
 
       const { log, seen, claim, append } = await openLog(path);
       expect(await claim("next"), `cut at ${cut}`).not.toBeNull();
@@ -153,7 +154,8 @@ describe("a log cut at every byte", () => {
       expect(then.events.map(({ seq }) => seq)).toEqual(Array.from({ length: kept.length + 3 }, (_, at) => at + 1));
       expect(then.events.slice(0, kept.length)).toEqual(kept);
       expect(then.events.slice(-2)).toMatchObject([{ text: "after" }, { text: "and on" }]);
-      expect(then.health).toMatchObject({ missing: 0, fenced: 0, ignored: 0 });
+      expect(then.health).toEqual({ ...HEALTHY_LOG, torn });
+      expect(isDegraded(then.health)).toBe(false);
       expect(seen, `the writer knows what a reader knows, cut at ${cut}`).toEqual(then.events);
     }
   });
@@ -187,7 +189,7 @@ describe("a bad line in the middle", () => {
     const path = join(await tempFolder(), "damaged");
     const damages = [
       (line: string) => `${line.slice(0, 20)}X${line.slice(21)}`,
-      (line: string) => line.slice(0, -9),
+      (line: string) => line.slice(9),
       () => "\0".repeat(100),
       () => "not json",
       (line: string) => `${line}\r`,
@@ -197,36 +199,53 @@ describe("a bad line in the middle", () => {
         writeFileSync(path, lines.map((line, at) => `${at === bad ? damage(line) : line}\n`).join(""));
         const { events, health } = await readAll(path);
         expect(events, `line ${bad + 1}`).toEqual(whole.filter((_event, at) => at !== bad));
-        const last = bad === lines.length - 1;
-        expect(health).toMatchObject(last ? { bad: 1, torn: 0, missing: 0 } : { bad: 0, torn: 1, missing: 1 });
+        const missing = bad === lines.length - 1 ? 0 : 1;
+        expect(health).toEqual({ ...HEALTHY_LOG, bad: 1, missing });
         expect(isDegraded(health)).toBe(true);
         // one can go on with it, too
         const { log, claim, append } = await openLog(path);
         expect(await claim("next")).not.toBeNull();
         append(progress("after"));
         log.close();
-        expect((await readAll(path)).events.at(-1)).toMatchObject({ text: "after" });
+        const then = await readAll(path);
+        expect(then.events.at(-1)).toMatchObject({ text: "after" });
+        expect(then.health, "also behind what the next owner wrote").toEqual({ ...HEALTHY_LOG, bad: 1, missing });
       }
   });
 
-  it("has cost nothing when the count goes on behind it, and is all there is to know until then", async () => {
+  it("has cost nothing when it is the begin of one and the count goes on behind it", async () => {
     const path = await someLog(["one"]);
     const reader = new RunLogReader(files, path);
-    await reader.readNew();
-    for (const fragment of ['{"v":1,"seq":4,"epo\n', "\0\0\0\n"]) {
-      appendFileSync(path, fragment);
+    const read = async (more: string) => {
+      appendFileSync(path, more);
       await reader.readNew();
-      expect(isDegraded(reader.health)).toBe(true);
+      expect((await readAll(path)).health).toEqual(reader.health);
+      return { ...reader.health, degraded: isDegraded(reader.health) };
+    };
+    expect(await read('{"v":1,"seq":4,"epo')).toMatchObject({ torn: 1, degraded: false });
+    expect(await read("\n")).toMatchObject({ torn: 1, degraded: false });
+    expect(await read(encodeEventLine(placed(4, 1, progress("four"))))).toMatchObject({ torn: 1, degraded: false });
+    expect(await read('{"v":1,"seq":5,"epo\n')).toMatchObject({ torn: 2, degraded: false });
+    const seven = encodeEventLine(placed(7, 1, progress("seven")));
+    expect(await read(seven)).toMatchObject({ bad: 0, torn: 2, missing: 2, degraded: true });
+  });
+
+  it("may be what an owner did: its run is degraded from then on, also where the count goes on behind it", async () => {
+    for (const damage of [
+      "\0\0\0",
+      encodeEventLine(placed(4, 1, progress("four")))
+        .trimEnd()
+        .replace("four", "five"),
+    ]) {
+      const path = await someLog(["one"]);
+      appendFileSync(path, damage);
+      const before = (await readAll(path)).health;
+      expect(before).toEqual({ ...HEALTHY_LOG, bad: 1 });
+      appendFileSync(path, `\n${encodeEventLine(placed(4, 1, progress("another four")))}`);
+      const after = await readAll(path);
+      expect(after.events.at(-1)).toMatchObject({ text: "another four" });
+      expect(after.health).toEqual(before);
     }
-    appendFileSync(path, encodeEventLine(placed(4, 1, progress("four"))));
-    await reader.readNew();
-    expect(reader.health).toMatchObject({ bad: 0, torn: 2, missing: 0 });
-    expect(isDegraded(reader.health)).toBe(false);
-    appendFileSync(path, `\0\n${encodeEventLine(placed(6, 1, progress("six")))}`);
-    await reader.readNew();
-    expect(reader.health).toMatchObject({ bad: 0, torn: 3, missing: 1 });
-    expect(isDegraded(reader.health)).toBe(true);
-    expect((await readAll(path)).health).toEqual(reader.health);
   });
 
   it("is not what makes the second of two claims fail: the first in the file wins", async () => {

@@ -16,6 +16,7 @@ import fc from "fast-check";
 import { describe, expect, it, onTestFinished } from "vitest";
 import type { NewEvent } from "../../src/events/crew-event.ts";
 import { crc32, openSealedLine, sealedLine } from "../../src/events/event-line.ts";
+import { HEALTHY_LOG } from "../../src/store/run-log-reader.ts";
 import type { OpenRun, RunStore } from "../../src/store/run-store.ts";
 import { UserError } from "../../src/system/errors.ts";
 import { nodeFiles } from "../../src/system/node-files.ts";
@@ -160,6 +161,20 @@ describe("events of a run", () => {
     await expect(other.publisher.publish(progress("x"))).rejects.toThrow("only a run's owner writes to its log");
   });
 
+  it("have the health of what was read for who drives the run, as for who looks at it", async () => {
+    const { store, run, file } = await runUnderWay();
+    expect(run.health).toEqual(HEALTHY_LOG);
+    run.close();
+    appendFileSync(file("events.jsonl"), 'damaged\n{"v":1,"seq');
+    const next = await store.open("run-1", keepingBus().bus);
+    onTestFinished(() => next.close());
+    expect(next.health).toEqual({ ...HEALTHY_LOG, bad: 1, torn: 1 });
+    expect(await next.claim(ownerOf("next"))).toBe(true);
+    await next.publisher.publish(progress("x"));
+    expect(next.health).toEqual({ ...HEALTHY_LOG, bad: 1, torn: 1 });
+    expect((await store.view("run-1")).health).toEqual(next.health);
+  });
+
   it("are only read when a later version has written among them", async () => {
     const { store, file, run } = await runUnderWay();
     const newer = JSON.stringify({ v: 2, seq: 99, epoch: 1, type: "x" });
@@ -228,7 +243,7 @@ describe("state.json", () => {
       ["nothing but the names", sealedLine({ schemaVersion: 4, runId: "other", state: { tasks: [] } })],
       ["unsealed", good.replace('"running"', '"completed"')],
       ["of another run", sealedLine({ ...opened(), runId: "run-2" })],
-      ["of an earlier version", sealedLine({ ...opened(), schemaVersion: 1 })],
+      ["of an earlier version", sealedLine({ ...opened(), schemaVersion: 3 })],
       ["of a later version", sealedLine({ ...opened(), schemaVersion: 5 })],
       ["of a longer log", sealedLine({ ...opened(), position: { ...opened().position, bytes: 10_000_000 } })],
       ["of a place within a line", sealedLine({ ...opened(), position: { ...opened().position, bytes: 100 } })],
@@ -258,7 +273,7 @@ describe("state.json", () => {
   });
 
   it("equals the whole fold for any events, any damage and any moment", async () => {
-    const damage = fc.constantFrom("none", "bad line", "torn", "fenced");
+    const damage = fc.constantFrom("none", "bad line", "cut off", "torn", "fenced");
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.tuple(anyEvent(["a", "b"]), damage), { maxLength: 12 }),
@@ -271,12 +286,13 @@ describe("state.json", () => {
           };
           let saved = "";
           for (const [at, [event, harm]] of steps.entries()) {
-            if (at === moment) saved = await save();
             if (event.type === "crew.run.claimed" || event.type === "crew.run.released") continue;
             const { v: _v, seq, epoch: _e, ts: _t, runId: _r, traceId: _i, spanId: _s, ...rest } = event;
-            if (harm === "bad line") appendFileSync(file("events.jsonl"), `{"v":1,"seq":${seq}\n`);
+            if (harm === "bad line") appendFileSync(file("events.jsonl"), "\0\n");
+            if (harm === "cut off") appendFileSync(file("events.jsonl"), `{"v":1,"seq":${seq}\n`);
             if (harm === "torn") appendFileSync(file("events.jsonl"), `{"torn":`);
             if (harm === "fenced") appendFileSync(file("events.jsonl"), sealedLine({ ...event, epoch: 0 }));
+            if (at >= moment && saved === "") saved = await save();
             await run.publisher.publish(rest as NewEvent);
           }
           rmSync(file("state.json"), { force: true });

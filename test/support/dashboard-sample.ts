@@ -7,6 +7,7 @@ import { applyEvent } from "../../src/runs/apply-event.ts";
 import type { RunManifest, TaskSpec } from "../../src/runs/manifest.ts";
 import { initialRunState } from "../../src/runs/run-state.ts";
 import type { DeadLetter } from "../../src/store/dead-letter-lines.ts";
+import { HEALTHY_LOG } from "../../src/store/run-log-reader.ts";
 import type { DashboardView } from "../../src/views/dashboard-view.ts";
 import { PLAIN } from "../../src/views/paint.ts";
 import type { RunPicture } from "../../src/views/run-summary.ts";
@@ -77,7 +78,7 @@ export function runOf(manifest: RunManifest, steps: readonly Step[]): RunPicture
     manifest,
     state,
     events,
-    degraded: false,
+    health: HEALTHY_LOG,
     standstill: null,
     folder: `.crew/state/runs/${runId}`,
   };

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createMetricRegistry } from "../../src/metrics/registry.ts";
 import type { TaskState } from "../../src/runs/run-state.ts";
+import { HEALTHY_LOG } from "../../src/store/run-log-reader.ts";
 import { criticalPath } from "../../src/views/critical-path.ts";
 import { renderDashboard } from "../../src/views/dashboard.ts";
 import { type DashboardView, PANES } from "../../src/views/dashboard-view.ts";
@@ -125,6 +126,19 @@ describe("a frame", () => {
       { after: 50_001, event: { type: "crew.task.attempt_finished", ...at, ...lost } },
     ]);
     expect(renderRun(run, NOW, 120).join("\n")).not.toMatch(/dead|stuck/);
+  });
+
+  it("counts in the health pane what the run's log lost, and what was cut off", () => {
+    const run = runOf(manifestOf([taskSpec("build", { kind: "pi" })]), taskSteps("build", 0, 1, "completed"));
+    const drawn = (health: Partial<typeof HEALTHY_LOG>) => {
+      const runs = [{ ...run, health: { ...HEALTHY_LOG, ...health } }];
+      return renderDashboard(sampleView({ pane: "health", runs }), 120).join("\n");
+    };
+    expect(drawn({})).not.toContain("log");
+    expect(drawn({ torn: 2 })).toContain("the run's log has 2 lines cut off within the writing");
+    expect(drawn({ torn: 2 })).not.toContain("degraded");
+    expect(drawn({ bad: 1 })).toContain("the run's log is unreadable in part: 1 damaged line");
+    expect(drawn({ bad: 1 })).toContain("degraded");
   });
 
   it("says that there are no runs, and has metrics and dead letters without them", () => {

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { initialRunState, type RunState, type TaskState } from "../../src/runs/run-state.ts";
 import { NOTHING_USED } from "../../src/runs/usage.ts";
+import { HEALTHY_LOG } from "../../src/store/run-log-reader.ts";
 import { PLAIN } from "../../src/views/paint.ts";
 import { type RunPicture, renderRun, renderRunList } from "../../src/views/run-summary.ts";
 import { renderWidget } from "../../src/views/run-widget.ts";
@@ -17,7 +18,7 @@ function picture(changes: Partial<RunState>, tasks = ["plan", "build"]): RunPict
   return {
     manifest,
     state: { ...initialRunState(manifest), ...changes },
-    degraded: false,
+    health: HEALTHY_LOG,
     standstill: null,
     folder: ".crew/x",
   };
@@ -147,7 +148,7 @@ test("the columns of a list stand below each other, whatever the goals and count
     picture({ goal: "修复登录测试" }),
     picture({ goal: "cheap", costUsd: 0.0000042 }),
     picture({ goal: "🚀 ship it", status: "completed", costUsd: 12.5 }, many),
-    { ...picture({ goal: "日本語".repeat(80) }), degraded: true },
+    { ...picture({ goal: "日本語".repeat(80) }), health: { ...HEALTHY_LOG, bad: 1 } },
   ];
   const lines = renderRunList(runs, NOW, 80);
   const starts = lines.map((line) => visibleWidth(line.slice(0, line.indexOf("team:"))));
@@ -155,6 +156,19 @@ test("the columns of a list stand below each other, whatever the goals and count
   for (const line of lines) expect(visibleWidth(line)).toBeLessThanOrEqual(80);
   // the mark is not what gives way to a long goal
   expect(lines[3]).toMatch(/…\s\s\(degraded\)$/);
+});
+
+test("a run is degraded where its log lost something, and not by a writing that broke off", () => {
+  const run = picture({ status: "completed" });
+  const shown = (health: Partial<typeof HEALTHY_LOG>) => {
+    const one = { ...run, health: { ...HEALTHY_LOG, ...health } };
+    return [...renderRun(one, NOW, 200), ...renderRunList([one], NOW, 200)].join("\n");
+  };
+  expect(shown({ bad: 1, missing: 2, torn: 1 })).toContain(
+    "degraded: this run's log is unreadable in part: 1 damaged line, 2 missing events, 1 line cut off within the writing; what is shown is what could be read",
+  );
+  expect(shown({ bad: 1 })).toContain("(degraded)");
+  expect(shown({ torn: 2 })).not.toContain("degraded");
 });
 
 test("no line is wider than the width, whatever the run says", () => {
@@ -166,11 +180,11 @@ test("no line is wider than the width, whatever the run says", () => {
     fc.property(text, text, fc.integer({ min: 1, max: 120 }), (goal, team, width) => {
       const run = picture({ goal, team, startedAt: NOW - 1000, reason: goal });
       const state = { ...run.state, tasks: run.state.tasks.map((task) => ({ ...task, status: "ready" as const })) };
-      for (const degraded of [false, true]) {
-        const pictures = [{ ...run, state, degraded }];
+      for (const health of [HEALTHY_LOG, { ...HEALTHY_LOG, bad: 1, torn: 2, missing: 3, newer: true }]) {
+        const pictures = [{ ...run, state, health }];
         const lines = [
           ...renderRunList(pictures, NOW, width),
-          ...renderRun({ ...run, state, degraded }, NOW, width),
+          ...renderRun({ ...run, state, health }, NOW, width),
           ...renderTimeline(state, NOW, width),
         ];
         for (const line of lines) expect(visibleWidth(line)).toBeLessThanOrEqual(width);
