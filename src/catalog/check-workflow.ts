@@ -9,6 +9,9 @@ import { isName, type Lines, NAME_RULE } from "./header.ts";
 import { listed, type Problems, quoted } from "./problems.ts";
 
 export const stepsMax = 200;
+/** An event tells of them all. */
+const outputsMax = 100;
+const typeCharsMax = 64;
 
 /** Reports what would keep the workflow from running to its end, whatever the team. `lines` may be empty. */
 export function checkWorkflow(workflow: WorkflowDefinition, lines: Lines, problems: Problems): void {
@@ -82,7 +85,14 @@ class Check {
     this.#filledIn(id, "verify", step.verify);
     const git = kind === "git" && step.command !== "" ? parseGitCommand(step.command) : null;
     if (git !== null && "problem" in git) this.#error(id, "command", git.problem);
+    this.#type(step);
     for (const dependency of step.dependsOn) this.#dependency(id, dependency);
+  }
+
+  #type({ id, taskType }: StepDefinition): void {
+    if (taskType.length <= typeCharsMax) return;
+    const fact = `The type ${quoted(taskType)} has ${taskType.length} characters, more than ${typeCharsMax}`;
+    this.#error(id, "type", `${fact}: it is a label of metrics, shorten it.`);
   }
 
   #filledIn(id: string, field: string, command: string): void {
@@ -183,6 +193,10 @@ class Check {
   artifacts(): void {
     const owners = new Map<string, string>();
     for (const { id, output } of this.#steps) {
+      if (output.length > outputsMax) {
+        const fact = `The step ${quoted(id)} hands over ${output.length} files, more than ${outputsMax}`;
+        this.#error(id, "output", `${fact}: have it pack them into one.`);
+      }
       for (const name of output) {
         const owner = owners.get(name);
         if (!isArtifactName(name)) {

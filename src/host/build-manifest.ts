@@ -33,7 +33,7 @@ export interface RunCircumstances {
 }
 
 const FAULTS_SHOWN_MAX = 5;
-const GOAL_CHARS_MAX = 100_000;
+const ASKED_CHARS_MAX = 100_000;
 
 /** Turns definitions into what one run needs. Throws a UserError that names what does not fit and what to do. */
 export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCircumstances): RunManifest {
@@ -42,11 +42,7 @@ export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCir
   const goal = request.goal.trim();
   if (goal === "")
     throw new UserError("no-goal", `Say what team ${team.name} should do: /team-run ${team.name} "<goal>".`);
-  if (goal.length > GOAL_CHARS_MAX)
-    throw new UserError(
-      "goal-too-long",
-      `The goal has ${goal.length} characters; at most ${GOAL_CHARS_MAX} are kept. Put the details into a file and name it.`,
-    );
+  requireShort("goal", goal);
   const used = new Map<string, Source>([
     [`team:${team.name}`, team.source],
     [`workflow:${workflow.name}`, workflow.source],
@@ -71,6 +67,15 @@ export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCir
     kept: {},
     definitionHashes: Object.fromEntries([...used].map(([name, source]) => [name, source.contentHash])),
   };
+}
+
+/** Throws a UserError for what a user asked for at such length that it would not be kept. */
+export function requireShort(what: "goal" | "prompt", text: string): void {
+  if (text.length <= ASKED_CHARS_MAX) return;
+  throw new UserError(
+    `${what}-too-long`,
+    `The ${what} has ${text.length} characters; at most ${ASKED_CHARS_MAX} are kept. Put the details into a file and name it. Nothing was begun.`,
+  );
 }
 
 function named<T>(catalog: Catalog, kind: string, all: ReadonlyMap<string, T>, name: string): T {

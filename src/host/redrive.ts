@@ -7,6 +7,7 @@ import type { RunView } from "../store/run-store.ts";
 import { UserError } from "../system/errors.ts";
 import { chooseModel } from "../workers/pi-models.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
+import { requireShort } from "./build-manifest.ts";
 import { withFilesThere } from "./kept-files.ts";
 import { recordRedrive } from "./record-redrive.ts";
 import { agreeToBegin, type BeginAt, beginAt } from "./redrive-checkpoint.ts";
@@ -106,8 +107,9 @@ function checkModel({ context }: Session, model: string): void {
   );
 }
 
-/** Throws a UserError for a prompt with the words of a step that has none by then: the model would read that. */
+/** Throws a UserError for a prompt that is too long, or one with the words of a step that has none by then: the model would read that. */
 function checkPrompt(manifest: RunManifest, taskId: string, prompt: string): void {
+  requireShort("prompt", prompt);
   const before = stepsBefore(manifest, taskId);
   const missing = stepsAskedFor(prompt).find((step) => !before.has(step));
   if (missing === undefined) return;

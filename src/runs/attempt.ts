@@ -17,6 +17,8 @@ const ERROR_CHARS_MAX = 2000;
 const SUMMARY_CHARS_MAX = 16_000;
 const PROGRESS_CHARS_MAX = 500;
 const TOOL_CHARS_MAX = 200;
+/** A provider's answer names its model, at any length. */
+const MODEL_CHARS_MAX = 200;
 
 /**
  * The next attempt of a running task, told in events; the one under way when a former owner left it so. Resolves when
@@ -36,7 +38,8 @@ export async function runAttempt(
   const place = { taskId: spec.taskId, attempt };
   // the first choice; which one answers, the attempt's end tells
   const [model] = spec.agent?.models ?? [];
-  const named = { workerId, workerKind: spec.kind, ...(model === undefined ? {} : { model }) };
+  const first = model === undefined ? {} : { model: model.slice(0, MODEL_CHARS_MAX) };
+  const named = { workerId, workerKind: spec.kind, ...first };
   const begin = { type: "crew.task.attempt_started" as const, ...place, ...named };
   const { startedAt } = open ?? { startedAt: (await run.publisher.publish(begin)).ts };
   const files = inheritedFiles(spec, run.state);
@@ -141,6 +144,8 @@ function tellingOf({ run, redact }: RunLoopParts, spec: TaskSpec, attempt: numbe
 function redacted(report: AttemptReport, redact: (text: string) => string): AttemptReport {
   return {
     ...report,
+    model: report.model?.slice(0, MODEL_CHARS_MAX) ?? null,
+    usage: report.usage.map((used) => ({ ...used, model: used.model.slice(0, MODEL_CHARS_MAX) })),
     summary: keepEnds(redact(report.summary), SUMMARY_CHARS_MAX),
     error: report.error && {
       kind: report.error.kind,

@@ -213,6 +213,16 @@ const workflows: [string, string, RegExp][] = [
   ["a foreign key", two("role: r\nparallelGroup: a\n\nx"), /^warning \S+:12 "parallelGroup" has no effect/],
   ["a mistyped key", two("role: r\ndependOn: one\n\nx"), /^warning \S+:12 "dependOn" is not a key of a step/],
   ["verify as a flag", two("role: r\nverify: true\n\nx"), /^warning \S+:12 `verify` names no command/],
+  [
+    "a step that hands over more files than an event tells of",
+    WORKFLOW.replace("role: r", `role: r\noutput: [${Array.from({ length: 101 }, (_, at) => `f${at}`)}]`),
+    /^error \S+:\d+ The step "one" hands over 101 files, more than 100: have it pack them into one\.$/,
+  ],
+  [
+    "a type that is a text",
+    WORKFLOW.replace("role: r", `role: r\ntype: ${"x".repeat(300_000)}`),
+    /^error \S+:\d+ The type "x{80}…" has 300000 characters, more than 64: it is a label of metrics, shorten it\.$/,
+  ],
   ["steps as text", "---\ndescription: x\nsteps: one\n---\n", /^error \S+:3 `steps` is "one"/],
   ["a step as text", "---\ndescription: x\nsteps:\n  - one\n---\n", /^error \S+:4 This step is a scalar/],
   [

@@ -19,7 +19,7 @@ const NOW = {
 const STEP = "## make\nrole: hand\n\nDo {goal}\n";
 
 /** The manifest of one team with the steps given. */
-async function built(steps: string, teamLines = "") {
+async function built(steps: string, teamLines = "", goal = "it") {
   const files = new MemoryFiles({
     "/p/.crew/agents/hand.md": "---\nname: hand\ndescription: does it\n---\nYou are a hand.\n",
     "/p/.crew/teams/one.team.md": `---\nname: one\ndescription: one\n${teamLines}roles:\n  hand: hand\n---\n`,
@@ -27,10 +27,17 @@ async function built(steps: string, teamLines = "") {
   });
   const catalog = await loadCatalog(files, [{ origin: "project", root: "/p/.crew", holds: "crew" }]);
   expect(catalog.problems.filter((problem) => problem.severity === "error")).toEqual([]);
-  return buildManifest(catalog, { team: "one", workflow: null, goal: "it", background: false }, NOW);
+  return buildManifest(catalog, { team: "one", workflow: null, goal, background: false }, NOW);
 }
 
 describe("a manifest", () => {
+  it("is not made for a goal that would not be kept whole: its size, the limit and the remedy are told", async () => {
+    await expect(built(STEP, "", "x".repeat(300_000))).rejects.toThrow(
+      "The goal has 300000 characters; at most 100000 are kept. Put the details into a file and name it. Nothing was begun.",
+    );
+    expect((await built(STEP, "", "\u6a21".repeat(100_000))).goal).toHaveLength(100_000);
+  });
+
   it("takes the time limit of the step, else the one configured, and the step's own attempts", async () => {
     const own = await built("## make\nrole: hand\ntimeoutSec: 60\nretry: 3\n\nDo {goal}\n");
     const plain = await built(STEP);

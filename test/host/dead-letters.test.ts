@@ -134,6 +134,9 @@ describe("dead letters", () => {
     expect(await refused('--prompt "STEP:b {outputs.d}"')).toContain(
       "no step d is done before task b: use one of a, c.",
     );
+    expect(await refused(`--prompt "${"x".repeat(300_000)}"`)).toMatch(
+      /^The prompt has 300000 characters; at most 100000 are kept\. .* Nothing was begun\.$/,
+    );
     rig.server.setReply(teamReplies({ action: "redrive", deadLetterId: id, model: "nosuch/model" }));
     await host.prompt("again");
     expect(rig.server.requests.at(-1)?.request.lastToolText).toMatch(unusable);

@@ -239,6 +239,26 @@ describe("a run", () => {
     expect(told.find(({ type }) => type === "crew.task.progress")).toMatchObject({ toolStatus: "running" });
   });
 
+  it("tells the end of an attempt that has as much to tell as there may be", async () => {
+    const flood = "\u6a21".repeat(300_000);
+    const used = { tokens: attemptReport().tokens, costUsd: 1 };
+    const artifacts = Array.from({ length: 100 }, (_, at) => {
+      const name = `${flood.slice(0, 190)}-${at}`;
+      return { name, path: `/p/.crew/state/runs/run-1/artifacts/${name}`, bytes: 1, artifact_hash: "0".repeat(64) };
+    });
+    const usage = [
+      { model: `a/${flood}`, ...used },
+      { model: `b/${flood}`, ...used },
+    ];
+    const engine = new ScriptedEngine(() => attemptReport({ model: flood, usage, summary: flood, artifacts }));
+    const rest = { thinking: null, tools: null, disallowedTools: [], skills: null, maxTurns: null };
+    const agent = { name: "a", prompt: "", models: [flood], ...rest };
+    const { loop, run, told } = await newRun(manifestOf([taskSpec("a", { kind: "pi", agent })]), engine);
+    expect(await loop.drive()).toBe("completed");
+    expect(told.find(({ type }) => type === "crew.task.completed")).toMatchObject({ artifacts });
+    expect(run.state.tasks[0]).toMatchObject({ status: "completed", artifacts });
+  });
+
   it("does not mind late words of a worker", async () => {
     watchUnheard();
     const engine = new ScriptedEngine(() => attemptReport());
