@@ -8,7 +8,7 @@ import { lineReaderOf } from "../workers/line-reader.ts";
 import type { AttemptState } from "../workers/step-contract.ts";
 import { endRetryMaxMs, stopGraceMs, timerMsMax } from "../workers/wrapper-messages.ts";
 import { type EndCause, refusedReport, reportOfRemains, reportOfResult, requestOf } from "./attempt-report.ts";
-import { awakeMs, lastedUnseen } from "./take-over.ts";
+import { awakeMs, giveUpUnproved, lastedUnseen } from "./take-over.ts";
 import type { Wrapper } from "./wrapper.ts";
 import type { WrapperPool } from "./wrapper-pool.ts";
 
@@ -214,6 +214,7 @@ export class LocalAttempt {
 
   async #report(end: AttemptEnd): Promise<AttemptReport> {
     if (end.kind === "ended") return reportOfResult(end.result);
+    if ("state" in this.#source) await giveUpUnproved(this.#world, this.#order.folder, this.#source.state);
     const { manifest, task, attempt } = this.#order;
     const tags = attemptTags({ runId: manifest.runId, taskId: task.taskId, attempt }, this.#workerId);
     await endTagged(this.#world, tags, sweepMaxMs);

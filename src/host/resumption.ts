@@ -8,7 +8,7 @@ import type { RecoveryStep } from "../supervision/recovery-decision.ts";
 import type { RecoveryPlan } from "../supervision/recovery-plan.ts";
 import type { World } from "../system/world.ts";
 import { closeAttempt, readAttemptFacts, readLastSign, readRemains } from "../workers/attempt-facts.ts";
-import { attemptTags } from "../workers/attempt-folder.ts";
+import { attemptTags, giveUpAttempt } from "../workers/attempt-folder.ts";
 import { endTagged } from "../workers/attempt-processes.ts";
 
 const SWEEP_MS_MAX = 1000;
@@ -73,6 +73,7 @@ async function endInterrupted(
   if (!(await closeAttempt(world, folder))) {
     const { process, ended } = await readAttemptFacts(world, folder);
     if (ended || process === "alive") return false;
+    if (process !== "dead") await giveUpAttempt(world.files, folder);
   }
   // what the worker had started is in groups of its own and did not go down with it
   await endTagged(world, attemptTags({ runId, taskId, attempt }, record.workerId), SWEEP_MS_MAX);

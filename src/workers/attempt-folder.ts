@@ -17,6 +17,7 @@ export interface AttemptPaths {
   heartbeat: string;
   mail: string;
   live: string;
+  givenUp: string;
 }
 
 export const heartbeatMs = 5000;
@@ -41,6 +42,7 @@ export function attemptPaths(folder: string): AttemptPaths {
     heartbeat: join(folder, "heartbeat.json"),
     mail: join(folder, "mail.jsonl"),
     live: join(folder, "live.json"),
+    givenUp: join(folder, "given-up.json"),
   };
 }
 
@@ -105,6 +107,23 @@ export async function readPrepared(files: Files, folder: string): Promise<Lifecy
     .split("\n");
   const events = PREPARED.map((_, index) => parseObject(lines[index] ?? "") as LifecycleEvent | null);
   return events.every((event, index) => event?.type === PREPARED[index]) ? (events as LifecycleEvent[]) : [];
+}
+
+/**
+ * For an attempt whose worker can't be proved to have ended: wherever that is, and whenever it wakes, it finds the mark
+ * and does nothing more. To be on disk before anybody is told that the attempt is over.
+ */
+export async function giveUpAttempt(files: Files, folder: string): Promise<void> {
+  try {
+    await files.writeNew(attemptPaths(folder).givenUp, "{}\n");
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw error;
+  }
+}
+
+/** Costs one stat. */
+export function isGivenUp(files: Pick<Files, "factsNow">, folder: string): boolean {
+  return files.factsNow(attemptPaths(folder).givenUp) !== null;
 }
 
 /** Null when there is none, or when it can't be understood: then nobody may rely on it. */

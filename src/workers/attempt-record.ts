@@ -5,6 +5,7 @@ import {
   attemptPaths,
   eventId,
   heartbeatMs,
+  isGivenUp,
   preparedEvents,
   readAttemptState,
   readPrepared,
@@ -29,7 +30,7 @@ export class AttemptRecord {
   readonly #prepared: readonly LifecycleEvent[];
   readonly #events: LifecycleEvent[];
   readonly #logs: AttemptLogs;
-  readonly #onGone: () => void;
+  readonly #onUnwanted: () => void;
   readonly #redactor: Redactor;
   readonly live: LiveFile;
   readonly #output: AttemptOutput;
@@ -38,10 +39,10 @@ export class AttemptRecord {
   #claimed = false;
   #ended: StepResult | null = null;
 
-  /** The folder must be there. `onGone` hears that it was removed under a worker: nobody will ask for its work. */
-  constructor(world: World, request: StepRequest, workerId: string, redactor: Redactor, onGone: () => void) {
+  /** The folder must be there. `onUnwanted` hears that nobody will ask for the work: the folder is gone, or the attempt was given up. */
+  constructor(world: World, request: StepRequest, workerId: string, redactor: Redactor, onUnwanted: () => void) {
     this.#world = world;
-    this.#onGone = onGone;
+    this.#onUnwanted = onUnwanted;
     this.#request = request;
     this.#workerId = workerId;
     this.#startedAtMs = world.clock.now();
@@ -225,11 +226,12 @@ export class AttemptRecord {
       counter: this.#beats,
     };
     try {
+      if (isGivenUp(files, this.#request.runtime.attemptFolder)) return this.#onUnwanted();
       const { heartbeat } = attemptPaths(this.#request.runtime.attemptFolder);
       await files.replace(heartbeat, JSON.stringify(beat));
     } catch (error) {
       log.warn("heartbeat not written", { error: messageOf(error) });
-      if (codeOf(error) === "ENOENT" && this.#ended === null) this.#onGone();
+      if (codeOf(error) === "ENOENT" && this.#ended === null) this.#onUnwanted();
     }
   }
 }

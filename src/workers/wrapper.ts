@@ -1,6 +1,7 @@
 import { codeOf, messageOf } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
-import { attemptEnvironment, attemptTags, makeAttemptFolder } from "./attempt-folder.ts";
+import { type Attempt, writeEnd } from "./attempt-end.ts";
+import { attemptEnvironment, attemptTags, isGivenUp, makeAttemptFolder } from "./attempt-folder.ts";
 import type { AttemptHistory } from "./attempt-history.ts";
 import { endTagged } from "./attempt-processes.ts";
 import { AttemptRecord } from "./attempt-record.ts";
@@ -8,29 +9,11 @@ import { AttemptTree } from "./attempt-tree.ts";
 import { type AttemptKinds, emptyResult, type KindContext, type KindResult, type StopReason } from "./kind.ts";
 import { runWithinLimit } from "./limited-run.ts";
 import { blocked, failed } from "./pi-outcome.ts";
-import type { StepRequest, StepResult } from "./step-contract.ts";
+import type { StepRequest } from "./step-contract.ts";
 import { withVerify } from "./verify.ts";
-import { endRetryMaxMs, type OwnerMessage, type WrapperProcess } from "./wrapper-messages.ts";
+import type { OwnerMessage, WrapperProcess } from "./wrapper-messages.ts";
 
 const sweepMaxMs = 1000;
-/** Between two tries to write an attempt's end; so many tries where nobody wants it any more. */
-const endRetryMs = 500;
-const unwantedTries = 3;
-
-interface Attempt {
-  readonly request: StepRequest;
-  readonly workerId: string;
-  readonly stop: AbortController;
-  /** It was told to stop from outside: not by its time limit, and not by a crash. */
-  readonly unwanted: AbortController;
-  readonly record: AttemptRecord;
-  readonly tree: AttemptTree;
-  /** Set by a crash: whatever the session still says, this is the end. */
-  crashed: KindResult | null;
-  recorded: Promise<void> | null;
-  /** On disk, and not in the history yet. */
-  step: StepResult | null;
-}
 
 /** Does one attempt at a time and records it; outlives its owner until the attempt is over. */
 export class WorkerHost {
@@ -84,6 +67,21 @@ export class WorkerHost {
     this.leave();
   }
 
+  /** The attempt is over for its run: ends with all that it started, and leaves no end for anybody to take. */
+  #abandon(): void {
+    const attempt = this.#current;
+    this.#ending = true;
+    if (attempt) attempt.recorded ??= this.#sweep(attempt).then(() => this.#process.exit(1));
+    this.#stop("cancelled");
+  }
+
+  /** Throws when the run's owner has given the attempt up. */
+  #requireWanted({ runtime }: StepRequest): void {
+    if (!isGivenUp(this.#world.files, runtime.attemptFolder)) return;
+    this.#abandon();
+    throw new Error("the attempt was given up");
+  }
+
   /** Something threw where nobody listened, most likely an extension: the attempt fails, the process ends. */
   async crash(error: unknown): Promise<void> {
     const attempt = this.#current;
@@ -129,7 +127,7 @@ export class WorkerHost {
     if (unmade) return this.#tellEnded(`the attempt's folder can't be written: ${unmade}`);
     // its owner went meanwhile: this process is already on its way out
     if (this.#ending) return this.#tellEnded("the worker is ending");
-    const record = new AttemptRecord(this.#world, request, workerId, redactor, () => this.terminate());
+    const record = new AttemptRecord(this.#world, request, workerId, redactor, () => this.#abandon());
     const stops = { stop: new AbortController(), unwanted: new AbortController() };
     const tree = new AttemptTree(this.#world, request, record);
     const attempt: Attempt = { request, workerId, ...stops, record, tree, crashed: null, recorded: null, step: null };
@@ -159,6 +157,7 @@ export class WorkerHost {
       leave();
       const left = await this.#sweep(attempt);
       if (left > 0) record.stderr(`[ended ${left} processes left by the attempt]\n`);
+      this.#requireWanted(request);
       await this.#recordEnd(attempt, result);
       return null;
     } catch (error) {
@@ -189,11 +188,12 @@ export class WorkerHost {
     record.event("worker_started", request.workerKind);
     const problem = tree.restores ? await tree.begin(claimed) : null;
     if (problem !== null) return { ...emptyResult, ...failed("permanent", "checkpoint", problem) };
+    const begun = () => tree.begin(claimed).then(() => this.#requireWanted(request));
     const context: KindContext = {
       signal: stop.signal,
       taken: claimed,
       get claimed() {
-        return tree.begin(claimed).then(() => undefined);
+        return begun();
       },
       stdout: (line) => {
         record.stdout(line);
@@ -216,35 +216,7 @@ export class WorkerHost {
   }
 
   #recordEnd(attempt: Attempt, result: KindResult): Promise<void> {
-    attempt.recorded ??= this.#writeEnd(attempt, attempt.crashed ?? result);
+    attempt.recorded ??= writeEnd(this.#world, this.#process, attempt, attempt.crashed ?? result);
     return attempt.recorded;
-  }
-
-  /** After some tries its owner has read what the worker said last. */
-  #sayWaiting(tries: number, why: string): void {
-    if (tries === 1) this.#world.log.error("end not recorded yet", { error: why });
-    if (tries === unwantedTries) this.#process.tell({ type: "waiting", why });
-  }
-
-  /**
-   * A disk may be full for hours: what was done is not lost for that. Where somebody told the attempt to stop, or its
-   * folder was removed, the process ends without a record after a few tries, and its owner knows why.
-   */
-  async #writeEnd(attempt: Attempt, ended: KindResult): Promise<void> {
-    const { record, unwanted } = attempt;
-    const { clock } = this.#world;
-    const { result, left } = await attempt.tree.conclude(ended, attempt.stop.signal.aborted);
-    for (let tries = 1; ; tries += 1) {
-      try {
-        attempt.step = await record.end(result, left);
-        return;
-      } catch (error) {
-        this.#sayWaiting(tries, messageOf(error));
-        const { aborted } = unwanted.signal;
-        if ((aborted || codeOf(error) === "ENOENT") && tries >= unwantedTries) return this.#process.exit(1);
-        const delayMs = Math.min(endRetryMaxMs, endRetryMs * 2 ** Math.min(tries - 1, unwantedTries + 1));
-        await (aborted ? clock.sleep(endRetryMs) : clock.sleep(delayMs, unwanted.signal));
-      }
-    }
   }
 }
