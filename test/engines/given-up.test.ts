@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createLocalEngine } from "../../src/engines/local.ts";
-import { parseAttemptState } from "../../src/workers/attempt-folder.ts";
+import { giveUpAttempt, parseAttemptState } from "../../src/workers/attempt-folder.ts";
 import { expectGone, processesVisible, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { never, openBench, recordHooks } from "./engine-bench.ts";
 
@@ -61,6 +61,18 @@ describe.skipIf(!processesVisible)(
       const left = marks();
       expect(parseAttemptState(stateText())).toMatchObject({ status: "running", workerId });
       expect(marks()).toBe(left);
+    });
+
+    it("runs no tool that its model asks for by then", async () => {
+      const tools = [{ name: "bash", args: { command: "echo > ran" } }];
+      await using bench = await openBench(() => ({ tools, delayMs: 1500 }));
+      const order = bench.order();
+      const hooks = recordHooks();
+      const executed = bench.engine.execute(order, `w2-${process.pid}`, hooks, never);
+      await waitUntil(() => hooks.workers.length > 0);
+      await giveUpAttempt(bench.world.files, order.folder);
+      expect(await executed).toMatchObject({ outcome: "lost" });
+      expect(existsSync(join(bench.folder.project, "ran"))).toBe(false);
     });
   },
 );
