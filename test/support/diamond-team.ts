@@ -5,7 +5,7 @@ export const diamondFiles: Record<string, string> = {
   ".crew/agents/hand.md":
     "---\nname: hand\ndescription: does what it is told\ntools: read, bash, write\n---\nYou are HAND.\n",
   ".crew/teams/diamond.team.md":
-    "---\nname: diamond\ndescription: four steps\ndefaultWorkflow: diamond\nmaxConcurrency: 4\nroles:\n  hand: hand\n---\n",
+    "---\nname: diamond\ndescription: four steps\ndefaultWorkflow: diamond\nmaxConcurrency: 2\nroles:\n  hand: hand\n---\n",
   ".crew/workflows/diamond.workflow.md": `---
 name: diamond
 description: a, then b and c side by side, then d
