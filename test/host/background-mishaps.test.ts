@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { sealedLine } from "../../src/events/event-line.ts";
 import { tagVariable } from "../support/agent-folder.ts";
 import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { type GatedRun, gatedRig, gatedRun } from "../support/gated-run.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import type { RpcHost } from "../support/rpc-host.ts";
@@ -16,27 +17,11 @@ const observability = { pollIntervalMs: 1000 };
 const processes = (rig: Rig, script: RegExp) =>
   processesWithEnvironment(tagVariable, rig.agentFolder.tag).filter((it) => script.test(it.command));
 
-/** A background run whose steps b and c are at work until `finish`. */
-async function underWay(reliability = {}) {
+/** A background run whose steps b and c are at work. */
+async function underWay(reliability = {}): Promise<GatedRun> {
   const files = { ...diamondFiles, ".crew/config.json": JSON.stringify({ observability, reliability }) };
-  let finish: () => void = () => undefined;
-  const finished = new Promise<void>((done) => {
-    finish = done;
-  });
-  const rig = await makeRig(
-    async (request) => {
-      const step = stepOf(request);
-      if (step === "b" || step === "c") await finished;
-      return { text: `${step} is done` };
-    },
-    { files },
-  );
-  const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
-  await say(host, '/team-run diamond --background "go on"');
-  const asked = (step: string) => rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
-  await waitUntil(() => asked("b") === 1 && asked("c") === 1, 30_000);
-  const [runId = ""] = await runIds(rig.agentFolder.project);
-  return { rig, host, runId, finish, asked };
+  const command = '/team-run diamond --background "go on"';
+  return gatedRun(await gatedRig({ gated: ["b", "c"], files }), { command, answerDialog: () => null });
 }
 
 const RETRYING = { reliability: { autoRetry: true, retryPolicy: { backoffMs: 100, maxAttempts: 2, jitterRatio: 0 } } };
@@ -62,13 +47,13 @@ const told = (host: RpcHost, runId: string) =>
 
 describe("a background run", () => {
   it("whose process is asked to end goes on in a new one, with its workers", async () => {
-    const { rig, host, runId, finish, asked } = await underWay();
+    const { rig, host, runId, open, asked } = await underWay();
     process.kill(processes(rig, /supervisor\.mjs/)[0]?.pid ?? 0, "SIGTERM");
     await waitUntil(
       async () => ofType(await eventsOf(rig.agentFolder.project, runId), "crew.run.claimed").length === 2,
       30_000,
     );
-    finish();
+    open();
     await ended(rig, runId);
     for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
     await waitUntil(() => told(host, runId).length === 1, 10_000);
@@ -76,11 +61,11 @@ describe("a background run", () => {
   });
 
   it("whose folder is removed leaves no process behind", async () => {
-    const { rig, host, runId, finish } = await underWay();
+    const { rig, host, runId, open } = await underWay();
     await rm(join(rig.agentFolder.project, ".crew/state/runs", runId), { recursive: true });
     const notice = await host.waitFor((event) => String(event["message"]).includes("was removed"));
     expect(notice["notifyType"]).toBe("error");
-    finish();
+    open();
     await expectGone(() => processes(rig, /supervisor|start\.mjs/), 30_000);
   });
 
@@ -175,12 +160,12 @@ describe("a run that nobody drives", () => {
 
   it("goes on by /team-resume in the session that has followed it all along, which tells its end once", async () => {
     // a question, which nobody answers, and no closing of what was interrupted
-    const { rig, host, runId, finish, asked } = await underWay({ autoRecover: true });
+    const { rig, host, runId, open, asked } = await underWay({ autoRecover: true });
     process.kill(processes(rig, /supervisor\.mjs/)[0]?.pid ?? 0, "SIGKILL");
     await expectGone(() => processes(rig, /supervisor\.mjs/));
     await host.waitFor((event) => event["statusText"] === "team: 1 run · 1 unattended", 15_000);
     expect(await say(host, `/team-resume ${runId}`)).toContain("goes on where it was left");
-    finish();
+    open();
     await ended(rig, runId);
     for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
     await waitUntil(() => told(host, runId).length > 0, 10_000);
@@ -189,14 +174,14 @@ describe("a run that nobody drives", () => {
   });
 
   it("goes on as it is by /team-resume", async () => {
-    const { rig, host, runId, finish, asked } = await underWay();
+    const { rig, host, runId, open, asked } = await underWay();
     host.kill("SIGKILL");
     process.kill(processes(rig, /supervisor\.mjs/)[0]?.pid ?? 0, "SIGKILL");
     await host.exit;
     // without anybody to ask, a print-mode Pi recovers nothing by itself
     const { stdout } = await rig.print(`/team-resume ${runId}`, { extensions: [PACKAGE] });
     expect(stdout).toContain("goes on where it was left");
-    finish();
+    open();
     await ended(rig, runId);
     const events = await eventsOf(rig.agentFolder.project, runId);
     const fate = events.map(({ type }) => type).filter((type) => /\.run\.(claimed|interrupted|resumed)$/.test(type));

@@ -3,11 +3,11 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { type GatedRun, gatedRig, gatedRun } from "../support/gated-run.ts";
 import { processesVisible, waitUntil } from "../support/processes.ts";
-import { fixture, makeRig, type Rig } from "../support/rig.ts";
+import { fixture, type Rig } from "../support/rig.ts";
 import type { RpcHost } from "../support/rpc-host.ts";
-import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
+import { ofType, runFolder } from "../support/run-files.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 /** Levels are further apart than two looks, so that none is skipped; a live worker beats every 5 s. */
@@ -19,41 +19,20 @@ const CONFIG = {
   reliability: { autoRecover: true, heartbeat: HEARTBEAT },
 };
 
-interface Scene {
-  rig: Rig;
-  host: RpcHost;
-  runId: string;
-  /** Of step a, whose model has been asked and answers when `answer` is called. */
+interface Scene extends GatedRun {
+  /** Of step a. */
   worker: number;
-  answer: () => void;
-  events: () => Promise<CrewEvent[]>;
 }
 
 async function atWork(
   config: object = CONFIG,
   envOf: (rig: Rig) => Record<string, string> = () => ({}),
 ): Promise<Scene> {
-  let answer: () => void = () => undefined;
-  const answered = new Promise<void>((done) => {
-    answer = done;
-  });
-  const rig = await makeRig(
-    async (request) => {
-      const step = stepOf(request);
-      if (step === "a") await answered;
-      return { text: `${step} is done` };
-    },
-    { files: diamondFiles },
-  );
-  await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify(config));
-  const host = await rig.rpc({ extensions: [PACKAGE], env: envOf(rig) });
-  await host.command('/team-run diamond "live"');
-  await waitUntil(() => rig.server.requests.length === 1, 30_000);
-  const [runId = ""] = await runIds(rig.agentFolder.project);
-  const events = () => eventsOf(rig.agentFolder.project, runId);
-  await waitUntil(async () => ofType(await events(), "crew.subagent.spawned").length === 1);
-  const worker = ofType(await events(), "crew.subagent.spawned")[0]?.pid ?? 0;
-  return { rig, host, runId, worker, answer, events };
+  const gated = await gatedRig({ gated: ["a"], config });
+  const run = await gatedRun(gated, { env: envOf(gated.rig) });
+  const spawned = async () => ofType(await run.events(), "crew.subagent.spawned");
+  await waitUntil(async () => (await spawned()).length === 1);
+  return { ...run, worker: (await spawned())[0]?.pid ?? 0 };
 }
 
 /** Of the task's worker, in order. */
@@ -113,7 +92,7 @@ describe.skipIf(!processesVisible)("a silent worker", () => {
 
   it("that is alive is shown as stuck, never given up, and goes on when it can", async () => {
     const scene = await atWork();
-    const { host, worker, events, answer } = scene;
+    const { host, worker, events, open } = scene;
     process.kill(worker, "SIGSTOP");
     await waitUntil(() => warnings(host, "its process is there").length === 1, 40_000);
     const silent = ofType(await events(), "crew.task.heartbeat_level").at(-1);
@@ -123,7 +102,7 @@ describe.skipIf(!processesVisible)("a silent worker", () => {
     process.kill(worker, "SIGCONT");
     await waitUntil(async () => levels(await events()).at(-1) === "dead > healthy", 20_000);
     expect((await host.command("/team-status latest")).notices.join("\n")).not.toContain("stuck");
-    answer();
+    open();
     await waitUntil(async () => (await lastType(scene)) === "crew.run.completed", 30_000);
     const told = await events();
     expect(ofType(told, "crew.subagent.spawned").filter(({ taskId }) => taskId === "a")).toHaveLength(1);
@@ -138,7 +117,7 @@ describe.skipIf(!processesVisible)("a silent worker", () => {
 describe.skipIf(!processesVisible)("Pi and its workers stopped together for longer than a silence may last", () => {
   it("go on as if nothing had been: nobody is dead, stuck or lost", async () => {
     const scene = await atWork();
-    const { host, worker, events, answer } = scene;
+    const { host, worker, events, open } = scene;
     const owner = ofType(await events(), "crew.run.claimed").at(-1)?.owner.pid ?? 0;
     const all = [...new Set([owner, host.pid]), worker];
     for (const pid of all) process.kill(pid, "SIGSTOP");
@@ -153,7 +132,7 @@ describe.skipIf(!processesVisible)("Pi and its workers stopped together for long
     const counter = async () => JSON.parse(await readFile(beat, "utf8")).counter as number;
     const before = await counter();
     await waitUntil(async () => (await counter()) > before + 1, 30_000);
-    answer();
+    open();
     await waitUntil(async () => (await lastType(scene)) === "crew.run.completed", 30_000);
     const told = (await events()).slice(seen);
     expect(levels(told).filter((level) => !level.endsWith("healthy"))).toEqual([]);
@@ -178,7 +157,7 @@ describe.skipIf(!processesVisible)("a machine that slept for ten minutes, with t
       sleep("0 0");
       return { NODE_OPTIONS: `--import=${fixture("shifted-clock.mjs")}`, FOREMAN_CLOCK_HOURS: file };
     });
-    const { host, worker, events, answer } = scene;
+    const { host, worker, events, open } = scene;
     const beat = join(runFolder(scene.rig.agentFolder.project, scene.runId), "tasks/a/a0001/heartbeat.json");
     const beats = async () => JSON.parse(await readFile(beat, "utf8").catch(() => '{"counter":0}')).counter as number;
     await waitUntil(async () => (await beats()) >= 3, 30_000);
@@ -190,7 +169,7 @@ describe.skipIf(!processesVisible)("a machine that slept for ten minutes, with t
       await waitUntil(() => performance.now() - from > 2 * LOOK_MS + 500, 20_000);
     }
     process.kill(worker, "SIGCONT");
-    answer();
+    open();
     await waitUntil(async () => (await lastType(scene)) === "crew.run.completed", 30_000);
     const told = await events();
     expect(levels(told).filter((level) => /stale|dead/.test(level))).toEqual([]);

@@ -1,11 +1,13 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { diamondFiles, teamReplies } from "../support/diamond-team.ts";
+import { gatedRig, gatedRun } from "../support/gated-run.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { fixture, makeRig, type Rig } from "../support/rig.ts";
 import type { HostEvent, RpcHost } from "../support/rpc-host.ts";
-import { eventsOf, ofType, runIds } from "../support/run-files.ts";
+import { ofType, runIds } from "../support/run-files.ts";
+import { say } from "../support/say.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
@@ -76,8 +78,7 @@ describe("a session", () => {
       () => host.send({ type: "new_session" }),
       () => host.close(),
     ]) {
-      // the start is over by then
-      await new Promise((done) => setTimeout(done, 3000));
+      await waitUntil(async () => (await say(host, "/probe-live session-runs")).includes("Timeout"), 20_000);
       await end();
     }
     const records = await leaks(rig);
@@ -111,35 +112,19 @@ describe("a session", () => {
   it.each(REPLACEMENTS)(
     "that is replaced lets its workers go on and hands the run to the next one: %s",
     async (way) => {
-      let finish: () => void = () => undefined;
-      const finished = new Promise<void>((done) => {
-        finish = done;
-      });
-      const rig = await makeRig(
-        async (request) => {
-          const step = stepOf(request);
-          if (step === "a") await finished;
-          return { text: `${step ?? "nothing"} is done` };
-        },
-        { files: diamondFiles },
-      );
       // asked about, it would wait for an answer
-      const config = { reliability: { autoRecover: true } };
-      await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify(config));
+      const gated = await gatedRig({ gated: ["a"], config: { reliability: { autoRecover: true } } });
+      const { rig, asked, open } = gated;
       const env = { LEAK_LOG: join(rig.agentFolder.home, "leaks.jsonl") };
       const host = await rig.rpc({ extensions: [PACKAGE, fixture("leak-probe.ts")], env, answerDialog: () => null });
       const replace = await replacementOf(host, way);
-      await host.command('/team-run diamond "slow"');
-      const asked = () => rig.server.requests.filter((it) => stepOf(it.request) === "a").length;
-      await waitUntil(() => asked() === 1, 20_000);
-      const [runId = ""] = await runIds(rig.agentFolder.project);
-      const events = () => eventsOf(rig.agentFolder.project, runId);
+      const { events } = await gatedRun(gated, { host });
       expect(await replace()).toMatchObject({ success: true });
       // while the attempt is still under way
       await waitUntil(async () => ofType(await events(), "crew.subagent.adopted").length === 1, 20_000);
       const released = ofType(await events(), "crew.run.released");
       const [first, second] = ofType(await events(), "crew.run.claimed");
-      finish();
+      open();
       await waitUntil(async () => (await events()).at(-1)?.type === "crew.run.completed", 30_000);
       expect((await leaks(rig)).map((it) => it.reason)).toEqual(way === "resume" ? ["new", "resume"] : [way]);
       expect(released).toHaveLength(1);
@@ -153,7 +138,7 @@ describe("a session", () => {
       const [spawned] = ofA(ofType(await events(), "crew.subagent.spawned"));
       const [adopted] = ofA(ofType(await events(), "crew.subagent.adopted"));
       expect(adopted?.pid).toBe(spawned?.pid);
-      expect(asked()).toBe(1);
+      expect(asked("a")).toBe(1);
       expect((await events()).map((it) => it.seq)).toEqual((await events()).map((_, at) => at + 1));
     },
   );

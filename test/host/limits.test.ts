@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { tagVariable } from "../support/agent-folder.ts";
 import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { gatedRig, gatedRun } from "../support/gated-run.ts";
 import { inTurn } from "../support/model-reply.ts";
 import { startCollector } from "../support/otlp-collector.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
@@ -59,7 +60,9 @@ describe("a run", () => {
     expect(events.at(-1)).toMatchObject({ type: "crew.run.cancelled" });
     expect(asked()).toBe(3);
     await expectGone(() => processesWithEnvironment("FOREMAN_ATTEMPT", `${runId}/a/a0001`));
-    await new Promise((resolve) => setTimeout(resolve, 2000));
+    // nobody is left who could ask
+    await host.close();
+    await expectGone(() => processesWithEnvironment(tagVariable, rig.agentFolder.tag));
     expect(asked()).toBe(3);
   });
 
@@ -99,31 +102,13 @@ describe("a run", () => {
 
 describe("a run that was under way when Pi quit", () => {
   it("goes on with the next session, with its worker", async () => {
-    let finish: () => void = () => undefined;
-    const finished = new Promise<void>((done) => {
-      finish = done;
-    });
-    const rig = await makeRig(
-      async (request) => {
-        if (stepOf(request) === "a") await finished;
-        return { text: `${stepOf(request)} is done` };
-      },
-      { files: diamondFiles },
-    );
-    const asked = () => rig.server.requests.filter(({ request }) => stepOf(request) === "a").length;
-    const first = await rig.rpc({ extensions: [PACKAGE] });
-    await first.command('/team-run diamond "later"');
-    await waitUntil(() => asked() === 1, 30_000);
-    await first.close();
+    const { rig, host, asked, open, events } = await gatedRun(await gatedRig({ gated: ["a"] }));
+    await host.close();
     const next = await rig.rpc({ extensions: [PACKAGE] });
     await next.waitFor((event) => event["method"] === "notify" && String(event["message"]).includes("goes on"));
-    finish();
-    const [runId = ""] = await runIds(rig.agentFolder.project);
-    await waitUntil(
-      async () => (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type === "crew.run.completed",
-      30_000,
-    );
-    expect(asked()).toBe(1);
+    open();
+    await waitUntil(async () => (await events()).at(-1)?.type === "crew.run.completed", 30_000);
+    expect(asked("a")).toBe(1);
   });
 
   it("is cancelled with its workers at once where the user wants it so", async () => {

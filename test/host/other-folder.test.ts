@@ -1,11 +1,10 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, it } from "vitest";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { gatedRig, gatedRun } from "../support/gated-run.ts";
 import { waitUntil } from "../support/processes.ts";
-import { makeRig } from "../support/rig.ts";
 import type { HostEvent, RpcHost } from "../support/rpc-host.ts";
-import { eventsOf, ofType, runIds } from "../support/run-files.ts";
+import { ofType } from "../support/run-files.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
@@ -16,18 +15,8 @@ async function keptSession(host: RpcHost): Promise<string> {
 }
 
 it("a run is told of that a session of another folder does not go on with, and goes on when its folder is back", async () => {
-  let finish: () => void = () => undefined;
-  const finished = new Promise<void>((done) => {
-    finish = done;
-  });
-  const rig = await makeRig(
-    async (request) => {
-      const step = stepOf(request);
-      if (step === "a") await finished;
-      return { text: `${step ?? "nothing"} is done` };
-    },
-    { files: diamondFiles },
-  );
+  const gated = await gatedRig({ gated: ["a"] });
+  const { rig, asked, open } = gated;
   const { project, home } = rig.agentFolder;
   const elsewhere = join(home, "elsewhere");
   await mkdir(elsewhere);
@@ -36,10 +25,7 @@ it("a run is told of that a session of another folder does not go on with, and g
   await before.close();
   const host = await rig.rpc({ extensions: [PACKAGE] });
   const own = await keptSession(host);
-  await host.command('/team-run diamond "slow"');
-  await waitUntil(() => rig.server.requests.some(({ request }) => stepOf(request) === "a"), 20_000);
-  const [runId = ""] = await runIds(project);
-  const events = () => eventsOf(project, runId);
+  const { runId, events } = await gatedRun(gated, { host });
   const told = (event: HostEvent) => event["method"] === "notify" && String(event["message"]).includes("was let go of");
 
   expect(await host.send({ type: "switch_session", sessionPath: other })).toMatchObject({ success: true });
@@ -50,8 +36,8 @@ it("a run is told of that a session of another folder does not go on with, and g
 
   expect(await host.send({ type: "switch_session", sessionPath: own })).toMatchObject({ success: true });
   await waitUntil(async () => ofType(await events(), "crew.subagent.adopted").length === 1, 20_000);
-  finish();
+  open();
   await waitUntil(async () => (await events()).at(-1)?.type === "crew.run.completed", 30_000);
   expect(host.events.filter(told)).toHaveLength(1);
-  expect(rig.server.requests.filter(({ request }) => stepOf(request) === "a")).toHaveLength(1);
+  expect(asked("a")).toBe(1);
 });

@@ -1,11 +1,10 @@
-import { writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
 import { tagVariable } from "../support/agent-folder.ts";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { type GatedRun, gatedRig, gatedRun } from "../support/gated-run.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
-import { makeRig, type Rig } from "../support/rig.ts";
+import type { Rig } from "../support/rig.ts";
 import type { DialogAnswer, HostEvent, RpcHost } from "../support/rpc-host.ts";
 import { eventsOf, ofType, runIds } from "../support/run-files.ts";
 
@@ -17,32 +16,13 @@ const OFTEN = { reliability: { autoRecover: true }, observability: { pollInterva
 async function killedMidRun(
   config: object,
   before: (rig: Rig) => Promise<void> = async () => undefined,
-): Promise<{ rig: Rig; runId: string; finish: () => void }> {
-  let finish: () => void = () => undefined;
-  const finished = new Promise<void>((done) => {
-    finish = done;
-  });
-  const rig = await makeRig(
-    async (request) => {
-      const step = stepOf(request);
-      if (step === "b" || step === "c") await finished;
-      return { text: `${step} is done` };
-    },
-    { files: diamondFiles },
-  );
-  await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify(config));
-  await before(rig);
-  const host = await rig.rpc({ extensions: [PACKAGE] });
-  await host.command('/team-run diamond "survive"');
-  await waitUntil(() => asked(rig, "b") === 1 && asked(rig, "c") === 1, 30_000);
-  host.kill("SIGKILL");
-  await host.exit;
-  const [runId = ""] = await runIds(rig.agentFolder.project);
-  return { rig, runId, finish };
-}
-
-function asked(rig: Rig, step: string): number {
-  return rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
+): Promise<GatedRun> {
+  const gated = await gatedRig({ gated: ["b", "c"], config });
+  await before(gated.rig);
+  const run = await gatedRun(gated);
+  run.host.kill("SIGKILL");
+  await run.host.exit;
+  return run;
 }
 
 /** What became of the run's owners and of itself after it was killed. */
@@ -68,7 +48,7 @@ const questions = (host: RpcHost): HostEvent[] => host.events.filter((event) => 
 
 describe("a run whose Pi was killed", () => {
   it("is continued after one question, however many sessions open; its live workers are followed, not started again", async () => {
-    const { rig, runId, finish } = await killedMidRun({ reliability: { autoRecover: true } });
+    const { rig, runId, open, asked } = await killedMidRun({ reliability: { autoRecover: true } });
     const answerDialog = (): DialogAnswer | null => null;
     const first = await rig.rpc({ extensions: [PACKAGE], answerDialog });
     const question = await first.waitFor((event) => event["method"] === "confirm");
@@ -80,12 +60,12 @@ describe("a run whose Pi was killed", () => {
     await waitUntil(
       async () => ofType(await eventsOf(rig.agentFolder.project, runId), "crew.subagent.adopted").length === 2,
     );
-    finish();
+    open();
     await ended(rig, runId);
     const events = await eventsOf(rig.agentFolder.project, runId);
     expect(fateOf(events)).toEqual(["claimed", "interrupted: owner-gone", "resumed", "completed"]);
     expect(ofType(events, "crew.run.resumed")[0]).toMatchObject({ adoptedTasks: ["b", "c"], resumableTasks: ["d"] });
-    for (const step of ["a", "b", "c", "d"]) expect(asked(rig, step), step).toBe(1);
+    for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
     for (const task of ["b", "c"]) {
       const pid = ofType(events, "crew.subagent.spawned").find((it) => it.taskId === task)?.pid;
       expect(ofType(events, "crew.subagent.adopted").find((it) => it.taskId === task)?.pid).toBe(pid);
@@ -95,20 +75,20 @@ describe("a run whose Pi was killed", () => {
   });
 
   it("is asked about again when its session was replaced before the answer", async () => {
-    const { rig, runId, finish } = await killedMidRun({ reliability: { autoRecover: true } });
+    const { rig, runId, open } = await killedMidRun({ reliability: { autoRecover: true } });
     const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
     await host.waitFor((event) => event["method"] === "confirm");
     const from = host.events.length;
     await host.send({ type: "new_session" });
     const question = await host.waitFor((event) => event["method"] === "confirm", 20_000, from);
     host.answer(String(question["id"]), { confirmed: true });
-    finish();
+    open();
     await ended(rig, runId);
     expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.completed");
   });
 
   it("is asked about by the next session when the one that asks is killed, too", async () => {
-    const { rig, runId, finish } = await killedMidRun(OFTEN);
+    const { rig, runId, open } = await killedMidRun(OFTEN);
     const first = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
     await first.waitFor((event) => event["method"] === "confirm");
     const second = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
@@ -119,13 +99,13 @@ describe("a run whose Pi was killed", () => {
     first.kill("SIGKILL");
     const question = await second.waitFor((event) => event["method"] === "confirm", 20_000);
     second.answer(String(question["id"]), { confirmed: true });
-    finish();
+    open();
     await ended(rig, runId);
     expect((await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type).toBe("crew.run.completed");
   });
 
   it("is not asked about any more when another session has gone on with it", async () => {
-    const { rig, runId, finish } = await killedMidRun(OFTEN);
+    const { rig, runId, open, asked } = await killedMidRun(OFTEN);
     const first = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
     const question = await first.waitFor((event) => event["method"] === "confirm");
     const second = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
@@ -134,11 +114,11 @@ describe("a run whose Pi was killed", () => {
     expect(told["message"]).toContain(`/team-status ${runId}`);
     // too late
     first.answer(String(question["id"]), { confirmed: false });
-    finish();
+    open();
     await ended(rig, runId);
     const fate = fateOf(await eventsOf(rig.agentFolder.project, runId));
     expect(fate).toEqual(["claimed", "interrupted: owner-gone", "resumed", "completed"]);
-    for (const step of ["a", "b", "c", "d"]) expect(asked(rig, step), step).toBe(1);
+    for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
   });
 
   it("is cancelled with its workers when the answer is no", async () => {
@@ -172,14 +152,14 @@ describe("a run whose Pi was killed", () => {
   ])(
     "is looked after by a session that was open before the project's first run: $told",
     async ({ autoRecover, told }) => {
-      const open: RpcHost[] = [];
+      const sessions: RpcHost[] = [];
       const config = { ...OFTEN, reliability: { autoRecover } };
-      const { rig, runId, finish } = await killedMidRun(config, async (at) => {
-        open.push(await at.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) }));
+      const { rig, runId, open } = await killedMidRun(config, async (at) => {
+        sessions.push(await at.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) }));
         expect(await runIds(at.agentFolder.project)).toEqual([]);
       });
-      await open[0]?.waitFor((event) => event["method"] === told && JSON.stringify(event).includes(runId), 40_000);
-      finish();
+      await sessions[0]?.waitFor((event) => event["method"] === told && JSON.stringify(event).includes(runId), 40_000);
+      open();
       await ended(rig, runId);
       const last = (await eventsOf(rig.agentFolder.project, runId)).at(-1)?.type;
       expect(last).toBe(autoRecover ? "crew.run.completed" : "crew.run.cancelled");
@@ -187,17 +167,17 @@ describe("a run whose Pi was killed", () => {
   );
 
   it("does the work of a worker again that went down with it, and counts what both used", async () => {
-    const { rig, runId, finish } = await killedMidRun({ reliability: { autoRecover: true } });
+    const { rig, runId, open, asked } = await killedMidRun({ reliability: { autoRecover: true } });
     const workers = ofType(await eventsOf(rig.agentFolder.project, runId), "crew.subagent.spawned");
     const victim = workers.find((it) => it.taskId === "b")?.pid ?? 0;
     process.kill(victim, "SIGKILL");
-    finish();
+    open();
     await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) });
     await ended(rig, runId);
     const events = await eventsOf(rig.agentFolder.project, runId);
     expect(events.at(-1)?.type).toBe("crew.run.completed");
-    expect(asked(rig, "b")).toBe(2);
-    expect(asked(rig, "c")).toBe(1);
+    expect(asked("b")).toBe(2);
+    expect(asked("c")).toBe(1);
     const attempts = ofType(events, "crew.task.attempt_finished").filter((it) => it.taskId === "b");
     expect(attempts.map((it) => it.outcome)).toEqual(["lost", "completed"]);
   });
@@ -205,13 +185,7 @@ describe("a run whose Pi was killed", () => {
 
 describe("a run of another Pi", () => {
   it("is cancelled by asking its owner", async () => {
-    const rig = await makeRig((request) => (stepOf(request) === "a" ? { text: "a", delayMs: 20_000 } : { text: "x" }), {
-      files: diamondFiles,
-    });
-    const owner = await rig.rpc({ extensions: [PACKAGE] });
-    await owner.command('/team-run diamond "long"');
-    await waitUntil(() => asked(rig, "a") === 1, 30_000);
-    const [runId = ""] = await runIds(rig.agentFolder.project);
+    const { rig, runId } = await gatedRun(await gatedRig({ gated: ["a"] }));
     const other = await rig.rpc({ extensions: [PACKAGE] });
     const said = (await other.command(`/team-cancel ${runId}`)).notices.join("\n");
     expect(said).toContain("asked to cancel");

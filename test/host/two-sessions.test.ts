@@ -1,47 +1,17 @@
-import { writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { CrewEvent } from "../../src/events/crew-event.ts";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { type GatedRun, gatedRig, gatedRun } from "../support/gated-run.ts";
 import { processesVisible, waitUntil } from "../support/processes.ts";
-import { makeRig, type Rig } from "../support/rig.ts";
+import type { Rig } from "../support/rig.ts";
 import type { DialogAnswer, HostEvent, RpcHost } from "../support/rpc-host.ts";
 import { eventsOf, ofType, runIds } from "../support/run-files.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 const STEPS = ["a", "b", "c", "d"];
 
-interface Scene {
-  rig: Rig;
-  host: RpcHost;
-  runId: string;
-  finish: () => void;
-  events: () => Promise<CrewEvent[]>;
-}
-
-/** A run whose two middle tasks are at work until `finish` is called. */
-async function midRun(): Promise<Scene> {
-  let finish: () => void = () => undefined;
-  const finished = new Promise<void>((done) => {
-    finish = done;
-  });
-  const rig = await makeRig(
-    async (request) => {
-      const step = stepOf(request);
-      if (step === "b" || step === "c") await finished;
-      return { text: `${step} is done` };
-    },
-    { files: diamondFiles },
-  );
-  await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify({ reliability: { autoRecover: true } }));
-  const host = await rig.rpc({ extensions: [PACKAGE] });
-  await host.command('/team-run diamond "one"');
-  await waitUntil(() => asked(rig, "b") === 1 && asked(rig, "c") === 1, 30_000);
-  const [runId = ""] = await runIds(rig.agentFolder.project);
-  return { rig, host, runId, finish, events: () => eventsOf(rig.agentFolder.project, runId) };
-}
-
-const asked = (rig: Rig, step: string) => rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
+/** A run whose two middle tasks are at work. */
+const midRun = async (): Promise<GatedRun> =>
+  gatedRun(await gatedRig({ gated: ["b", "c"], config: { reliability: { autoRecover: true } } }));
 
 const questions = (hosts: RpcHost[]): HostEvent[] =>
   hosts.flatMap((host) => host.events.filter((event) => event["method"] === "confirm"));
@@ -57,7 +27,7 @@ function openTwo(rig: Rig, answerDialog: () => DialogAnswer | null): Promise<Rpc
 }
 
 /** What is true of a run that was taken over once, whoever did it. */
-async function expectOneOwner({ rig, events }: Scene): Promise<void> {
+async function expectOneOwner({ asked, events }: GatedRun): Promise<void> {
   const told = await events();
   expect(told.at(-1)?.type).toBe("crew.run.completed");
   const claims = ofType(told, "crew.run.claimed");
@@ -71,10 +41,10 @@ async function expectOneOwner({ rig, events }: Scene): Promise<void> {
       .map(({ taskId }) => taskId)
       .sort(),
   ).toEqual(["b", "c"]);
-  for (const step of STEPS) expect(asked(rig, step), step).toBe(1);
+  for (const step of STEPS) expect(asked(step), step).toBe(1);
 }
 
-const completed = async ({ events }: Scene) => (await events()).at(-1)?.type === "crew.run.completed";
+const completed = async ({ events }: GatedRun) => (await events()).at(-1)?.type === "crew.run.completed";
 
 describe.skipIf(!processesVisible)("two sessions of one project", () => {
   it("that open on an interrupted run at the same moment ask one question, and one of them takes it over", async () => {
@@ -86,7 +56,7 @@ describe.skipIf(!processesVisible)("two sessions of one project", () => {
     const [question] = questions(hosts);
     for (const host of hosts) host.answer(String(question?.["id"]), { confirmed: true });
     await waitUntil(async () => ofType(await scene.events(), "crew.subagent.adopted").length === 2, 20_000);
-    scene.finish();
+    scene.open();
     await waitUntil(() => completed(scene), 30_000);
     expect(questions(hosts)).toHaveLength(1);
     await expectOneOwner(scene);
@@ -98,7 +68,7 @@ describe.skipIf(!processesVisible)("two sessions of one project", () => {
     const hosts = await openTwo(scene.rig, () => ({ confirmed: true }));
     await waitUntil(async () => ofType(await scene.events(), "crew.subagent.adopted").length === 2, 30_000);
     for (const host of hosts) await host.command("/team-status latest");
-    scene.finish();
+    scene.open();
     await waitUntil(() => completed(scene), 30_000);
     expect(questions(hosts)).toHaveLength(1);
     await expectOneOwner(scene);
@@ -116,21 +86,21 @@ describe.skipIf(!processesVisible)("two sessions of one project", () => {
     for (const host of hosts)
       for (const question of questions([host])) host.answer(String(question["id"]), { confirmed: true });
     await waitUntil(async () => ofType(await scene.events(), "crew.subagent.adopted").length === 2, 20_000);
-    scene.finish();
+    scene.open();
     await waitUntil(() => completed(scene), 30_000);
     expect(questions(hosts)).toHaveLength(1);
     await expectOneOwner(scene);
   }, 120_000);
 
   it("drive a run each, see both, and count their own alone", async () => {
-    const rig = await makeRig((request) => ({ text: `${stepOf(request)} is done` }), { files: diamondFiles });
+    const { rig, asked } = await gatedRig({ gated: [] });
     const hosts = await openTwo(rig, () => null);
     await Promise.all(hosts.map((host, at) => host.command(`/team-run diamond "of session ${at}"`)));
     const { project } = rig.agentFolder;
     const ends = async () =>
       Promise.all((await runIds(project)).map(async (id) => (await eventsOf(project, id)).at(-1)?.type));
     await waitUntil(async () => (await ends()).join() === "crew.run.completed,crew.run.completed", 40_000);
-    for (const step of STEPS) expect(asked(rig, step), step).toBe(2);
+    for (const step of STEPS) expect(asked(step), step).toBe(2);
     for (const host of hosts) {
       const list = (await host.command("/team-status")).notices.join("\n");
       expect(list.match(/completed +4\/4/g)).toHaveLength(2);

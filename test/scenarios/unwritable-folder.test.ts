@@ -3,10 +3,11 @@ import { chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { gatedRig, gatedRun } from "../support/gated-run.ts";
 import { currentHost } from "../support/host-paths.ts";
 import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
-import { eventsOf, runFolder, runIds } from "../support/run-files.ts";
+import { runFolder } from "../support/run-files.ts";
 import { missing } from "../support/system-faults.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
@@ -86,24 +87,7 @@ describe("a Pi that may open no more files", { timeout: 120_000 }, () => {
   it.skipIf(noLimit)(
     `loses nothing of its run, and goes on when it may again${noLimit ? `: skipped, ${noLimit}` : ""}`,
     async () => {
-      let open: () => void = () => undefined;
-      const opened = new Promise<void>((done) => {
-        open = done;
-      });
-      const rig = await makeRig(
-        async (request) => {
-          const step = stepOf(request);
-          if (step === "b" || step === "c") await opened;
-          return { text: `${step} is done` };
-        },
-        { files: diamondFiles },
-      );
-      const host = await rig.rpc({ extensions: [PACKAGE] });
-      await host.command('/team-run diamond "x"', 60_000);
-      const asked = (step: string) => rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
-      await waitUntil(() => asked("b") === 1 && asked("c") === 1, 60_000);
-      const { project } = rig.agentFolder;
-      const [runId = ""] = await runIds(project);
+      const { rig, host, runId, asked, open, events } = await gatedRun(await gatedRig({ gated: ["b", "c"] }));
       const limit = execFileSync("prlimit", [
         "--pid",
         String(host.pid),
@@ -116,13 +100,13 @@ describe("a Pi that may open no more files", { timeout: 120_000 }, () => {
       allow("1");
       open();
       for (const task of ["b", "c"]) {
-        const state = join(runFolder(project, runId), "tasks", task, "a0001/state.json");
+        const state = join(runFolder(rig.agentFolder.project, runId), "tasks", task, "a0001/state.json");
         await waitUntil(async () => (await readFile(state, "utf8")).includes('"ended"'), 30_000);
       }
       const { data } = await host.send({ type: "get_state" });
       expect(data).toBeDefined();
       allow(limit.toString().trim());
-      await waitUntil(async () => (await eventsOf(project, runId)).at(-1)?.type === "crew.run.completed", 60_000);
+      await waitUntil(async () => (await events()).at(-1)?.type === "crew.run.completed", 60_000);
       for (const step of ["a", "b", "c", "d"]) expect(asked(step), step).toBe(1);
     },
   );
