@@ -6,10 +6,12 @@ import type { CrewEvent } from "../../src/events/crew-event.ts";
 import { RunLogReader } from "../../src/store/run-log-reader.ts";
 import { nodeFiles } from "../../src/system/node-files.ts";
 import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { gatedRig, gatedRun } from "../support/gated-run.ts";
+import type { ModelRequest } from "../support/model-reply.ts";
 import { waitUntil } from "../support/processes.ts";
-import { makeRig, type Rig } from "../support/rig.ts";
+import { fixture, type Rig } from "../support/rig.ts";
 import type { HostEvent, RpcHost } from "../support/rpc-host.ts";
-import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
+import { eventsOf, ofType, runFolder } from "../support/run-files.ts";
 import { breakCalls, missing, mountSmallDisk } from "../support/system-faults.ts";
 
 /** Whichever of them the system's libraries use. */
@@ -22,31 +24,24 @@ const noStrace = missing("strace");
 const told = (host: RpcHost, words: string): HostEvent[] =>
   host.events.filter((event) => event["method"] === "notify" && String(event["message"]).includes(words));
 
-/** A gate that a worker's model request waits at. */
-function gate(): { opened: Promise<void>; open: () => void } {
-  let open: () => void = () => undefined;
-  const opened = new Promise<void>((done) => {
-    open = done;
-  });
-  return { opened, open };
-}
+/** More than the room that is left behind the last line of a log. */
+const atLength = (request: ModelRequest) => ({ text: `${stepOf(request)} is done. ${"All of it. ".repeat(500)}` });
 
 /** The real Pi with a run whose two middle tasks are at work. */
-async function midRun(prepare: (rig: Rig) => Promise<void>, command = "/team-run diamond") {
-  const gates = { b: gate(), c: gate() };
-  const rig = await makeRig(async (request) => {
-    const step = stepOf(request);
-    if (step === "b" || step === "c") await gates[step].opened;
-    // more than the room that is left behind the last line of a log
-    return { text: `${step} is done. ${"All of it. ".repeat(500)}` };
+async function midRun(
+  prepare: (rig: Rig) => Promise<void>,
+  command = "/team-run diamond",
+  extensions: readonly string[] = [],
+) {
+  const gated = await gatedRig({ gated: ["b", "c"], reply: atLength, files: {} });
+  await prepare(gated.rig);
+  for (const [path, text] of Object.entries(diamondFiles)) await gated.rig.agentFolder.write(path, text);
+  const run = await gatedRun(gated, {
+    command: `${command} "survive"`,
+    extensions: [PACKAGE, ...extensions],
+    env: { LEAK_LOG: join(gated.rig.agentFolder.home, "leaks.jsonl") },
   });
-  await prepare(rig);
-  for (const [path, text] of Object.entries(diamondFiles)) await rig.agentFolder.write(path, text);
-  const host = await rig.rpc({ extensions: [PACKAGE] });
-  await host.command(`${command} "survive"`, 60_000);
-  const asked = (step: string) => rig.server.requests.filter(({ request }) => stepOf(request) === step).length;
-  await waitUntil(() => asked("b") === 1 && asked("c") === 1, 60_000);
-  const [runId = ""] = await runIds(rig.agentFolder.project);
+  const { rig, runId } = run;
   const folder = runFolder(rig.agentFolder.project, runId);
   const recorded = async (task: string) => {
     const state = await readFile(join(folder, "tasks", task, "a0001/state.json"), "utf8").catch(() => "");
@@ -58,7 +53,7 @@ async function midRun(prepare: (rig: Rig) => Promise<void>, command = "/team-run
     const texts = await Promise.all((await readdir(logs)).map((name) => readFile(join(logs, name), "utf8")));
     return texts.join("");
   };
-  return { rig, host, runId, folder, gates, asked, recorded, completed, workersSaid };
+  return { ...run, folder, recorded, completed, workersSaid };
 }
 
 /** Each step once, to its worker's own end; its log whole but for the line that was cut off. */
@@ -85,6 +80,8 @@ async function expectWhole(folder: string, asked: (step: string) => number): Pro
   return events;
 }
 
+const isTerminalType = (type: string | undefined) => /^crew\.run\.(completed|failed|cancelled)$/.test(type ?? "");
+
 /** Of whom the lasting records of this project's tasks are. */
 async function tasksKept(project: string): Promise<string[]> {
   const folder = join(project, ".crew/metrics/tasks");
@@ -105,12 +102,12 @@ describe("the disk is full in the middle of a run", { timeout: 180_000 }, () => 
     `pauses it; with room again it goes on and completes${noMount ? `: skipped, ${noMount}` : ""}`,
     async () => {
       let disk: Awaited<ReturnType<typeof mountSmallDisk>> | undefined;
-      const { host, runId, folder, gates, asked, recorded, completed, workersSaid } = await midRun(async (rig) => {
+      const { host, runId, folder, open, asked, recorded, completed, workersSaid } = await midRun(async (rig) => {
         disk = await mountSmallDisk(join(rig.agentFolder.project, ".crew"), 8);
       });
       // its worker's end is on disk, the run's owner has not seen it yet
       process.kill(host.pid, "SIGSTOP");
-      gates.b.open();
+      open("b");
       await waitUntil(() => recorded("b"), 30_000);
       disk?.fill();
       process.kill(host.pid, "SIGCONT");
@@ -123,7 +120,7 @@ describe("the disk is full in the middle of a run", { timeout: 180_000 }, () => 
       expect(notice["notifyType"]).toBe("error");
       expect((await host.command(`/team-status ${runId}`)).notices.join("\n")).toContain("running");
       // a worker that ends meanwhile keeps what it did until it can be written
-      gates.c.open();
+      open("c");
       await waitUntil(async () => (await workersSaid()).includes("end not recorded yet"), 30_000);
       expect(asked("d")).toBe(0);
       expect(await recorded("c")).toBe(false);
@@ -147,10 +144,9 @@ describe("the disk is full in the middle of a background run", { timeout: 180_00
       const prepare = async (rig: Rig) => {
         disk = await mountSmallDisk(join(rig.agentFolder.project, ".crew"), 8);
       };
-      const { host, runId, gates, completed, asked } = await midRun(prepare, "/team-run --background diamond");
+      const { host, runId, open, completed, asked } = await midRun(prepare, "/team-run --background diamond");
       disk?.fill();
-      gates.b.open();
-      gates.c.open();
+      open();
       await host.waitFor((event) => String(event["statusText"]).endsWith("1 paused"), 30_000);
       const status = (await host.command(`/team-status ${runId}`)).notices.join("\n");
       expect(status).toContain("its disk is full. It goes on by itself once there is room.");
@@ -172,7 +168,7 @@ describe("the disk is full when an interrupted run is found", { timeout: 180_000
     `that is said once, and done with room again: $end${noMount ? `: skipped, ${noMount}` : ""}`,
     async ({ autoRecover, end, questions }) => {
       let disk: Awaited<ReturnType<typeof mountSmallDisk>> | undefined;
-      const { rig, host, runId, gates } = await midRun(async (made) => {
+      const { rig, host, runId, open } = await midRun(async (made) => {
         disk = await mountSmallDisk(join(made.agentFolder.project, ".crew"), 8);
         const settings = { reliability: { autoRecover }, observability: { pollIntervalMs: 1000 } };
         await writeFile(join(made.agentFolder.agent, "crew.json"), JSON.stringify(settings));
@@ -187,11 +183,10 @@ describe("the disk is full when an interrupted run is found", { timeout: 180_000
         ["can't be dealt with yet, and is tried again", "is paused: "].map((words) => told(next, words).length);
       await waitUntil(() => said().some((times) => times > 0), 30_000);
       // some looks later
-      await new Promise((resolve) => setTimeout(resolve, 5000));
+      await new Promise((resolve) => setTimeout(resolve, 2500));
       expect(Math.max(...said())).toBe(1);
       disk?.free();
-      gates.b.open();
-      gates.c.open();
+      open();
       const log = join(runFolder(rig.agentFolder.project, runId), "events.jsonl");
       const events = () => new RunLogReader(nodeFiles(), log).readNew();
       await waitUntil(async () => (await events()).at(-1)?.type === end, 60_000);
@@ -201,17 +196,56 @@ describe("the disk is full when an interrupted run is found", { timeout: 180_000
   );
 });
 
+describe("a run is cancelled while its disk is full", { timeout: 180_000 }, () => {
+  it.skipIf(noMount)(
+    `ends with room again in the session after a reload, and is not driven on${noMount ? `: skipped, ${noMount}` : ""}`,
+    async () => {
+      let disk: Awaited<ReturnType<typeof mountSmallDisk>> | undefined;
+      const { host, runId, folder, open, asked, recorded } = await midRun(
+        async ({ agentFolder }) => {
+          disk = await mountSmallDisk(join(agentFolder.project, ".crew"), 8);
+          const settings = { reliability: { autoRecover: true }, observability: { pollIntervalMs: 1000 } };
+          await writeFile(join(agentFolder.agent, "crew.json"), JSON.stringify(settings));
+        },
+        "/team-run diamond",
+        [fixture("leak-probe.ts")],
+      );
+      process.kill(host.pid, "SIGSTOP");
+      open("b");
+      await waitUntil(() => recorded("b"), 30_000);
+      disk?.fill();
+      process.kill(host.pid, "SIGCONT");
+      await waitUntil(() => told(host, "is paused").length === 1, 30_000);
+      await host.command(`/team-cancel ${runId}`, 60_000);
+      const log = () => new RunLogReader(nodeFiles(), join(folder, "events.jsonl")).readNew();
+      expect(ofType(await log(), "crew.run.cancel_asked")).toEqual([]);
+      expect((await host.command("/probe-reload", 60_000)).response).toMatchObject({ success: true });
+      await waitUntil(() => told(host, "can't be dealt with yet, and is tried again").length === 1, 30_000);
+      // nothing but the cancel keeps it from going on
+      open("c");
+      disk?.free();
+      await waitUntil(async () => isTerminalType((await log()).at(-1)?.type), 60_000);
+      const events = await log();
+      expect(events.at(-1)).toMatchObject({ type: "crew.run.cancelled", reason: "cancelled by the user" });
+      await waitUntil(() => told(host, `Run ${runId} is ended now, as was asked.`).length === 1, 30_000);
+      expect(host.events.filter((event) => event["method"] === "confirm")).toEqual([]);
+      expect(asked("d")).toBe(0);
+      await host.close();
+    },
+  );
+});
+
 describe("a disk that fails", { timeout: 180_000 }, () => {
   it.skipIf(noStrace)(`pauses the run until it works again${noStrace ? `: skipped, ${noStrace}` : ""}`, async () => {
-    const { host, runId, folder, gates, asked, completed } = await midRun(async () => undefined);
+    const { host, runId, folder, open, asked, completed } = await midRun(async () => undefined);
     const broken = await breakCalls(host.pid, "fdatasync", "EIO");
-    gates.b.open();
+    open("b");
     const notice = await host.waitFor((event) => String(event["message"]).includes("is paused"), 60_000);
     expect(notice["message"]).toContain(`Run ${runId} is paused: the run's log can't be put on disk: EIO`);
     expect(asked("d")).toBe(0);
     await broken.mend();
     await host.waitFor((event) => String(event["message"]).includes("goes on: its log can be written again"), 60_000);
-    gates.c.open();
+    open("c");
     await waitUntil(completed, 60_000);
     expectTakenUp(await expectWhole(folder, asked));
     const counted = (await host.command("/team-metrics crew.task.count")).notices.join("\n");
@@ -221,7 +255,7 @@ describe("a disk that fails", { timeout: 180_000 }, () => {
   it.skipIf(noStrace)(
     `on renames loses no work and does none twice; a worker's end is told when it is on disk${noStrace ? `: skipped, ${noStrace}` : ""}`,
     async () => {
-      const { rig, host, runId, folder, gates, asked, recorded, completed, workersSaid } = await midRun(
+      const { rig, host, runId, folder, open, asked, recorded, completed, workersSaid } = await midRun(
         async () => undefined,
       );
       const status = async () => (await host.command(`/team-status ${runId}`)).notices.join("\n");
@@ -229,12 +263,12 @@ describe("a disk that fails", { timeout: 180_000 }, () => {
       const worker = spawned.find(({ taskId }) => taskId === "b")?.pid ?? 0;
       const owner = await breakCalls(host.pid, RENAMES, "EIO");
       const broken = await breakCalls(worker, RENAMES, "EIO");
-      gates.b.open();
+      open("b");
       await waitUntil(async () => (await workersSaid()).includes("end not recorded yet"), 60_000);
       expect(await workersSaid()).toMatch(/end not recorded yet.*EIO: i\/o error, rename/);
       // the run itself is not paused: what keeps the worker is what its user sees of it
       await waitUntil(async () => (await status()).includes("its end can't be recorded yet: EIO"), 30_000);
-      gates.c.open();
+      open("c");
       await waitUntil(() => recorded("c"), 30_000);
       expect(await recorded("b")).toBe(false);
       expect(asked("d")).toBe(0);
