@@ -54,13 +54,21 @@ describe("a project that can't be written", { timeout: 120_000 }, () => {
       const rig = await makeRig(answer, { files: diamondFiles });
       const { agent, home, project } = rig.agentFolder;
       await chmod(dirname(project), 0o755);
+      // where the loader may keep what it has compiled, for the worker processes
+      const env = { TMPDIR: join(home, "tmp") };
+      await mkdir(env.TMPDIR);
       execFileSync("chown", ["-R", "65534:65534", agent, home]);
       const node = join(home, "as-another-user");
       const real = currentHost();
       await writeFile(node, `#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups "${real.node}" "$@"\n`);
       await chmod(node, 0o755);
       const host = { ...real, node };
-      const { stdout } = await rig.print('/team-run diamond "x"', { extensions: [PACKAGE], host });
+      const { stdout } = await rig.print('/team-run diamond "x"', {
+        extensions: [PACKAGE],
+        host,
+        env,
+        timeoutMs: 100_000,
+      });
       expect(stdout).toContain("completed");
       expect(await keptRuns(rig)).toHaveLength(1);
     },
