@@ -1,3 +1,4 @@
+import { redriveWaitsFor } from "../runs/resume.ts";
 import { isTerminal, type TaskState } from "../runs/run-state.ts";
 import { whyUnread } from "../runs/task-message.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
@@ -40,13 +41,14 @@ async function cancelTask(session: Session, runId: string, taskId: string): Prom
 }
 
 /** Runs a failed task, or what is left of an ended run, again; null where nothing is to be run again. */
-export function askToRunAgain({ state, standstill }: RunPicture, task: TaskState | null): Question | null {
-  const { runId, status } = state;
-  if (standstill?.kind === "unattended") {
+export function askToRunAgain(run: RunPicture, task: TaskState | null): Question | null {
+  const { runId, status } = run.state;
+  if (run.standstill?.kind === "unattended") {
     const takeUp: Work = async (session) => show(session, await resumeRun(session, runId));
     return { text: `Go on with run ${runId} here?`, answers: [{ key: "y", says: "resume", work: takeUp }] };
   }
-  if (task?.status === "failed") return askToRedrive({ run: runId, taskId: task.taskId });
+  if (task?.status === "failed" && redriveWaitsFor(run, task.taskId).length === 0)
+    return askToRedrive({ run: runId, taskId: task.taskId });
   if (status !== "failed" && status !== "cancelled") return null;
   const work: Work = async (session) => show(session, await resumeRun(session, runId));
   return { text: `Go on with run ${runId}, ${status}, as a new run?`, answers: [{ key: "y", says: "resume", work }] };

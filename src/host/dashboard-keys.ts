@@ -1,3 +1,4 @@
+import { redriveWaitsFor } from "../runs/resume.ts";
 import { openQuestion } from "../runs/run-state.ts";
 import { chosenRun, chosenTask, type DashboardView } from "../views/dashboard-view.ts";
 import {
@@ -32,8 +33,8 @@ export function whyNothing(view: Chosen, key: string): string | null {
   if (key === "d")
     return view.pane === "health" ? "There is no dead letter." : "Pane 5 lists the dead letters that can be discarded.";
   if (key !== "r") return null;
-  if (task?.status === "failed" && view.pane !== "health")
-    return `Task ${task.taskId} can be run again when its run has ended.`;
+  if (run && task?.status === "failed" && view.pane !== "health")
+    return `Task ${task.taskId} can be run again when its run is done with ${redriveWaitsFor(run, task.taskId).join(", ")}.`;
   return "There is nothing to run again here: choose a failed task, or a run that failed or was cancelled.";
 }
 

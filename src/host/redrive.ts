@@ -1,6 +1,6 @@
 import { type RunManifest, specOf } from "../runs/manifest.ts";
-import { continuedManifest, redrivenTasks, withChangedTask } from "../runs/resume.ts";
-import { isTerminal, taskOf } from "../runs/run-state.ts";
+import { continuedManifest, redrivenTasks, redriveWaitsFor, withChangedTask } from "../runs/resume.ts";
+import { taskOf } from "../runs/run-state.ts";
 import { stepsAskedFor, stepsBefore } from "../runs/task-prompt.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
 import type { RunView } from "../store/run-store.ts";
@@ -43,7 +43,7 @@ export async function redriveTask(
   const old = await withFilesThere(session, await withCommitsThere(session, await runs.view(runId)));
   checkTask(session, old, taskId, changes);
   const again = redrivenTasks(old, taskId);
-  refuseUnderWay(old, taskId, again);
+  refuseUnderWay(old, taskId);
   const { begin } = changes;
   const asked = withChangedTask(continuedManifest(old, again, await newRun(session)), taskId, changes);
   if (changes.prompt !== null) checkPrompt(asked, taskId, changes.prompt);
@@ -84,14 +84,14 @@ function checkTask(session: Session, old: RunView, taskId: string, { model, prom
   if (model !== null && spec.kind === "pi") checkModel(session, model);
 }
 
-/** Throws a UserError while its own run is at what the new one would do: that would be done twice. */
-function refuseUnderWay({ manifest: { runId }, state }: RunView, taskId: string, again: ReadonlySet<string>): void {
-  const open = state.tasks.filter((task) => again.has(task.taskId) && !isTerminal(task.status));
-  if (open.length === 0) return;
-  const which = open.map((task) => task.taskId).join(", ");
+/** Throws a UserError while its own run is at what the new one would do. */
+function refuseUnderWay(old: RunView, taskId: string): void {
+  const waits = redriveWaitsFor(old, taskId).join(", ");
+  if (waits === "") return;
+  const { runId } = old.manifest;
   throw new UserError(
     "task-under-way",
-    `Task ${taskId} can't be redriven yet: ${which} would be done again with it, and run ${runId} is not done with that. ` +
+    `Task ${taskId} can't be redriven yet: ${waits} would be done again with it, and run ${runId} is not done with that. ` +
       `/team-status ${runId} shows it, /team-cancel ${runId} ends it.`,
   );
 }

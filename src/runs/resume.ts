@@ -1,5 +1,5 @@
 import type { KeptResult, RunManifest, TaskSpec } from "./manifest.ts";
-import { type RunState, taskOf } from "./run-state.ts";
+import { isTerminal, type RunState, taskOf } from "./run-state.ts";
 import { inheritedCommits, worksApart } from "./work-trees.ts";
 
 /** Going on with an ended run as a new one: what is done again and what is kept. Pure. */
@@ -48,6 +48,12 @@ export function redrivenTasks(old: EndedRun, taskId: string): ReadonlySet<string
     due.push(...needs.filter((need) => !kept.has(need)), ...dependants.map((task) => task.taskId));
   }
   return again;
+}
+
+/** What a redrive of one task would do again while its own run has still to do it: until then that would be done twice. */
+export function redriveWaitsFor(run: EndedRun, taskId: string): string[] {
+  const again = redrivenTasks(run, taskId);
+  return run.state.tasks.filter((task) => again.has(task.taskId) && !isTerminal(task.status)).map((task) => task.taskId);
 }
 
 /**

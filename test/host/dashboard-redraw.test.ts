@@ -65,6 +65,6 @@ it("says why a key does nothing now, and what a worker between two replies is at
   expect(says("r")).toContain("There is nothing to run again here");
   expect(says("d")).toContain("Pane 5 lists the dead letters");
   for (let at = 0; at < 2; at++) shown.handleInput("\u001b[B");
-  expect(says("r")).toContain("Task 检查-check can be run again when its run has ended.");
+  expect(says("r")).toContain("Task 检查-check can be run again when its run is done with build, ship.");
   shown.dispose();
 });

@@ -178,7 +178,7 @@ describe("a team in the real host", () => {
     expect(shown("crew.task.count{status=completed,team=diamond,role=hand}")).toBe("4");
     expect(shown("crew.task.tokens_total{model=mock/mock-1}")?.replaceAll(",", "")).toBe(String(end?.tokens));
     expect(shown("crew.task.token_count{model=mock/mock-1,kind=cache_read}")).toBe(String(sum("cacheRead")));
-    expect(shown("crew.task.cost_usd{model=mock/mock-1}")).toBe(`$${cost.toFixed(2)}`);
+    expect(shown("crew.task.cost_usd{model=mock/mock-1}")).toBe(`$${cost.toPrecision(2)}`);
     expect(table).toMatch(/crew\.run\.duration_ms\{team=diamond\}\s+count 1 /);
     const filtered = await say(host, "/team-metrics crew.task.*");
     expect(filtered).toContain("crew.task.count");

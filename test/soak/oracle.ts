@@ -88,9 +88,9 @@ async function logFaults(project: string, { runId, folder, manifest, events }: E
   const files = nodeFiles();
   const reader = new RunLogReader(files, join(folder, "events.jsonl"));
   await reader.readNew();
-  const { bad, missing, fenced, ignored, newer } = reader.health;
-  if (bad + missing + fenced > 0 || newer || reader.position.torn)
-    faults.push(`its log is not whole: ${JSON.stringify({ ...reader.health, torn: reader.position.torn })}`);
+  const { bad, torn, missing, fenced, ignored, newer } = reader.health;
+  if (bad + torn + missing + fenced > 0 || newer || reader.position.torn)
+    faults.push(`its log is not whole: ${JSON.stringify({ ...reader.health, ...reader.position })}`);
   if (events.some(({ seq }, at) => seq !== at + 1)) faults.push(`seq is ${events.map(({ seq }) => seq).join(" ")}`);
   const lines = (await readFile(join(folder, "events.jsonl"), "utf8")).split("\n").filter(Boolean);
   const claims = lines.filter((line) => line.includes('"type":"crew.run.claimed"')).length;
