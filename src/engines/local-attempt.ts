@@ -214,10 +214,10 @@ export class LocalAttempt {
 
   async #report(end: AttemptEnd): Promise<AttemptReport> {
     if (end.kind === "ended") return reportOfResult(end.result);
-    if ("state" in this.#source) await giveUpUnproved(this.#world, this.#order.folder, this.#source.state);
+    await giveUpUnproved(this.#world, this.#order.folder, (state) => this.#isOurs(state));
     const { manifest, task, attempt } = this.#order;
-    const tags = attemptTags({ runId: manifest.runId, taskId: task.taskId, attempt }, this.#workerId);
-    await endTagged(this.#world, tags, sweepMaxMs);
+    const { runId } = manifest;
+    await endTagged(this.#world, attemptTags({ runId, taskId: task.taskId, attempt }, this.#workerId), sweepMaxMs);
     const refused = this.#ending === null && end.startedAt === null ? this.#refused : null;
     if (refused !== null) return refusedReport(refused);
     const cause = this.#ending ?? "worker-died";

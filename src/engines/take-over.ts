@@ -4,6 +4,7 @@ import { parseObject } from "../system/json.ts";
 import type { World } from "../system/world.ts";
 import { readBeats, readLastSign } from "../workers/attempt-facts.ts";
 import { attemptPaths, attemptTags, giveUpAttempt, heartbeatMs, readAttemptState } from "../workers/attempt-folder.ts";
+import type { SeenWorker } from "../workers/attempt-follower.ts";
 import { endTagged } from "../workers/attempt-processes.ts";
 import { emptyTally } from "../workers/pi-events.ts";
 import type { AttemptState } from "../workers/step-contract.ts";
@@ -36,20 +37,26 @@ export async function endUnreadable(
   error: unknown,
 ): Promise<AttemptReport> {
   const { manifest, task, attempt, folder } = order;
-  await giveUpUnproved(world, folder, null);
+  await tryToGiveUp(world, folder);
   await endByHeartbeat(world, folder);
   await endTagged(world, attemptTags({ runId: manifest.runId, taskId: task.taskId, attempt }, workerId), sweepMaxMs);
   const message = `The attempt's state can't be read: ${messageOf(error)}. What was left of it was ended.`;
   return reportOfRemains("attempt-unreadable", emptyTally, { durationMs: 0, finishedAt: null }, message);
 }
 
-/** The attempt of a worker that may be at it still, on another machine or in another container. */
+/** The attempt of a worker that is not ours and may be at it still, on another machine or in another container. */
 export async function giveUpUnproved(
-  { files, processes, log }: World,
+  world: World,
   folder: string,
-  state: AttemptState | null,
+  isOurs: (state: SeenWorker) => boolean,
 ): Promise<void> {
-  if (state?.status === "ended" || (state && processes.alive(state) === "dead")) return;
+  const state = await readAttemptState(world.files, folder).catch(() => null);
+  if (state?.status !== "running" || isOurs(state) || world.processes.alive(state) === "dead") return;
+  await tryToGiveUp(world, folder);
+}
+
+/** Where that can't be written, the attempt's end can't be told either, and its run pauses. */
+async function tryToGiveUp({ files, log }: World, folder: string): Promise<void> {
   await giveUpAttempt(files, folder).catch((error: unknown) =>
     log.warn("a worker can't be told that its attempt was given up", { error: messageOf(error) }),
   );

@@ -1,15 +1,15 @@
-import { isTerminal, taskOf } from "../runs/run-state.ts";
+import { type RunState, taskOf } from "../runs/run-state.ts";
 import type { RecordDeadLetter } from "../runs/task-run.ts";
 import type { DeadLetters } from "../store/dead-letters.ts";
 import type { OpenRun } from "../store/run-store.ts";
 import { dueDeadLetter } from "../supervision/dead-letter-decision.ts";
 import { messageOf, UserError } from "../system/errors.ts";
-import { addToEnded } from "./add-to-ended.ts";
 import type { DeadLetterAlert } from "./dead-letter-alert.ts";
 import type { Notification } from "./notification-router.ts";
 import { failedTask } from "./redrive.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
+import { tellInLog } from "./tell-in-log.ts";
 
 /** Tells the user something beside the work. Never throws. */
 export type Notify = (notification: Notification) => void;
@@ -69,16 +69,23 @@ export async function giveUpByHand(session: Session, run: string, taskId: string
   const { runId } = view.manifest;
   failedTask(view, taskId);
   const before = await manualLetter(runs, runId, taskId);
-  const told = taskOf(view.state, taskId)?.deadLetters.includes("manual");
-  if (isTerminal(view.state.status)) {
-    if (!before || !told) await addToEnded(runs, runId, { kind: "deadletter", taskId }, "a dead letter was added");
-  } else if (!(await runs.ask(runId, { kind: "deadletter", taskId })).answered)
+  const asked = { kind: "deadletter", taskId } as const;
+  const isTold = async (state: RunState) =>
+    isToldByHand(state, taskId) && (await manualLetter(runs, runId, taskId)) !== undefined;
+  if (
+    !(await isTold(view.state)) &&
+    !(await tellInLog(session.world, runs, runId, { asked, isTold, why: "a dead letter was added" }))
+  )
     return `Another Pi drives run ${runId}; it was asked to give task ${taskId} up and has not answered yet. /team-deadletters shows when it has.`;
   const letter = await manualLetter(runs, runId, taskId);
   if (!letter)
     throw new UserError("not-given-up", `Task ${taskId} of run ${runId} was not given up; its owner's log says why.`);
   if (before) return `Task ${taskId} of run ${runId} is dead letter ${letter.id} already.`;
   return `Task ${taskId} of run ${runId} is dead letter ${letter.id} now. /team-redrive ${letter.id} runs it again.`;
+}
+
+function isToldByHand(state: RunState, taskId: string): boolean {
+  return taskOf(state, taskId)?.deadLetters.includes("manual") === true;
 }
 
 async function manualLetter(runs: RunService, runId: string, taskId: string) {

@@ -1,10 +1,9 @@
-import { isTerminal, taskOf } from "../runs/run-state.ts";
-import { withdrawRequest } from "../store/inbox.ts";
+import { taskOf } from "../runs/run-state.ts";
 import type { OpenRun, RunView } from "../store/run-store.ts";
 import { messageOf } from "../system/errors.ts";
-import { addToEnded } from "./add-to-ended.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
+import { tellInLog } from "./tell-in-log.ts";
 
 /** Tells in the run's log, once, that its task is done again by another run; false when that did not fail. */
 export async function tellRedriven(run: OpenRun, taskId: string, newRunId: string): Promise<boolean> {
@@ -28,7 +27,7 @@ export async function recordRedrive(
   const runs = await session.runs();
   const said: string[] = [];
   await markLetters(runs, runId, taskId, newRunId).catch((error: unknown) => {
-    said.push(` The dead letter could not be marked as redriven: ${messageOf(error)}`);
+    said.push(` The dead letter could not be marked as redriven, and stays open: ${messageOf(error)}`);
   });
   await tellSource(session, runs, runId, taskId, newRunId)
     .then((waiting) => said.push(waiting))
@@ -48,19 +47,10 @@ async function tellSource(
   taskId: string,
   newRunId: string,
 ): Promise<string> {
-  const asked = { kind: "redrive", taskId, newRunId } as const;
-  const { state, folder } = await runs.view(runId);
-  if (!isTerminal(state.status)) {
-    const { id, answered } = await runs.ask(runId, asked);
-    if (!answered && !isTerminal((await runs.view(runId)).state.status))
-      return ` Nobody who drives run ${runId} has answered yet: its log tells of it once somebody has.`;
-    // it ended without taking that
-    if (!answered) await withdrawRequest(world.files, folder, id);
-  }
-  for (const mayAdd of [true, false]) {
-    const now = (await runs.view(runId)).state;
-    if (taskOf(now, taskId)?.redrivenAs.includes(newRunId)) return "";
-    if (mayAdd && isTerminal(now.status)) await addToEnded(runs, runId, asked, "a redrive was told");
-  }
-  throw new Error("its owner did not take it");
+  const told = await tellInLog(world, runs, runId, {
+    asked: { kind: "redrive", taskId, newRunId },
+    isTold: (state) => taskOf(state, taskId)?.redrivenAs.includes(newRunId) === true,
+    why: "a redrive was told",
+  });
+  return told ? "" : ` Nobody who drives run ${runId} has answered yet: its log tells of it once somebody has.`;
 }

@@ -61,10 +61,10 @@ export class Recovery {
   async #takeUp(runId: string): Promise<ShownRun | "elsewhere" | null> {
     const view = await this.#runs.view(runId);
     if (isTerminal(view.state.status) || this.#isActive(runId)) return null;
-    const [facts, ...others] = await this.#factsOf([view, ...(await this.#unended())]);
+    const [facts] = await this.#factsOf([view]);
     if (!facts || facts.owner === "alive") return null;
     const nowMs = this.#session.world.clock.now();
-    requireSilence(facts, others, nowMs);
+    if (facts.owner === "unknown") requireSilence(facts, await this.#factsOf(await this.#unended()), nowMs);
     // it is ended as was asked; then there is an ended run to continue
     const { cancelAsked } = facts.state;
     if (cancelAsked !== null)

@@ -52,7 +52,7 @@ export async function redriveTask(
   if (begin) await agreeToBegin(session, old, taskId, again, begin);
   const manifest = begin ? await beginAt(session, old, asked, taskId, begin) : asked;
   const isOpen = async () => letter && openLetter(runs, letter.id);
-  const active = await startMarked(session, runs, old, `redriven-${taskId}`, manifest, isOpen);
+  const active = await startMarked(session, runs, old, manifest, isOpen);
   const untold = await recordRedrive(session, old, taskId, manifest.runId);
   return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}${untold}` };
 }

@@ -45,51 +45,51 @@ export async function resumeRun(session: Session, text: string): Promise<Continu
   const manifest = continuedManifest(old, unfinishedTasks(old), await newRun(session));
   const before = await continuedAs(runs, runId);
   await agreeToCommands(session, manifest, "project");
-  const active = await startMarked(session, runs, old, "resumed", manifest);
+  const active = await startMarked(session, runs, old, manifest);
   return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}` };
 }
 
 /**
- * Starts a run that goes on with an old one, as only one of several sessions can: see `mark`. `agree` throws where it is
- * not to begin after all. The mark goes again where the run could not be made.
+ * Starts a run that goes on with an old one, as only one of several sessions can that would do a task of it again: see
+ * `mark`. `agree` throws where it is not to begin after all. The marks go again where the run could not be made.
  */
 export async function startMarked(
   session: Session,
   runs: RunService,
   old: RunView,
-  name: string,
   manifest: RunManifest,
   agree?: () => Promise<unknown>,
 ): Promise<ActiveRun> {
   const { files } = session.world;
   const { crewRoot } = runs.store;
-  let marked: string | null = null;
+  const again = manifest.tasks.filter(({ taskId }) => !Object.hasOwn(manifest.kept, taskId));
+  const marked: string[] = [];
   try {
-    marked = await mark(session.world, runs, old, name, manifest.runId);
+    for (const { taskId } of again) marked.push(await mark(session.world, runs, old, taskId, manifest.runId));
     await agree?.();
     return await startKeeping(session, runs, manifest);
   } catch (error) {
     await forgetUnmade(files, crewRoot, manifest.runId);
     // one that was made can be gone on with itself
     const isMade = (await files.facts(runPaths(crewRoot, manifest.runId).manifest)) !== null;
-    if (marked !== null && !isMade) await files.remove(marked);
+    if (!isMade) for (const path of marked) await files.remove(path);
     throw error;
   }
 }
 
 /**
- * Makes `<name>-<n>.json` in the old run's folder, which only one of several sessions can. Throws a UserError when the
- * run of such a mark has not ended.
+ * Makes `again-<task>-<n>.json` in the old run's folder, which only one of several sessions can. Throws a UserError when
+ * the run of such a mark has not ended.
  */
 async function mark(
   { files, clock }: World,
   runs: RunService,
   old: RunView,
-  name: string,
+  taskId: string,
   newId: string,
 ): Promise<string> {
   for (let number = 1; ; number++) {
-    const path = join(old.folder, `${name}-${number}.json`);
+    const path = join(old.folder, `again-${taskId}-${number}.json`);
     try {
       await files.writeNew(path, JSON.stringify({ runId: newId }));
       return path;
@@ -99,10 +99,16 @@ async function mark(
     const by = String(parseObject(await files.readText(path))?.["runId"]);
     const view = await runs.view(by).catch(() => null);
     const ageMs = Math.abs(clock.now() - (files.factsNow(path)?.modifiedMs ?? 0));
-    if (view ? !isTerminal(view.state.status) : ageMs < MADE_WITHIN_MS)
+    const { runId } = old.manifest;
+    if (view && !isTerminal(view.state.status))
       throw new UserError(
         "resumed-already",
-        `Run ${by} goes on with ${old.manifest.runId} already. /team-status ${by} shows it.`,
+        `Run ${by} goes on with ${runId} already, task ${taskId} among it. /team-status ${by} shows it.`,
+      );
+    if (!view && ageMs < MADE_WITHIN_MS)
+      throw new UserError(
+        "resumed-already",
+        `Run ${by} is just being made to go on with ${runId}. /team-status shows it; where it is not there in a minute, try again.`,
       );
   }
 }

@@ -73,7 +73,11 @@ async function endInterrupted(
   if (!(await closeAttempt(world, folder))) {
     const { process, ended } = await readAttemptFacts(world, folder);
     if (ended || process === "alive") return false;
-    if (process !== "dead") await giveUpAttempt(world.files, folder);
+    if (process !== "dead") {
+      await giveUpAttempt(world.files, folder);
+      // its worker may have written its end just before
+      if ((await readAttemptFacts(world, folder)).ended) return false;
+    }
   }
   // what the worker had started is in groups of its own and did not go down with it
   await endTagged(world, attemptTags({ runId, taskId, attempt }, record.workerId), SWEEP_MS_MAX);

@@ -12,7 +12,6 @@ import type { InboxRequest, PostedRequest } from "../store/inbox-request.ts";
 import { removeOrphanedArtifacts } from "../store/orphaned-artifacts.ts";
 import type { OpenRun, RunStore, RunView } from "../store/run-store.ts";
 import { removeUnfinishedFiles } from "../store/unfinished-files.ts";
-import { HEARTBEAT_THRESHOLDS } from "../supervision/heartbeat.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import { claimRun, mayTake, reopenRun, type TakeOver } from "./claim-run.ts";
@@ -117,10 +116,10 @@ export class RunService {
       live.cancel(reason);
       return live.done;
     }
-    const { state, folder, writtenAt } = await this.view(runId);
+    const { manifest, state, folder, writtenAt } = await this.view(runId);
     if (isTerminal(state.status)) throw new UserError("run-ended", `Run ${runId} has already ended: ${state.status}.`);
     // whoever asks for the end of a run that has been silent for so long need not be sure that its owner is gone
-    const confirmed = this.#parts.world.clock.now() - writtenAt >= HEARTBEAT_THRESHOLDS.deadMs;
+    const confirmed = this.#parts.world.clock.now() - writtenAt >= manifest.config.reliability.heartbeat.deadMs;
     const taken = await this.takeOver(runId, { cancelReason: reason, confirmed });
     if (taken) return taken.done;
     await postRequest(this.#parts.world, folder, { kind: "cancel", reason }, this.#parts.sessionId);
@@ -227,6 +226,8 @@ export class RunService {
     const inbox = new Inbox({ files, clock, log, runFolder: run.folder, handle, handledIds });
     try {
       inbox.start();
+      // who takes an ended run lets go of its log at once
+      if (isTerminal(run.state.status)) await inbox.take();
       using _budget = watchBudget(this.#parts, run, loop);
       await prepare(run);
       const end = await loop.drive();

@@ -2,8 +2,8 @@ import { UserError } from "../system/errors.ts";
 
 const OPENING = "\"'“";
 const WORD = /--([a-z]+)=?|"((?:[^"\\]|\\[\s\S])*)"|'([^']*)'|“([^”]*)”|(\S+)/gy;
-/** Within double quotes; any other backslash is one, as in a path of Windows. */
-const ESCAPED = /\\(["\\])/g;
+/** In the text between double quotes, where two stand for one and a single one is for the quote behind it. */
+const BACKSLASHES_BEFORE_QUOTE = /\\+(?="|$)/g;
 
 export interface Words {
   words: readonly string[];
@@ -15,7 +15,7 @@ export interface Words {
 
 /**
  * A command's words and its `--name value`s. Quoted text is one word; within double quotes a backslash stands before a
- * quote that is meant. Throws a UserError for what it does not know.
+ * quote that is meant, and before any other character it is itself, as in a path of Windows. Throws a UserError for what it does not know.
  */
 export function splitWords(text: string, optionNames: readonly string[], flagNames: readonly string[] = []): Words {
   const words: string[] = [];
@@ -74,7 +74,15 @@ function tokensOf(text: string): { option: string | null; word: string }[] {
     const [whole, option = null, double, single, curly, plain] = match;
     if (plain !== undefined && OPENING.includes(plain.charAt(0)))
       throw new UserError("open-quote", `A quote is not closed: ${JSON.stringify(text.slice(at, at + 80))}.`);
-    tokens.push({ option, word: double?.replaceAll(ESCAPED, "$1") ?? single ?? curly ?? plain ?? "" });
+    tokens.push({
+      option,
+      word:
+        double?.replaceAll(BACKSLASHES_BEFORE_QUOTE, (them) => them.slice(Math.ceil(them.length / 2))) ??
+        single ??
+        curly ??
+        plain ??
+        "",
+    });
     at += whole.length;
   }
   return tokens;

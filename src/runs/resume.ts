@@ -53,7 +53,9 @@ export function redrivenTasks(old: EndedRun, taskId: string): ReadonlySet<string
 /** What a redrive of one task would do again while its own run has still to do it: until then that would be done twice. */
 export function redriveWaitsFor(run: EndedRun, taskId: string): string[] {
   const again = redrivenTasks(run, taskId);
-  return run.state.tasks.filter((task) => again.has(task.taskId) && !isTerminal(task.status)).map((task) => task.taskId);
+  return run.state.tasks
+    .filter((task) => again.has(task.taskId) && !isTerminal(task.status))
+    .map((task) => task.taskId);
 }
 
 /**

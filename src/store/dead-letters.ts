@@ -153,9 +153,7 @@ export class DeadLetters {
         handle.close();
       }
     } catch (error) {
-      throw new UserError("dead-letter", `${path} can't be written: ${messageOf(error)}. Nothing was changed.`, {
-        cause: error,
-      });
+      throw new UserError("dead-letter", `${path} can't be written: ${messageOf(error)}.`, { cause: error });
     }
   }
 

@@ -7,7 +7,7 @@ import { UNFINISHED_MARK } from "./task-recorder.ts";
 export const UNFINISHED = /^\..+\.tmp$/;
 
 /** Begun by whoever goes on with the run or with a task of it. */
-const RESUMING = /^\.(resumed|redriven)-/;
+const RESUMING = /^\.again-/;
 
 /** Removes what killed writers had begun to write below a run's folder; for one that has ended. Never rejects. */
 export async function removeUnfinishedFiles(

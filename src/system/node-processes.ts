@@ -74,8 +74,8 @@ function judge(identity: ProcessIdentity, own: ProcessIdentity): ProcessSight {
   if (found.state.startsWith("Z") || found.state.startsWith("X")) return seen("dead");
   if (!found.start || !identity.processStart) return seen("unknown");
   if (found.start !== identity.processStart) return seen("dead");
-  // by a signal or, as Linux tells apart, by a debugger
-  return { liveness: "alive", stopped: /^[Tt]/.test(found.state) };
+  // by a signal; who is held by a debugger is t on Linux, and goes on with that
+  return { liveness: "alive", stopped: found.state.startsWith("T") };
 }
 
 function seen(liveness: Liveness): ProcessSight {

@@ -71,7 +71,7 @@ export class WorkerHost {
   #abandon(): void {
     const attempt = this.#current;
     this.#ending = true;
-    if (attempt) attempt.recorded ??= this.#sweep(attempt).then(() => this.#process.exit(1));
+    if (attempt) attempt.recorded ??= this.#sweep(attempt).then(() => this.#exit(1));
     this.#stop("cancelled");
   }
 
@@ -186,9 +186,12 @@ export class WorkerHost {
       return { ...emptyResult, ...blocked("worker-kind", `This worker can't do steps of kind ${request.workerKind}.`) };
     }
     record.event("worker_started", request.workerKind);
-    const problem = tree.restores ? await tree.begin(claimed) : null;
+    // who was frozen until now touches no file of the attempt that came after it
+    const wanted = claimed.then(() => this.#requireWanted(request));
+    wanted.catch(() => undefined);
+    const problem = tree.restores ? await tree.begin(wanted) : null;
     if (problem !== null) return { ...emptyResult, ...failed("permanent", "checkpoint", problem) };
-    const begun = () => tree.begin(claimed).then(() => this.#requireWanted(request));
+    const begun = () => tree.begin(wanted).then(() => this.#requireWanted(request));
     const context: KindContext = {
       signal: stop.signal,
       taken: claimed,

@@ -106,7 +106,7 @@ describe("a background run", () => {
     const { pid = 0 } = processes(rig, /supervisor\.mjs/)[0] ?? {};
     process.kill(pid, "SIGSTOP");
     await host.waitFor((event) => event["statusText"] === "team: 1 run · 1 stopped", 15_000);
-    const remedy = `its process ${pid} is stopped: kill -CONT ${pid} lets it go on`;
+    const remedy = `its process ${pid} is stopped: go on with it in its terminal (fg), or kill -CONT ${pid}`;
     expect(await say(host, `/team-status ${runId}`)).toContain(remedy);
     expect(await say(host, "/team-status")).toMatch(new RegExp(`${runId} {2}stopped `));
     const other = await rig.rpc({ extensions: [PACKAGE] });

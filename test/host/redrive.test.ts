@@ -1,6 +1,8 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import { postRequest } from "../../src/store/inbox.ts";
+import { quietWorld } from "../engines/engine-bench.ts";
 import { diamondFiles, type StepScript, stepOf, teamReplies } from "../support/diamond-team.ts";
 import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
@@ -153,9 +155,45 @@ describe("a redrive", { timeout: 90_000 }, () => {
     const [, next = "", ...more] = await runIds(project);
     expect(more).toEqual([]);
     expect(said.join("\n")).toContain(`Run ${next} goes on with ${runId}: `);
-    expect(said.join("\n")).toContain(`Run ${next} goes on with ${runId} already`);
+    expect(said.join("\n")).toMatch(
+      new RegExp(`Run ${next} (goes on with ${runId} already|is just being made to go on with ${runId})`),
+    );
     expect(ofType(await events(), "crew.task.redriven")).toMatchObject([{ taskId: "b", newRunId: next }]);
     slow();
+  });
+
+  it("of a task keeps a resume of its run from doing that beside it", async () => {
+    const { rig, host, project, runId, mend, finish, over } = await halfFailed();
+    let slow: () => void = () => undefined;
+    const gate = new Promise<void>((done) => {
+      slow = done;
+    });
+    mend({ b: () => gate.then(() => ({ text: "b is done" })) });
+    await say(host, `/team-redrive ${runId} b`);
+    finish();
+    await over();
+    const [, next = ""] = await runIds(project);
+    expect(await say(host, `/team-resume ${runId}`)).toContain(
+      `Run ${next} goes on with ${runId} already, task b among it.`,
+    );
+    expect(await runIds(project)).toEqual([runId, next]);
+    expect(asked(rig, "b")).toBe(2);
+    slow();
+  });
+
+  it("of an ended run's task answers what others had asked of that run, too", async () => {
+    const { host, project, runId, events, mend, finish, over } = await halfFailed();
+    finish();
+    await over();
+    const folder = runFolder(project, runId);
+    await postRequest(quietWorld(), folder, { kind: "deadletter", taskId: "b" }, "stranger");
+    await postRequest(quietWorld(), folder, { kind: "redrive", taskId: "b", newRunId: "elsewhere" }, "stranger");
+    mend();
+    const next = await sayToEnd(host, `/team-redrive ${runId} b`);
+    const newRuns = ofType(await events(), "crew.task.redriven").map(({ newRunId }) => newRunId);
+    expect(newRuns.sort()).toEqual([next.runId, "elsewhere"].sort());
+    expect(ofType(await events(), "crew.task.deadletter")).toHaveLength(1);
+    expect((await readdir(join(folder, "inbox"))).filter((name) => name.endsWith(".json"))).toEqual([]);
   });
 
   it.skipIf(noMount)(

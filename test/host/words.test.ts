@@ -22,6 +22,7 @@ describe("a command's words", () => {
       ["C:\\new folder\\temp", 'a\\"b\\', "C:\\x", 'say \\"so\\"'],
       {},
     ]);
+    expect(parsed('"\\\\server\\share\\\\" "a\\\\\\"b"')).toEqual([["\\\\server\\share\\", 'a\\"b'], {}]);
     expect(() => parsed('x --prompt "never \\"closed\\"')).toThrow("A quote is not closed");
   });
 

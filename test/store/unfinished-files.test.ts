@@ -8,7 +8,7 @@ import { tempFolder } from "./temp-store.ts";
 it("removes what killed writers left in an ended run, and nothing else", async () => {
   const folder = await tempFolder();
   const unfinished = [".state.json.7.ab12.tmp", "inbox/.r1.json.7.ab.tmp", "tasks/a/a0001/.meta.json.9.cd34.tmp"];
-  const underWay = [".recorded.json.7.ab.tmp", ".recording-2.json.7.ab.tmp", ".resumed-run-2.7.ab.tmp"];
+  const underWay = [".recorded.json.7.ab.tmp", ".recording-2.json.7.ab.tmp", ".again-b-1.json.7.ab.tmp"];
   const kept = [
     ...underWay,
     "events.jsonl",
