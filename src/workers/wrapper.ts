@@ -23,6 +23,8 @@ export class WorkerHost {
   readonly #history: Pick<AttemptHistory, "add">;
   #cwd: string;
   #current: Attempt | null = null;
+  /** Of the attempt whose order came last: it can be stopped before it has a record. */
+  #stops: Pick<Attempt, "stop" | "unwanted"> | null = null;
   #ending = false;
   #warm = false;
   #kept: Promise<unknown> = Promise.resolve();
@@ -117,18 +119,19 @@ export class WorkerHost {
   }
 
   #stop(reason: StopReason): void {
-    this.#current?.stop.abort(reason);
-    this.#current?.unwanted.abort(reason);
+    this.#stops?.stop.abort(reason);
+    this.#stops?.unwanted.abort(reason);
   }
 
   async #work(request: StepRequest, workerId: string): Promise<void> {
+    const stops = { stop: new AbortController(), unwanted: new AbortController() };
+    this.#stops = stops;
     const redactor = await this.#process.redactor;
     const unmade = await makeAttemptFolder(this.#world.files, request.runtime.attemptFolder).then(() => "", messageOf);
     if (unmade) return this.#tellEnded(`the attempt's folder can't be written: ${unmade}`);
     // its owner went meanwhile: this process is already on its way out
     if (this.#ending) return this.#tellEnded("the worker is ending");
     const record = new AttemptRecord(this.#world, request, workerId, redactor, () => this.#abandon());
-    const stops = { stop: new AbortController(), unwanted: new AbortController() };
     const tree = new AttemptTree(this.#world, request, record);
     const attempt: Attempt = { request, workerId, ...stops, record, tree, crashed: null, recorded: null, step: null };
     this.#current = attempt;

@@ -137,7 +137,6 @@ function cancelFaults({ events, ledger }: EndedRun): string[] {
   // whose maker could not start a process for it, because that was killed, says so to its user
   const neverBegun = begun.length === 0 && cancelled?.reason === "its process could not be started";
   if (cancels.length === 0 && (asked || cancelled) && !neverBegun) faults.push("nobody cancelled it");
-  if (asked && !cancelled) faults.push("it was to be cancelled, and was not");
   const heardAt = Math.min(...cancels.map(({ heardAt }) => heardAt ?? Number.POSITIVE_INFINITY));
   for (const { seq, ts, epoch } of begun) {
     // what its owner was just about to begin is ended by it at once

@@ -137,6 +137,20 @@ describe("the record of an attempt", () => {
     expect(bench.codes).toEqual([0]);
   });
 
+  it("ends as cancelled when that was asked for before its folder was made", async () => {
+    const world = quiet();
+    const facts: World["files"]["facts"] = async (path) => {
+      if (path === bench.folder) await bench.host.take({ type: "cancel", reason: "cancelled" });
+      return world.files.facts(path);
+    };
+    const bench = await hostIn({ ...world, files: { ...world.files, facts } }, async (_request, context) => {
+      await context.claimed;
+      return context.signal.aborted ? { ...done, outcome: "cancelled", failureKind: "cancelled" } : done;
+    });
+    await bench.work();
+    expect(bench.state()).toMatchObject({ status: "ended", result: { attemptOutcome: "cancelled" } });
+  });
+
   it("ends as failed when something throws after the claim", async () => {
     const bench = await hostIn(quiet(), async (_request, context) => {
       await context.claimed;
