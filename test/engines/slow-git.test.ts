@@ -11,7 +11,7 @@ function slowGit(folder: string): { path: string; done: () => string } {
   const marks = join(folder, "marks");
   const git = join(folder, "git");
   const path = process.env["PATH"] ?? "";
-  writeFileSync(git, `#!/bin/sh\nsleep 0.3\nPATH='${path}' git "$@"\ncode=$?\necho x >> '${marks}'\nexit $code\n`);
+  writeFileSync(git, `#!/bin/sh\nsleep 1\nPATH='${path}' git "$@"\ncode=$?\necho x >> '${marks}'\nexit $code\n`);
   chmodSync(git, 0o755);
   return { path: `${folder}:${path}`, done: () => (existsSync(marks) ? readFileSync(marks, "utf8") : "") };
 }
