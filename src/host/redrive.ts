@@ -92,7 +92,7 @@ function refuseUnderWay(old: RunView, taskId: string): void {
   throw new UserError(
     "task-under-way",
     `Task ${taskId} can't be redriven yet: ${waits} would be done again with it, and run ${runId} is not done with that. ` +
-      `/team-status ${runId} shows it, /team-cancel ${runId} ends it.`,
+      `Wait for it: /team-status ${runId} shows it. /team-cancel ${runId} ends the run now.`,
   );
 }
 
@@ -128,6 +128,6 @@ export function failedTask({ manifest, state }: RunView, taskId: string) {
   if (task?.status === "failed") return task;
   throw new UserError(
     "not-failed",
-    `Task ${taskId} of run ${runId} is ${task?.status}; only a failed one is given up.`,
+    `Task ${taskId} of run ${runId} is ${task?.status}; only a failed one can be given up or redriven.`,
   );
 }

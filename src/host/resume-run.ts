@@ -1,6 +1,13 @@
 import { join } from "node:path";
 import type { RunManifest } from "../runs/manifest.ts";
-import { continuedManifest, type EndedRun, lostTasks, type NewRun, unfinishedTasks } from "../runs/resume.ts";
+import {
+  continuedManifest,
+  type EndedRun,
+  lostTasks,
+  type NewRun,
+  unfinishedTasks,
+  unreadTasks,
+} from "../runs/resume.ts";
 import { isTerminal } from "../runs/run-state.ts";
 import { runPaths } from "../store/layout.ts";
 import type { RunView } from "../store/run-store.ts";
@@ -147,7 +154,9 @@ export function saidOf({ runId, resumedFrom, tasks, kept }: RunManifest, old: En
   const keeping = results.length === 0 ? "" : ` The results of ${results.join(", ")} are kept.`;
   const lost = lostTasks(old).filter((taskId) => again.includes(taskId));
   const losing = lost.length === 0 ? "" : ` The work of ${lost.join(", ")} is in no commit any more.`;
-  return `Run ${runId} goes on with ${resumedFrom}: ${again.join(", ")} to do.${losing}${keeping} /team-status ${runId} shows it.`;
+  const unread = unreadTasks(old).join(", ");
+  const missing = unread === "" ? "" : ` What ${unread} answered can't be read in the damaged log any more.`;
+  return `Run ${runId} goes on with ${resumedFrom}: ${again.join(", ")} to do.${losing}${missing}${keeping} /team-status ${runId} shows it.`;
 }
 
 export function saidBefore(runId: string, before: string | null): string {

@@ -76,7 +76,9 @@ export function closedNote({ runId, status, tasks }: RunState): string {
 /** The commands that go on with a run that ended without completing, each in a line that can be copied. */
 function nextSteps({ manifest: { runId }, state }: RunView): string[] {
   if (!isTerminal(state.status) || state.status === "completed") return [];
-  const failed = state.tasks.filter(({ status }) => status === "failed").map(({ taskId }) => taskId);
+  const failed = state.tasks
+    .filter(({ status, redrivenAs }) => status === "failed" && redrivenAs.length === 0)
+    .map(({ taskId }) => taskId);
   const [first, second] = failed;
   const likewise = second === undefined ? "" : "; the same works for each other task that failed";
   const redrive = first && `/team-redrive ${runId} ${first} does ${first} again and what needs it${likewise}`;

@@ -22,6 +22,14 @@ export function lostTasks({ manifest, state }: EndedRun): string[] {
   return lost.map(({ taskId }) => taskId);
 }
 
+/** Tasks that completed, with an attempt of whose end the log has no whole line: what they answered is not known. */
+export function unreadTasks({ state }: EndedRun): string[] {
+  const unread = state.tasks.filter(
+    ({ status, attempts }) => status === "completed" && attempts.at(-1)?.status === "running",
+  );
+  return unread.map(({ taskId }) => taskId);
+}
+
 /**
  * What a resume does again: all that did not complete, and what is lost with all that depends on it. Any other completed
  * task stays, also one that had gone on without an optional task which is now tried again.
@@ -116,7 +124,7 @@ function resultOf({ manifest, state }: EndedRun, taskId: string): KeptResult {
 function keptTasks(old: EndedRun): ReadonlySet<string> {
   const { manifest, state } = old;
   const kept = new Set(state.tasks.filter(({ status }) => status === "completed").map(({ taskId }) => taskId));
-  const due = lostTasks(old);
+  const due = [...lostTasks(old), ...unreadTasks(old)];
   for (let id = due.pop(); id !== undefined; id = due.pop()) {
     const needed = id;
     if (kept.delete(needed))

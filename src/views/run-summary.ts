@@ -153,6 +153,8 @@ function taskLines(
     const before = Math.min(2 + column, ERROR_INDENT_MAX);
     told.push({ text: `${" ".repeat(before)}${task.error.kind}: ${oneLine(task.error.message)}`, indent: before });
   }
+  if (task.redrivenAs.length > 0)
+    told.push({ text: `${" ".repeat(2 + column)}done again by run ${task.redrivenAs.join(", ")}`, indent: 2 + column });
   return told;
 }
 

@@ -11,7 +11,12 @@ import { FakeClock } from "../support/fake-clock.ts";
 const ID = "20240101-000000000-0000000a";
 
 /** What is told of a run's end; a test double stands for the session that showed it. */
-async function told(status: RunStatus, tasks: Record<string, TaskStatus>, kind: DriveEnd["kind"] = "completed") {
+async function told(
+  status: RunStatus,
+  tasks: Record<string, TaskStatus>,
+  kind: DriveEnd["kind"] = "completed",
+  redriven: Record<string, string[]> = {},
+) {
   const clock = new FakeClock(Date.UTC(2024, 0, 1, 0, 2));
   const manifest = manifestOf(
     Object.keys(tasks).map((task) => taskSpec(task)),
@@ -22,7 +27,14 @@ async function told(status: RunStatus, tasks: Record<string, TaskStatus>, kind: 
     ...initial,
     status,
     tasks: initial.tasks.map(
-      (task) => ({ ...task, status: tasks[task.taskId], summary: "", used: NOTHING_USED }) as TaskState,
+      (task) =>
+        ({
+          ...task,
+          status: tasks[task.taskId],
+          summary: "",
+          used: NOTHING_USED,
+          redrivenAs: redriven[task.taskId] ?? [],
+        }) as TaskState,
     ),
   };
   const view = { manifest, state, health: HEALTHY_LOG, folder: `/p/.crew/state/runs/${ID}` };
@@ -52,6 +64,12 @@ it("ends with the command that goes on with a cancelled run, and names a single 
   expect(cancelled.at(-1)).toBe(`/team-resume ${ID} goes on with what did not complete`);
   const after = await told("cancelled", { a: "failed", b: "cancelled" });
   expect(after.slice(-2).map((line) => line.split(" ")[0])).toEqual(["/team-resume", "/team-redrive"]);
+});
+
+it("does not name what is done again already", async () => {
+  const state = { b: ["20240101-000000001-0000000b"] };
+  const lines = await told("failed", { a: "failed", b: "failed" }, "completed", state);
+  expect(lines.at(-1)).toBe(`/team-redrive ${ID} a does a again and what needs it`);
 });
 
 it("names none where the run is done or has not ended", async () => {

@@ -183,6 +183,17 @@ describe("a redriven task", () => {
     );
   });
 
+  it("does again what completed with an answer that the log has lost, and what goes on with it", () => {
+    const manifest = manifestOf([taskSpec("x"), taskSpec("y", { dependsOn: ["x"] }), taskSpec("z")]);
+    const state = ended(manifest, { z: "failed" });
+    const begun = { status: "running", attempt: 1, startedAt: 1, workerId: "w", workerKind: "pi", pid: null } as const;
+    const tasks = state.tasks.map((task) => (task.taskId === "x" ? { ...task, attempts: [begun] } : task));
+    const old = { manifest, state: { ...state, tasks } };
+    expect([...unfinishedTasks(old)]).toEqual(["x", "y", "z"]);
+    expect([...redrivenTasks(old, "z")]).toEqual(["z"]);
+    expect(continuedManifest(old, redrivenTasks(old, "z"), NEW).kept).toEqual({});
+  });
+
   it("leaves alone what failed beside it", () => {
     const manifest = manifestOf([taskSpec("x"), taskSpec("y"), taskSpec("z", { dependsOn: ["x"] })]);
     const old = { manifest, state: ended(manifest, { x: "failed", y: "failed", z: "skipped" }) };

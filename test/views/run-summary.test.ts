@@ -42,6 +42,16 @@ test("a run that nobody drives is not shown as running, and says how it goes on"
   expect(renderRun(picture({ status: "running" }), NOW, 120).join("\n")).not.toContain("nobody");
 });
 
+test("a failed task names the runs that did it again", () => {
+  const run = picture({ status: "failed" });
+  const [plan] = run.state.tasks.map((task) => failedTask(task, "model", "no"));
+  const tasks = [{ ...plan, redrivenAs: ["run-2", "run-3"] } as TaskState];
+  const lines = renderRun({ ...run, state: { ...run.state, tasks } }, NOW, 120);
+  expect(lines[lines.findIndex((line) => line.includes("model: no")) + 1]).toMatch(
+    /^ +done again by run run-2, run-3$/,
+  );
+});
+
 test.each<[Standstill, string]>([
   [{ kind: "unattended" }, "nobody drives it: /team-resume run-1 goes on with it"],
   [
