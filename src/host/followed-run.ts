@@ -8,6 +8,7 @@ import { postRequest } from "../store/inbox.ts";
 import { type RunPaths, runPaths } from "../store/layout.ts";
 import { HEALTHY_LOG, RunLogReader } from "../store/run-log-reader.ts";
 import { messageOf } from "../system/errors.ts";
+import { isSameProcess } from "../system/same-process.ts";
 import type { Standstill } from "../views/standstill.ts";
 import { hasRoom } from "./disk-room.ts";
 import { driverStandstill } from "./run-facts.ts";
@@ -36,6 +37,7 @@ export class FollowedRun implements ShownRun {
   #reader: RunLogReader | null = null;
   #state: RunState;
   #untold: readonly CrewEvent[] = [];
+  readonly #ownEpochs = new Set<number>();
   /** Sequence number of the last event told. */
   #told: number;
   #standstill: Standstill | null = null;
@@ -155,6 +157,9 @@ export class FollowedRun implements ShownRun {
     this.#state = events.reduce(applyEvent, anew ? initialRunState(this.run.manifest) : this.#state);
     const last = this.#untold.at(-1)?.seq ?? this.#told;
     this.#untold = [...this.#untold, ...events.filter(({ seq }) => seq > last)];
+    const self = this.#home.world.processes.self();
+    for (const event of events)
+      if (event.type === "crew.run.claimed" && isSameProcess(event.owner, self)) this.#ownEpochs.add(event.epoch);
   }
 
   /** False when another session tells of the run by now. */
@@ -166,6 +171,8 @@ export class FollowedRun implements ShownRun {
     this.#untold = [];
     this.#told = events.at(-1)?.seq ?? this.#told;
     for (const event of events) {
+      // whoever took the run over here, to end it, has told it on this bus
+      if (this.#ownEpochs.has(event.epoch)) continue;
       try {
         this.#home.bus.emit(event.type, event);
         if (event.type === "crew.notification.sent" && event.message) this.#home.show(event.message, event.severity);

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { messageOf, UserError } from "../system/errors.ts";
+import { codeOf, messageOf, UserError } from "../system/errors.ts";
 import type { Clock, FileFacts, Files, Log, World } from "../system/world.ts";
 import { type InboxRequest, type PostedRequest, parseRequest, REQUEST_BYTES_MAX } from "./inbox-request.ts";
 
@@ -45,7 +45,11 @@ export async function postRequest(
       "request-too-big",
       `The request has more than ${REQUEST_BYTES_MAX / 1024} kB; shorten it, or put it in a file and name the file.`,
     );
-  await files.writeNew(join(folder, id + SUFFIX), text);
+  await files.writeNew(join(folder, id + SUFFIX), text).catch(async (error: unknown) => {
+    // whoever ended the run just now has swept away what was half written
+    if (codeOf(error) !== "ENOENT") throw error;
+    await files.writeNew(join(folder, id + SUFFIX), text);
+  });
   return id;
 }
 

@@ -101,6 +101,23 @@ describe("a background run", () => {
     expect(await say(host, "/team-metrics crew.notification.count --json")).toContain('"value":1');
   });
 
+  it("whose process is killed is ended by the session that follows it, which counts that once", async () => {
+    const { rig, host, runId } = await underWay();
+    const { pid = 0 } = processes(rig, /supervisor\.mjs/)[0] ?? {};
+    process.kill(pid, "SIGKILL");
+    await say(host, `/team-cancel ${runId}`);
+    const events = () => eventsOf(rig.agentFolder.project, runId);
+    await waitUntil(async () => ofType(await events(), "crew.run.cancelled").length === 1, 30_000);
+    await waitUntil(() => told(host, runId).length === 1, 30_000);
+    expect(await say(host, "/team-metrics crew.run.count --json")).toMatch(/"value":1\b/);
+    const tasks = ofType(await events(), "crew.task.cancelled").length;
+    const counted = await say(host, "/team-metrics crew.task.count --json");
+    const values = [...counted.matchAll(/"status":"cancelled"[^}]*\}[^}]*"value":(\d+)/g)].map(([, value]) =>
+      Number(value),
+    );
+    expect(values, counted).toEqual([tasks]);
+  });
+
   it("whose process is stopped says so, is left to it, and ends as was asked when it is let go on", async () => {
     const { rig, host, runId } = await underWay();
     const { pid = 0 } = processes(rig, /supervisor\.mjs/)[0] ?? {};
