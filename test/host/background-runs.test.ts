@@ -94,7 +94,7 @@ async function driven(at: Place, { wake = false } = {}): Promise<OpenRun> {
   const world = nodeWorld({ warn: () => undefined, error: () => undefined });
   const run = await new RunStore(world, at.crewRoot).create(manifestIn(at), keepingBus().bus);
   onTestFinished(() => run.close());
-  await run.claim({ ...world.processes.self(), nonce: "supervisor" });
+  await run.claim({ ...world.processes.self(), hostId: "elsewhere", nonce: "supervisor" });
   await run.publisher.publish({ type: "crew.run.started", team: "team", workflow: "flow" });
   await new Followings(world, at.crewRoot).begin("run-1", 1, wake);
   return run;
@@ -184,6 +184,20 @@ describe("a followed run", () => {
     await complete(run);
     await passing(second.clock, () => second.background.shown.length === 0);
     expect(typesOf(second.told)).toEqual(["crew.run.completed"]);
+  });
+
+  it("is not told of what this process itself did when it took it over", async () => {
+    const at = await place();
+    const run = await driven(at);
+    const { background, told, clock, store, world } = sessionIn(at);
+    await background.followAll();
+    run.close();
+    const taken = await store.open("run-1", keepingBus().bus);
+    onTestFinished(() => taken.close());
+    await taken.claim({ ...world.processes.self(), nonce: "session" });
+    await complete(taken);
+    await passing(clock, () => background.shown.length === 0);
+    expect(typesOf(told)).toEqual(["crew.run.claimed", "crew.run.started"]);
   });
 
   it("wakes only the model of the session that started it", async () => {
