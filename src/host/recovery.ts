@@ -8,7 +8,8 @@ import { askToContinue } from "./ask-to-continue.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import type { TakeOver } from "./claim-run.ts";
 import { runsToEnd } from "./let-go.ts";
-import { applyResumption, type Resumption, resumptionOf, tellInterrupted } from "./resumption.ts";
+import { recordAgain } from "./record-redrive.ts";
+import { type Resumption, resumptionOf, takingOver, tellInterrupted } from "./resumption.ts";
 import { factsOfRun, isDrivenElsewhere, requireSilence } from "./run-facts.ts";
 import { announceEnd, closedNote } from "./run-report.ts";
 import type { RunService } from "./run-service.ts";
@@ -95,8 +96,7 @@ export class Recovery {
   /** Of this folder: a run of another one was not made here, whoever put it here. */
   async #unended(): Promise<RunView[]> {
     const views: RunView[] = [];
-    const { processes } = this.#session.world;
-    const ids = await this.#runs.store.unended((owner) => isDrivenElsewhere(processes, owner));
+    const ids = await this.#runs.store.unended((owner) => isDrivenElsewhere(this.#session.world.processes, owner));
     // of its own runs this process knows better which it drives
     for (const id of ids.filter((it) => !this.#isActive(it)).slice(0, LOOKED_AT_MAX)) {
       const view = await this.#runs.view(id).catch(() => null);
@@ -237,9 +237,10 @@ export class Recovery {
       // this session may have followed it all along
       return this.#background.shown.find(({ run }) => run.manifest.runId === runId) ?? null;
     }
-    if (resumption === null) return this.#runs.takeOver(runId);
-    const prepare = applyResumption.bind(null, this.#session.world, this.#runs.store.crewRoot, resumption);
-    return this.#runs.takeOver(runId, { prepare, confirmed: resumption.proof === "silence" });
+    const { world } = this.#session;
+    const taken = await this.#runs.takeOver(runId, takingOver(world, this.#runs.store.crewRoot, resumption));
+    if (taken) await recordAgain(this.#session, taken.run.manifest);
+    return taken;
   }
 
   #display(run: ShownRun): void {

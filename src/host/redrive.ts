@@ -1,5 +1,5 @@
 import { type RunManifest, specOf } from "../runs/manifest.ts";
-import { continuedManifest, redrivenTasks, redriveWaitsFor, withChangedTask } from "../runs/resume.ts";
+import { continuedManifest, redriveManifest, redrivenTasks, redriveWaitsFor } from "../runs/resume.ts";
 import { taskOf } from "../runs/run-state.ts";
 import { stepsAskedFor, stepsBefore } from "../runs/task-prompt.ts";
 import type { DeadLetter } from "../store/dead-letter-lines.ts";
@@ -11,10 +11,11 @@ import { requireShort } from "./build-manifest.ts";
 import { withFilesThere } from "./kept-files.ts";
 import { recordRedrive } from "./record-redrive.ts";
 import { agreeToBegin, type BeginAt, beginAt } from "./redrive-checkpoint.ts";
-import { type ContinuedRun, continuedAs, newRun, saidBefore, saidOf, startMarked } from "./resume-run.ts";
+import { type ContinuedRun, continuedAs, newRun, saidBefore, saidOf } from "./resume-run.ts";
 import type { RunService } from "./run-service.ts";
 import { withCommitsThere } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
+import { startMarked } from "./start-marked.ts";
 
 /** What is to run again. */
 export type RedriveTarget = { deadLetterId: string } | { run: string; taskId: string };
@@ -45,7 +46,7 @@ export async function redriveTask(
   const again = redrivenTasks(old, taskId);
   refuseUnderWay(old, taskId);
   const { begin } = changes;
-  const asked = withChangedTask(continuedManifest(old, again, await newRun(session)), taskId, changes);
+  const asked = redriveManifest(continuedManifest(old, again, await newRun(session)), taskId, changes);
   if (changes.prompt !== null) checkPrompt(asked, taskId, changes.prompt);
   const before = await continuedAs(runs, runId);
   await agreeToCommands(session, asked, "project");
@@ -53,7 +54,7 @@ export async function redriveTask(
   const manifest = begin ? await beginAt(session, old, asked, taskId, begin) : asked;
   const isOpen = async () => letter && openLetter(runs, letter.id);
   const active = await startMarked(session, runs, old, manifest, isOpen);
-  const untold = await recordRedrive(session, old, taskId, manifest.runId);
+  const untold = await recordRedrive(session, runId, taskId, manifest.runId);
   return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}${untold}` };
 }
 

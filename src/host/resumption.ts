@@ -10,6 +10,7 @@ import type { World } from "../system/world.ts";
 import { closeAttempt, readAttemptFacts, readLastSign, readRemains } from "../workers/attempt-facts.ts";
 import { attemptTags, giveUpAttempt } from "../workers/attempt-folder.ts";
 import { endTagged } from "../workers/attempt-processes.ts";
+import type { TakeOver } from "./claim-run.ts";
 
 const SWEEP_MS_MAX = 1000;
 
@@ -22,6 +23,13 @@ export interface Resumption {
 
 export function resumptionOf({ plan, resumed }: Extract<RecoveryStep, { kind: "resume" }>): Resumption {
   return { proof: plan.proof, interruptedAttempts: plan.interruptedAttempts, resumed };
+}
+
+/** How a run is taken over to go on with it; of one that was let go of there is nothing to tell before. */
+export function takingOver(world: World, crewRoot: string, resumption: Resumption | null): TakeOver {
+  if (resumption === null) return {};
+  const prepare = (run: OpenRun) => applyResumption(world, crewRoot, resumption, run);
+  return { prepare, confirmed: resumption.proof === "silence" };
 }
 
 /**
@@ -37,7 +45,7 @@ export async function tellInterrupted(reason: RecoveryPlan["proof"], { state, pu
  * Tells of the interruption, ends the attempts nobody is at any more, and tells that the run goes on. Where another owner
  * has brought it to its end meanwhile there is nothing to go on with.
  */
-export async function applyResumption(
+async function applyResumption(
   world: World,
   crewRoot: string,
   { proof, interruptedAttempts, resumed }: Resumption,

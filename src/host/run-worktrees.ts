@@ -6,7 +6,7 @@ import type { RunManifest } from "../runs/manifest.ts";
 import type { EndedRun } from "../runs/resume.ts";
 import { isTerminal } from "../runs/run-state.ts";
 import { branchOf, isCommitId } from "../runs/work-trees.ts";
-import { isSafeSegment } from "../store/layout.ts";
+import { isSafeSegment, runPaths } from "../store/layout.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import { Git } from "../workers/git.ts";
@@ -73,7 +73,9 @@ export async function startKeeping({ world }: Session, runs: RunService, asked: 
     for (const { ref, commit } of commits) await git.ask(["update-ref", ref, commit]);
     return await runs.start(manifest);
   } catch (error) {
-    for (const { ref, commit } of commits) await git.try(["update-ref", "-d", ref, commit]);
+    // one that was made can be gone on with, and needs them
+    if ((await world.files.facts(runPaths(crewRoot, asked.runId).manifest)) === null)
+      for (const { ref, commit } of commits) await git.try(["update-ref", "-d", ref, commit]);
     await forgetUnmade(world.files, crewRoot, asked.runId);
     throw error;
   }

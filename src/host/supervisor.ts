@@ -7,7 +7,7 @@ import { ENV } from "./config.ts";
 import { loadConfig } from "./load-config.ts";
 import { openRuns } from "./open-runs.ts";
 import { openWorld } from "./open-world.ts";
-import { applyResumption } from "./resumption.ts";
+import { takingOver } from "./resumption.ts";
 import type { RunsHome } from "./runs-home.ts";
 import type { SupervisorMessage, SupervisorOrder } from "./supervisor-order.ts";
 
@@ -53,8 +53,7 @@ async function supervise(home: RunsHome, { runId, resumption }: SupervisorOrder)
   const { config } = await loadConfig(world.files, agentDir, cwd);
   const { runs, dispose } = await openRuns(home, config);
   try {
-    const resume = resumption && { prepare: applyResumption.bind(null, world, runs.store.crewRoot, resumption) };
-    const active = await runs.takeOver(runId, resume ? { ...resume, confirmed: true } : {});
+    const active = await runs.takeOver(runId, takingOver(world, runs.store.crewRoot, resumption));
     if (!active) throw new UserError("claimed-elsewhere", `Another process drives run ${runId}.`);
     const release = () => void runs.release("its process was asked to end");
     process.on("SIGTERM", release);

@@ -64,6 +64,8 @@ export interface RunManifest {
   sessionId: string;
   /** The run this one continues, or takes a failed task up from. */
   resumedFrom: string | null;
+  /** The failed task of that run which it takes up; null when it goes on with the whole. */
+  redrives: string | null;
   /** The folder the work is done in. */
   cwd: string;
   /** Set when tasks that write have a git worktree each: the commit they begin with. */
@@ -75,6 +77,11 @@ export interface RunManifest {
   kept: Readonly<Record<string, KeptResult>>;
   /** SHA-256 of each definition file used, by its name. */
   definitionHashes: Readonly<Record<string, string>>;
+}
+
+/** Ids of the tasks that the run itself is to do. */
+export function tasksToDo({ tasks, kept }: Pick<RunManifest, "tasks" | "kept">): string[] {
+  return tasks.map(({ taskId }) => taskId).filter((taskId) => !Object.hasOwn(kept, taskId));
 }
 
 /** Throws a UserError for a task that the run has not. */

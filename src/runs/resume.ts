@@ -81,6 +81,7 @@ export function continuedManifest(old: EndedRun, again: ReadonlySet<string>, run
     ...run,
     background: false,
     resumedFrom: manifest.runId,
+    redrives: null,
     // a checkpoint that a task began with is its run's own
     tasks: tasks.map(({ resumeFromSeq: _, ...task }) => ({
       ...task,
@@ -90,8 +91,8 @@ export function continuedManifest(old: EndedRun, again: ReadonlySet<string>, run
   };
 }
 
-/** The same run with one task asked for differently; null changes nothing. */
-export function withChangedTask(
+/** The run that redrives one task, asked for differently; null changes nothing. */
+export function redriveManifest(
   manifest: RunManifest,
   taskId: string,
   { prompt, model }: { prompt: string | null; model: string | null },
@@ -101,7 +102,8 @@ export function withChangedTask(
     task: prompt ?? task.task,
     agent: task.agent && { ...task.agent, models: model === null ? task.agent.models : [model] },
   });
-  return { ...manifest, tasks: manifest.tasks.map((task) => (task.taskId === taskId ? change(task) : task)) };
+  const tasks = manifest.tasks.map((task) => (task.taskId === taskId ? change(task) : task));
+  return { ...manifest, redrives: taskId, tasks };
 }
 
 /** A result that was kept before still names the run that did the work. */

@@ -75,15 +75,14 @@ function runLines({ runs, run: chosen, now, height, paint }: DashboardView, widt
   const rows = Math.max(1, Math.min(runs.length, RUN_LINES_MAX, Math.floor(height / RUN_LINES_SHARE)));
   const first = firstShown(runs.length, chosen, rows);
   const table = runs.slice(first, first + rows).map(({ state, standstill, health }, at): Row => {
-    const note = [standstill ? statusWord(state, standstill) : "", isDegraded(health) ? "degraded" : ""]
-      .filter(Boolean)
-      .join(", ");
+    const isOdd = standstill !== null || isDegraded(health);
+    const word = `${statusWord(state, standstill)}${isDegraded(health) ? ", degraded" : ""}`;
     const sign = state.status === "queued" ? "○" : SIGNS[state.status];
     return {
       chosen: first + at === chosen,
       cells: [
         { text: `${sign} ${state.runId.slice(-8)}`, bold: first + at === chosen },
-        { text: note || state.status, tone: note ? "warning" : (STATUS_TONES[state.status] ?? "muted") },
+        { text: word, tone: isOdd ? "warning" : (STATUS_TONES[state.status] ?? "muted") },
         { text: taskCount(state), right: true },
         { text: runTime(state, now), right: true },
         { text: formatUsd(usedInRun(state).costUsd), right: true },

@@ -70,6 +70,8 @@ describe("/team-resume", () => {
     const { rig, host, mend, runId } = await failedRun({ b: () => ({ status: 400, error: "still broken" }) });
     const second = await sayToEnd(host, "/team-resume");
     expect(second.ended).toContain("still broken");
+    const left = `Run ${second.runId} has gone on with all that was left of ${runId}, and failed`;
+    expect(await say(host, `/team-resume ${runId}`)).toContain(`${left}: /team-resume ${second.runId} goes on`);
     const before = rig.server.requests.length;
     mend({});
     // the main agent's next turn is a first turn again: it calls the tool with what is given here
@@ -85,17 +87,18 @@ describe("/team-resume", () => {
     expect(rig.server.requests.at(-1)?.request.lastToolText).toContain("b, d to do");
   });
 
-  it("goes on with a cancelled run, says why it can't with another, and that one was resumed before", async () => {
+  it("goes on with a cancelled run, says why it can't with another, and does nothing again that another run has done", async () => {
     const { rig, host, mend, runId } = await failedRun({ b: () => ({ status: 400, error: "no" }) });
     expect(await say(host, "/team-resume nothing")).toContain('No run is called "nothing"');
     mend({});
     const first = await sayToEnd(host, `/team-resume ${runId}`);
     expect(await say(host, `/team-resume ${first.runId}`)).toContain(`Run ${first.runId} completed`);
-    const again = await sayToEnd(host, `/team-resume ${runId}`);
-    expect(again.said).toContain(`Run ${first.runId} had already resumed ${runId}.`);
+    const done = `Run ${first.runId} has gone on with all that was left of ${runId}, and completed: /team-status ${first.runId} shows it.`;
+    const again = await say(host, `/team-resume ${runId}`);
+    expect(again).toContain(`${done} /team-redrive ${runId} b does that task once more all the same.`);
     mend({ a: () => ({ text: "slow", delayMs: 20_000 }) });
     await say(host, '/team-run diamond "wait"');
-    const [, , , running = ""] = await runIds(rig.agentFolder.project);
+    const [, , running = ""] = await runIds(rig.agentFolder.project);
     expect(await say(host, `/team-resume ${running}`)).toContain(`Run ${running} has not ended: it is running`);
     await say(host, "/team-cancel");
     mend({});

@@ -8,9 +8,9 @@ import {
   continuedManifest,
   type EndedRun,
   lostTasks,
+  redriveManifest,
   redrivenTasks,
   unfinishedTasks,
-  withChangedTask,
 } from "../../src/runs/resume.ts";
 import { initialRunState, type RunState, type TaskState } from "../../src/runs/run-state.ts";
 import { renderTaskPrompt } from "../../src/runs/task-prompt.ts";
@@ -205,9 +205,9 @@ describe("a redriven task", () => {
     const agent = { ...{ name: "n", prompt: "p", thinking: null, tools: null }, models: ["m/1", "m/2"] };
     const whole = { ...agent, disallowedTools: [], skills: null, maxTurns: null };
     const manifest = manifestOf([taskSpec("x", { agent: whole }), taskSpec("y", { agent: whole })]);
-    const changed = withChangedTask(manifest, "x", { prompt: "do it so", model: "m/3" });
+    const changed = redriveManifest(manifest, "x", { prompt: "do it so", model: "m/3" });
     expect(changed.tasks[0]).toMatchObject({ task: "do it so", agent: { models: ["m/3"] } });
     expect(changed.tasks[1]).toEqual(manifest.tasks[1]);
-    expect(withChangedTask(manifest, "x", { prompt: null, model: null })).toEqual(manifest);
+    expect(redriveManifest(manifest, "x", { prompt: null, model: null })).toEqual({ ...manifest, redrives: "x" });
   });
 });
