@@ -7,7 +7,7 @@ import { stoppedWords } from "../views/standstill.ts";
 import { renderTimeline } from "../views/timeline.ts";
 import type { Command } from "./commands.ts";
 import { modeOf } from "./output.ts";
-import { driverStandstill } from "./run-facts.ts";
+import { driverStandstill, withAskedCancel } from "./run-facts.ts";
 import { endNote, outputsOf, pictureOf } from "./run-report.ts";
 import type { Session } from "./session.ts";
 import type { DriveEnd, ShownRun } from "./shown-run.ts";
@@ -22,7 +22,7 @@ export const statusCommand: Command = async ({ session, args, width }) => {
   const runs = await session.runs();
   const now = session.world.clock.now();
   if (args === "") return (await listRuns(session, LISTED_RUNS_MAX, width)).join("\n");
-  const view = await runs.view(await runs.store.find(args));
+  const view = await withAskedCancel(session.world, await runs.view(await runs.store.find(args)));
   const picture = pictureOf(view, session.cwd, session.world.processes, await session.shownRuns());
   return [...renderRun(picture, now, width), "", ...renderTimeline(view.state, now, width), ...outputsOf(view)].join(
     "\n",

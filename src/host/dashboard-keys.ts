@@ -1,5 +1,5 @@
 import { redriveWaitsFor } from "../runs/resume.ts";
-import { openQuestion } from "../runs/run-state.ts";
+import { openQuestion, taskOf } from "../runs/run-state.ts";
 import { chosenRun, chosenTask, type DashboardView } from "../views/dashboard-view.ts";
 import {
   askToCancel,
@@ -16,7 +16,7 @@ type Chosen = Omit<DashboardView, "keys">;
 export function questionOf(view: Chosen, key: string): Question | null {
   const run = chosenRun(view);
   const letter = view.pane === "health" ? view.letters[view.letter] : undefined;
-  if (key === "r" && letter) return askToRedrive({ deadLetterId: letter.id });
+  if (key === "r" && letter) return whyWaits(view) === null ? askToRedrive({ deadLetterId: letter.id }) : null;
   if (key === "d" && letter) return askToDiscard(letter);
   if (!run) return null;
   if (key === "c") return askToCancel(run, chosenTask(view));
@@ -28,14 +28,23 @@ export function questionOf(view: Chosen, key: string): Question | null {
 /** Why a key that asks something does nothing now, a sentence; null for other keys. */
 export function whyNothing(view: Chosen, key: string): string | null {
   const run = chosenRun(view);
-  const task = chosenTask(view);
   if (key === "c") return run ? `Run ${run.state.runId} has already ended: ${run.state.status}.` : null;
   if (key === "d")
     return view.pane === "health" ? "There is no dead letter." : "Pane 5 lists the dead letters that can be discarded.";
   if (key !== "r") return null;
-  if (run && task?.status === "failed" && view.pane !== "health")
-    return `Task ${task.taskId} can be run again when its run is done with ${redriveWaitsFor(run, task.taskId).join(", ")}.`;
-  return "There is nothing to run again here: choose a failed task, or a run that failed or was cancelled.";
+  return (
+    whyWaits(view) ?? "There is nothing to run again here: choose a failed task, or a run that failed or was cancelled."
+  );
+}
+
+/** Why the chosen task, or that of the chosen letter, can't be run again yet, a sentence; null when nothing is in its way. */
+function whyWaits(view: Chosen): string | null {
+  const letter = view.pane === "health" ? view.letters[view.letter] : undefined;
+  const run = letter ? view.runs.find(({ state }) => state.runId === letter.runId) : chosenRun(view);
+  const taskId = view.pane === "health" ? letter?.taskId : chosenTask(view)?.taskId;
+  if (!run || taskId === undefined || taskOf(run.state, taskId)?.status !== "failed") return null;
+  const waits = redriveWaitsFor(run, taskId);
+  return waits.length === 0 ? null : `Task ${taskId} can be run again when its run is done with ${waits.join(", ")}.`;
 }
 
 /** The keys that do something now, with what they do, for the help line. */

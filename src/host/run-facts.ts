@@ -41,10 +41,15 @@ export function requireSilence(run: RunFacts, others: readonly RunFacts[], nowMs
   throw new UserError("owner-heard-of", text);
 }
 
+/** The run with a cancel that nobody who drives it has taken yet. */
+export async function withAskedCancel({ files }: Pick<World, "files">, view: RunView): Promise<RunView> {
+  if (isTerminal(view.state.status) || view.state.cancelAsked !== null) return view;
+  return { ...view, state: { ...view.state, cancelAsked: await cancelWaiting(files, view.folder) } };
+}
+
 /** What recovery judges a run by: its log, its owner's process, its workers' folders, and what nobody has taken yet. */
 export async function factsOfRun(world: World, crewRoot: string, view: RunView): Promise<RunFacts> {
-  const cancelAsked = view.state.cancelAsked ?? (await cancelWaiting(world.files, view.folder));
-  const state = { ...view.state, cancelAsked };
+  const { state } = await withAskedCancel(world, view);
   const workers = await Promise.all(
     state.tasks.flatMap((task) => {
       const attempt = attemptUnderWay(task)?.attempt;

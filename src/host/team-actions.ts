@@ -11,6 +11,7 @@ import { metricsText } from "./command-metrics.ts";
 import { endOrAsk, listRuns } from "./command-status.ts";
 import { redriveTask } from "./redrive.ts";
 import { resumeRun } from "./resume-run.ts";
+import { withAskedCancel } from "./run-facts.ts";
 import { announceEnd, endNote, outputsOf, pictureOf } from "./run-report.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
@@ -148,7 +149,7 @@ function withUsage(result: Result, { tasks, costUsd, tokens }: RunState): Result
 }
 
 async function status(session: Session, runId: string, notes: string[] = []): Promise<Result> {
-  const view = await (await session.runs()).view(runId);
+  const view = await withAskedCancel(session.world, await (await session.runs()).view(runId));
   const picture = pictureOf(view, session.cwd, session.world.processes, await session.shownRuns());
   const lines = [...renderRun(picture, session.world.clock.now(), TEXT_COLUMNS), ...notes, ...outputsOf(view)];
   const { status, tokens, costUsd } = view.state;

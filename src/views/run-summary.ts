@@ -3,6 +3,7 @@ import type { RunManifest } from "../runs/manifest.ts";
 import {
   type AttemptRecord,
   attemptUnderWay,
+  isTerminal,
   type RunState,
   type TaskState,
   type WorkerLevel,
@@ -94,6 +95,8 @@ export function renderRun(picture: RunPicture, now: number, width: number): stri
   if (standstill) told.push({ text: standstillWords(standstill, state.runId), indent: 2 });
   if (state.reason)
     told.push(labelled("reason", state.reason === DECLINED_REASON ? `${state.reason}, ${DECLINED}` : state.reason));
+  if (state.cancelAsked !== null && !isTerminal(state.status))
+    told.push(labelled("asked", `to be cancelled: ${state.cancelAsked}`));
   if (isDegraded(health))
     told.push(labelled("degraded", `this run's log ${logNote(health)}; what is shown is what could be read`));
   told.push(labelled("goal", state.goal), { text: "", indent: 0 });

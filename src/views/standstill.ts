@@ -24,7 +24,7 @@ export function standstillWords(standstill: Standstill, runId: string): string {
 }
 
 export function stoppedWords(pid: number): string {
-  return `its process ${pid} is stopped: go on with it in its terminal (fg), or kill -CONT ${pid}`;
+  return `its process ${pid} is stopped: kill -CONT ${pid} lets it go on, or fg in its terminal`;
 }
 
 /** Whether what its workers do is read by somebody at this moment. */

@@ -123,7 +123,7 @@ describe("a background run", () => {
     const { pid = 0 } = processes(rig, /supervisor\.mjs/)[0] ?? {};
     process.kill(pid, "SIGSTOP");
     await host.waitFor((event) => event["statusText"] === "team: 1 run · 1 stopped", 15_000);
-    const remedy = `its process ${pid} is stopped: go on with it in its terminal (fg), or kill -CONT ${pid}`;
+    const remedy = `its process ${pid} is stopped: kill -CONT ${pid} lets it go on, or fg in its terminal`;
     expect(await say(host, `/team-status ${runId}`)).toContain(remedy);
     expect(await say(host, "/team-status")).toMatch(new RegExp(`${runId} {2}stopped `));
     const other = await rig.rpc({ extensions: [PACKAGE] });
@@ -132,6 +132,7 @@ describe("a background run", () => {
     expect(said.notices.join("\n")).toBe(
       `Another process drives run ${runId}; it was asked to cancel it, but ${remedy}.`,
     );
+    expect(await say(other, `/team-status ${runId}`)).toContain("asked: to be cancelled: cancelled by the user");
     expect(await say(other, `/team-resume ${runId}`)).toContain("has not ended");
     const events = await eventsOf(rig.agentFolder.project, runId);
     expect(ofType(events, "crew.run.claimed")).toMatchObject([{ owner: { pid } }]);

@@ -1,6 +1,8 @@
 import { expect, it } from "vitest";
+import { questionOf, whyNothing } from "../../src/host/dashboard-keys.ts";
+import type { DeadLetter } from "../../src/store/dead-letter-lines.ts";
 import { openComponent } from "../support/dashboard-component.ts";
-import { sampleRuns } from "../support/dashboard-sample.ts";
+import { sampleRuns, sampleView } from "../support/dashboard-sample.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 const EVENT = "crew.task.progress";
@@ -67,4 +69,14 @@ it("says why a key does nothing now, and what a worker between two replies is at
   for (let at = 0; at < 2; at++) shown.handleInput("\u001b[B");
   expect(says("r")).toContain("Task 检查-check can be run again when its run is done with build, ship.");
   shown.dispose();
+});
+
+it("offers no redrive of a letter whose run still has to do what would be done again", () => {
+  const [underWay] = sampleRuns();
+  const [letter] = sampleView().letters;
+  const letters = [{ ...letter, taskId: "检查-check" } as DeadLetter];
+  const view = sampleView({ pane: "health", runs: [underWay], letters, letter: 0 });
+  expect(questionOf(view, "r")).toBeNull();
+  expect(whyNothing(view, "r")).toBe("Task 检查-check can be run again when its run is done with build, ship.");
+  expect(questionOf({ ...view, runs: [] }, "r")?.text).toContain("Run dead letter dl-000000000000 again");
 });

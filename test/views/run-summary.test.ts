@@ -54,10 +54,7 @@ test("a failed task names the runs that did it again", () => {
 
 test.each<[Standstill, string]>([
   [{ kind: "unattended" }, "nobody drives it: /team-resume run-1 goes on with it"],
-  [
-    { kind: "stopped", pid: 1234 },
-    "its process 1234 is stopped: go on with it in its terminal (fg), or kill -CONT 1234",
-  ],
+  [{ kind: "stopped", pid: 1234 }, "its process 1234 is stopped: kill -CONT 1234 lets it go on, or fg in its terminal"],
   [{ kind: "paused", why: "its disk is full. It waits." }, "its disk is full. It waits."],
 ])("the list, the run's own page and the widget say the same of a run that does not go on: %o", (standstill, words) => {
   const run = { ...picture({ status: "running" }), standstill };
