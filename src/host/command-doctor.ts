@@ -61,10 +61,13 @@ async function logs(session: Session): Promise<string[]> {
     // where runs can't be kept, that is told above
     () => [],
   );
-  const notes = views.flatMap(({ manifest: { runId }, health }) => {
+  const notes: string[] = [];
+  // one after another: a log may be long
+  for (const { manifest, ...view } of views) {
+    const { health } = await (await session.runs()).store.log(manifest.runId).catch(() => view);
     const note = logNote(health);
-    return note === null ? [] : `${isDegraded(health) ? "✗" : "·"} run ${runId}: its log ${note}`;
-  });
+    if (note !== null) notes.push(`${isDegraded(health) ? "✗" : "·"} run ${manifest.runId}: its log ${note}`);
+  }
   if (unreadable.length + notes.length > 0) return [...unreadable, ...notes];
   return views.length === 0 ? [] : [check(true, `the logs of the newest runs (${views.length}) are whole`)];
 }

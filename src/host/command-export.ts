@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { diagnosticOf, RECENT_EVENTS_MAX, type WorkerSight } from "../export/diagnostic.ts";
 import { diagnosticHtml } from "../export/diagnostic-html.ts";
-import { attemptFolder, displayPath, exportsFolder, runPaths } from "../store/layout.ts";
-import { RunLogReader } from "../store/run-log-reader.ts";
+import { attemptFolder, displayPath, exportsFolder } from "../store/layout.ts";
+import { isDegraded } from "../store/run-log-reader.ts";
 import type { RunView } from "../store/run-store.ts";
 import { heartbeatAgeMs } from "../supervision/heartbeat.ts";
 import { messageOf, UserError } from "../system/errors.ts";
@@ -44,9 +44,10 @@ export async function exportRun(session: Session, named: string): Promise<{ runI
 async function factsOf(session: Session, runId: string) {
   const { world } = session;
   const [runs, { config }] = await Promise.all([session.runs(), session.config()]);
-  const view = await runs.view(runId);
+  const known = await runs.view(runId);
   const { crewRoot } = runs.store;
-  const events = await new RunLogReader(world.files, runPaths(crewRoot, runId).events).readNew();
+  const { events, health } = await runs.store.log(runId);
+  const view = { ...known, health, degraded: isDegraded(health) };
   const counts = config.observability.enabled && config.telemetry.enabled;
   const version = await packageVersion(world.files);
   return {

@@ -139,6 +139,12 @@ export class RunStore {
     };
   }
 
+  /** A run's log read from its begin, whatever `state.json` remembers of it. */
+  async log(runId: string): Promise<{ events: CrewEvent[]; health: LogHealth }> {
+    const reader = new RunLogReader(this.#world.files, runPaths(this.crewRoot, runId).events);
+    return { events: await reader.readNew(), health: reader.health };
+  }
+
   /** Ids of the runs that are kept, newest first. */
   async ids(): Promise<string[]> {
     return (await this.#world.files.list(runsFolder(this.crewRoot))).filter(isSafeSegment).reverse();

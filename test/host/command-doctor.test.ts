@@ -15,17 +15,19 @@ function doctor(
 ): Promise<string | null> {
   const views = async (_limit: number, unreadable: (runId: string, error: unknown) => void) =>
     Object.entries(logs).flatMap(([runId, health]) => {
-      if (!(health instanceof Error)) return { manifest: { runId }, health: { ...HEALTHY_LOG, ...health } };
+      // what `state.json` remembers may be better than the log
+      if (!(health instanceof Error)) return { manifest: { runId }, health: HEALTHY_LOG };
       unreadable(runId, health);
       return [];
     });
+  const log = async (runId: string) => ({ health: { ...HEALTHY_LOG, ...logs[runId] } });
   const session = {
     world: { files },
     cwd: "/p",
     agentDir: "/agent",
     model: "provider/model",
     catalog: () => loadCatalog(files, [{ origin: "project", root: "/p/.crew", holds: "crew" }]),
-    runs: async () => ({ store: { crewRoot: "/p/.crew" }, views }),
+    runs: async () => ({ store: { crewRoot: "/p/.crew", log }, views }),
     telemetry: async () => ({
       problems: ["a setting of its own"],
       otlp: () => ({

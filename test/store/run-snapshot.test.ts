@@ -1,6 +1,7 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { HEALTHY_LOG } from "../../src/store/run-log-reader.ts";
 import type { OpenRun } from "../../src/store/run-store.ts";
 import { nodeFiles } from "../../src/system/node-files.ts";
 import type { Files } from "../../src/system/world.ts";
@@ -49,6 +50,21 @@ describe("the state of a run that is driven", () => {
     expect(spent[2]).toBeLessThan(5 * 600);
     expect((await store.view("run-1")).state).toEqual(run.state);
     expect(savedSeq(run)).toBe(1512);
+  });
+
+  it("hides no damage of the log from who asks for the log", async () => {
+    const { run, store } = await driven();
+    await progress(run, 3);
+    await run.saveSnapshot();
+    expect((await store.log("run-1")).health).toEqual(HEALTHY_LOG);
+    const path = join(run.folder, "events.jsonl");
+    const bytes = readFileSync(path);
+    const second = bytes.indexOf("\n") + 1;
+    writeFileSync(path, bytes.fill("#", second + 20, second + 21));
+    expect((await store.view("run-1")).health).toEqual(HEALTHY_LOG);
+    const { events, health } = await store.log("run-1");
+    expect(health.bad).toBe(1);
+    expect(events).toHaveLength(4);
   });
 
   it("harms nobody when it can't be saved, and is told in the log", async () => {
