@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { EventOf } from "../../src/events/crew-event.ts";
+import { tasksToDo } from "../../src/runs/manifest.ts";
 import { ofType } from "../support/run-files.ts";
 import { isWork, type WorkLine } from "./ledger.ts";
 import type { EndedRun } from "./oracle.ts";
@@ -12,9 +13,8 @@ type Finished = EventOf<"crew.task.attempt_finished">;
 const TRIES_MAX = 3;
 
 export function attemptFaults(run: EndedRun): string[] {
-  const taskIds = run.manifest.tasks.map(({ taskId }) => taskId);
   return [
-    ...taskIds.flatMap((taskId) => taskFaults(run, taskId).map((fault) => `task ${taskId} ${fault}`)),
+    ...tasksToDo(run.manifest).flatMap((taskId) => taskFaults(run, taskId).map((fault) => `task ${taskId} ${fault}`)),
     ...strayFolders(run),
   ];
 }

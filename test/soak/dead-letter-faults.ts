@@ -7,7 +7,7 @@ import type { EndedRun } from "./oracle.ts";
 /** One letter for each task that was given up after its last try, in the file and in the log; none beside. */
 export async function deadLetterFaults({ runId, folder, events, manifest }: EndedRun): Promise<string[]> {
   const text = await readFile(join(folder, "deadletter.jsonl"), "utf8").catch(() => "");
-  const lines = text.split("\n").filter(Boolean);
+  const lines = text.split("\n").filter((line) => line !== "" && !/"mark":/.test(line));
   const { letters, bad } = foldDeadLetters(runId, text);
   const faults = bad > 0 ? [`${bad} dead letters can't be read`] : [];
   if (lines.length !== letters.length + bad)

@@ -4,13 +4,14 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
 import { applyEvent } from "../../src/runs/apply-event.ts";
-import type { RunManifest } from "../../src/runs/manifest.ts";
+import { type RunManifest, tasksToDo } from "../../src/runs/manifest.ts";
 import { initialRunState } from "../../src/runs/run-state.ts";
 import { runPaths } from "../../src/store/layout.ts";
 import { RunLogReader } from "../../src/store/run-log-reader.ts";
 import { RunStore } from "../../src/store/run-store.ts";
 import { nodeFiles } from "../../src/system/node-files.ts";
 import { ofType, runIds } from "../support/run-files.ts";
+import { againFaults } from "./again-faults.ts";
 import { attemptFaults } from "./attempt-faults.ts";
 import { deadLetterFaults } from "./dead-letter-faults.ts";
 import type { LedgerLine } from "./ledger.ts";
@@ -44,12 +45,17 @@ const END = /^crew\.run\.(completed|failed|cancelled)$/;
 export async function judgeProject(project: string, ledger: readonly LedgerLine[]): Promise<Verdict> {
   const verdict: Verdict = { faults: [], counts: {} };
   const ids = await runIds(project);
+  const runs: EndedRun[] = [];
   for (const runId of ids) {
     const run = await readRun(project, runId, ledger);
     const faults = run === null ? await stillbornFaults(project, runId) : await runFaults(project, run);
     verdict.faults.push(...faults.map((fault) => `run ${runId}: ${fault}`));
-    if (run) count(verdict.counts, run.events);
+    if (run) {
+      count(verdict.counts, run.events);
+      runs.push(run);
+    }
   }
+  verdict.faults.push(...againFaults(runs));
   for (const line of ledger)
     if (line.kind !== "kill" && !ids.includes(line.runId))
       verdict.faults.push(`work for run ${line.runId}, which is not there`);
@@ -108,19 +114,22 @@ function plain(state: unknown): unknown {
   return JSON.parse(JSON.stringify(state));
 }
 
-/** Each end is told once, and nothing but notes comes after the run's. */
+/** What may follow a run's end: notes, and that its task is done again. */
+const AFTERWARDS = /^crew\.(notification\.sent|run\.claimed|run\.released|task\.redriven)$/;
+
+/** Each end is told once. */
 function endFaults({ events, manifest }: EndedRun): string[] {
   const faults: string[] = [];
   const ends = events.filter(({ type }) => END.test(type));
   if (ends.length !== 1) faults.push(`it has ${ends.length} ends`);
   const after = events.slice(events.findIndex(({ type }) => END.test(type)) + 1);
-  const strange = after.filter(({ type }) => type !== "crew.notification.sent" && type !== "crew.run.claimed");
+  const strange = after.filter(({ type }) => !AFTERWARDS.test(type));
   if (ends.length > 0 && strange.length > 0)
     faults.push(`after its end came ${strange.map(({ type }) => type).join(", ")}`);
   if (ofType(events, "crew.run.started").length !== 1) faults.push("it was not started exactly once");
   // its maker may have died before it had told
   if (ofType(events, "crew.run.created").length > 1) faults.push("it was made more than once");
-  for (const { taskId } of manifest.tasks) {
+  for (const taskId of tasksToDo(manifest)) {
     const own = events.filter((event) => event.taskId === taskId && isTaskEnd(event.type));
     if (own.length !== 1) faults.push(`task ${taskId} has ${own.length} ends`);
   }
@@ -169,10 +178,14 @@ function count(counts: Counts, events: readonly CrewEvent[]): void {
   for (const [name, value] of Object.entries(found)) counts[name] = (counts[name] ?? 0) + value;
 }
 
+/** Left by who was killed as it was about to go on with an ended run. */
+const AGAIN_MARK = /^\.again-.*\.(\d+)\.\w+\.tmp$/;
+
 /** Nobody takes up after who was killed just after the end. */
 function litter({ folder, events, ledger }: EndedRun): string[] {
   const last = ofType(events, "crew.run.claimed").at(-1)?.owner.pid;
-  if (ledger.some((line) => line.kind === "kill" && line.pid === last)) return [];
+  const killed = new Set(ledger.flatMap((line) => (line.kind === "kill" ? [line.pid] : [])));
+  if (last !== undefined && killed.has(last)) return [];
   const names = readdirSync(folder, { recursive: true }) as string[];
-  return names.filter((name) => name.endsWith(".tmp"));
+  return names.filter((name) => name.endsWith(".tmp") && !killed.has(Number(AGAIN_MARK.exec(name)?.[1])));
 }

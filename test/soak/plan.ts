@@ -9,10 +9,16 @@ export interface PlannedTask {
 }
 
 export interface PlannedRun {
-  /** In the goal: the workers' scripts follow from it. */
   seed: number;
   background: boolean;
+  /** Many of its tasks fail, each time by lot. */
+  frail: boolean;
   tasks: readonly PlannedTask[];
+}
+
+/** What the workers' scripts follow from. */
+export function goalOf({ seed, frail }: PlannedRun): string {
+  return `SEED:${seed}${frail ? " FRAIL" : ""}`;
 }
 
 export type Target =
@@ -43,10 +49,20 @@ export interface Blow {
   pick: number;
 }
 
+/** When all runs have ended, one that did not complete is gone on with. */
+export interface Again {
+  /** Two sessions are asked at once. */
+  rivals: boolean;
+  /** One that was asked is killed so many milliseconds later. */
+  killAfterMs: number | null;
+  pick: number;
+}
+
 export interface RoundPlan {
   seed: number;
   runs: readonly PlannedRun[];
   blows: readonly Blow[];
+  again: Again | null;
 }
 
 const RUNS_MAX = 2;
@@ -70,6 +86,7 @@ const MOMENTS: readonly CrewEventType[] = [
   "crew.task.failed",
 ];
 const DELAY_MS_MAX = 12;
+const AGAIN_MS_MAX = 150;
 
 const TARGETS: readonly (readonly [Target, number])[] = [
   ["session", 22],
@@ -89,6 +106,7 @@ export function planRound(seed: number, background: boolean): RoundPlan {
   const runs = Array.from({ length: 1 + upTo(RUNS_MAX) }, (_, at) => ({
     seed: seed * 10 + at,
     background: background && next() < 0.5,
+    frail: false,
     tasks: tasksOf(next, TASKS_MIN + upTo(TASKS_MAX - TASKS_MIN + 1)),
   }));
   const blows = Array.from({ length: upTo(BLOWS_MAX + 1) }, () => ({
@@ -99,7 +117,10 @@ export function planRound(seed: number, background: boolean): RoundPlan {
     rivals: next() < 0.15,
     pick: next(),
   }));
-  return { seed, runs, blows };
+  if (next() < 0.6) return { seed, runs, blows, again: null };
+  const killAfterMs = next() < 0.6 ? upTo(AGAIN_MS_MAX) : null;
+  const again = { rivals: next() < 0.5, killAfterMs, pick: next() };
+  return { seed, runs: runs.map((run) => ({ ...run, frail: true })), blows, again };
 }
 
 /** Each may need two of those before it: chains, diamonds, and what stands alone. */

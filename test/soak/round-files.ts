@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { runFolder } from "../support/run-files.ts";
-import type { PlannedRun, RoundPlan } from "./plan.ts";
+import { goalOf, type PlannedRun, type RoundPlan } from "./plan.ts";
 
 const END = /"type":"crew\.run\.(completed|failed|cancelled)"/;
 
@@ -49,23 +49,32 @@ export class RoundFiles {
 
   /** Runs that nobody has made yet, or whose maker died before there was anything to find. */
   missing(): { run: PlannedRun; at: number }[] {
-    const goals = this.#folders().map((folder) => textOf(join(folder, "manifest.json")));
+    const goals = this.#folders().map(manifestIn);
     return this.#plan.runs
       .map((run, at) => ({ run, at }))
-      .filter(({ run }) => !goals.some((text) => text.includes(`"SEED:${run.seed}"`)));
+      .filter(({ run }) => !goals.some((text) => text.includes(JSON.stringify(goalOf(run)))));
   }
 
   ended(): boolean {
-    const ended = this.#logs().filter((path) => END.test(textOf(path)));
-    return ended.length >= this.#plan.runs.length && this.missing().length === 0;
+    const begun = this.#folders().filter((folder) => manifestIn(folder) !== "");
+    return this.missing().length === 0 && begun.every((folder) => END.test(logIn(folder)));
+  }
+
+  /** The runs that ended and did not complete. */
+  unfinished(): string[] {
+    const ends = this.#folders().map((folder) => [basename(folder), END.exec(logIn(folder))?.[1]] as const);
+    return ends.flatMap(([runId, end]) => (end === "failed" || end === "cancelled" ? [runId] : []));
+  }
+
+  /** The first dead letter of a run; null when it has none. */
+  letterOf(runId: string): string | null {
+    return /"id":"(dl-[^"]*)"/.exec(textOf(join(runFolder(this.#project, runId), "deadletter.jsonl")))?.[1] ?? null;
   }
 
   /** The runs that have not ended. */
   underWay(): string[] {
     return this.#folders()
-      .filter(
-        (folder) => textOf(join(folder, "events.jsonl")) !== "" && !END.test(textOf(join(folder, "events.jsonl"))),
-      )
+      .filter((folder) => logIn(folder) !== "" && !END.test(logIn(folder)))
       .map((folder) => basename(folder));
   }
 
@@ -96,6 +105,14 @@ function namesIn(folder: string): string[] {
   } catch {
     return []; // no run was made yet
   }
+}
+
+function manifestIn(folder: string): string {
+  return textOf(join(folder, "manifest.json"));
+}
+
+function logIn(folder: string): string {
+  return textOf(join(folder, "events.jsonl"));
 }
 
 function bytesOf(path: string): number {

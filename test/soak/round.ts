@@ -5,7 +5,7 @@ import { type AgentFolder, makeAgentFolder, tagVariable } from "../support/agent
 import { killAll, type ProcessEntry, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { addToLedger, type LedgerLine, readLedger } from "./ledger.ts";
 import { judgeProject, type Verdict } from "./oracle.ts";
-import { type Blow, definitionFiles, type RoundPlan, type Target } from "./plan.ts";
+import { type Blow, definitionFiles, goalOf, type RoundPlan, type Target } from "./plan.ts";
 import { RoundFiles } from "./round-files.ts";
 import { SoakSession } from "./soak-session.ts";
 
@@ -26,10 +26,13 @@ export interface RoundReport extends Verdict {
   folder: string;
   project: string;
   ledger: readonly LedgerLine[];
-  blows: Partial<Record<Target, number>>;
+  blows: Blows;
   /** What sessions told as errors, and what they wrote where nobody reads. */
   complaints: string[];
 }
+
+/** How many fell. */
+type Blows = Partial<Record<Target | "again", number>>;
 
 /** Workers beat every five seconds: what is silent for longer may be gone. */
 const CONFIG = {
@@ -48,6 +51,7 @@ export async function playRound(plan: RoundPlan): Promise<RoundReport> {
   const round = new Round(plan, place);
   try {
     await round.play();
+    await round.again();
     await round.leave();
   } finally {
     killAll(processesWithEnvironment(tagVariable, place.tag));
@@ -63,7 +67,7 @@ class Round {
   readonly ledger: string;
   readonly faults: string[] = [];
   readonly complaints: string[] = [];
-  readonly blows: Partial<Record<Target, number>> = {};
+  readonly blows: Blows = {};
   readonly #plan: RoundPlan;
   readonly #place: AgentFolder;
   readonly #sessions: SoakSession[] = [];
@@ -87,6 +91,40 @@ class Round {
       await sleep(blow.delayMs);
       await this.#strike(blow);
     }
+    await this.#end(until);
+  }
+
+  /** Goes on with a run that did not complete, in one session or in two at once, of which one may be killed over it. */
+  async again(): Promise<void> {
+    const { again } = this.#plan;
+    const runs = this.#files.unfinished();
+    const runId = runs[Math.floor((again?.pick ?? 0) * runs.length)];
+    if (!again || runId === undefined) return;
+    const alive = () => this.#sessions.filter(({ gone }) => !gone);
+    // what is on disk is known to its owner a moment later
+    await sleep(RECORD_MS);
+    await this.#open(Math.max(0, (again.rivals ? 2 : 1) - alive().length));
+    this.blows.again = (this.blows.again ?? 0) + 1;
+    const letter = this.#files.letterOf(runId);
+    const [first, second] = alive().slice(0, again.rivals ? 2 : 1);
+    // a rival may take another way to the same tasks
+    const answers = Promise.all([first?.goOn(runId, letter), second?.goOn(runId, again.pick < 0.5 ? letter : null)]);
+    if (again.killAfterMs !== null && first) {
+      await sleep(again.killAfterMs);
+      addToLedger(this.ledger, { kind: "kill", victim: "session", pid: first.pid });
+      kill(first.pid);
+      await first.exited;
+      await this.#open(1);
+    }
+    const answered = await within(answers).catch(() => []);
+    await this.#end(performance.now() + ROUND_MS_MAX);
+    const refusals = answered.filter((answer) => answer != null);
+    if (again.killAfterMs === null && refusals.length === (second ? 2 : 1))
+      this.faults.push(`nobody went on with run ${runId}: ${refusals.join(" ")}`);
+  }
+
+  /** Resolves when all runs have ended, or never will. */
+  async #end(until: number): Promise<void> {
     for (;;) {
       await this.#watch(() => this.#files.quietMs() > LYING_MS || performance.now() > until);
       if (this.#files.ended()) return;
@@ -188,7 +226,7 @@ class Round {
     this.#files.stir();
     const [first] = opened;
     await first?.opened;
-    for (const { run, at } of this.#files.missing()) first?.run(`w${at}`, `SEED:${run.seed}`, run.background);
+    for (const { run, at } of this.#files.missing()) first?.run(`w${at}`, goalOf(run), run.background);
   }
 }
 
@@ -206,14 +244,14 @@ function kill(pid: number): void {
   }
 }
 
-async function within(work: Promise<unknown>): Promise<void> {
+async function within<T>(work: Promise<T>): Promise<T> {
   const over = new AbortController();
-  const late = sleep(LEAVE_MS_MAX, null, { signal: over.signal }).then(() => {
+  const late = sleep(LEAVE_MS_MAX, null, { signal: over.signal }).then((): never => {
     throw new Error(`not within ${LEAVE_MS_MAX} ms`);
   });
   late.catch(() => undefined);
   try {
-    await Promise.race([work, late]);
+    return await Promise.race([work, late]);
   } finally {
     over.abort();
   }

@@ -44,6 +44,20 @@ export class SoakSession {
     this.#send({ ask: "team", action: "run", team: "soak", workflow, goal, ...mode });
   }
 
+  /**
+   * By a dead letter, or as it is. Resolves when the new run has ended: with the sentence of a refusal, or null, also when
+   * the session is gone.
+   */
+  async goOn(runId: string, deadLetterId: string | null): Promise<string | null> {
+    const answer = new Promise<string | null>((resolve) => {
+      this.#child.on("message", (message: { told: string; refusal: string | null }) => {
+        if (message.told === "again") resolve(message.refusal);
+      });
+    });
+    this.#send({ ask: "again", ...(deadLetterId ? { action: "redrive", deadLetterId } : { action: "resume", runId }) });
+    return Promise.race([answer, this.exited.then(() => null)]);
+  }
+
   /** Resolves with whether the session says that it did, or that the run's owner was asked to; not when it is killed. */
   async cancel(runId: string): Promise<boolean> {
     const answer = new Promise<boolean>((resolve) => {

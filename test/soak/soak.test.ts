@@ -113,6 +113,16 @@ function defects(runId: string): Defect[] {
     { name: "a record missing", plant: inRecords((lines) => lines.slice(1)), found: /records are kept of/ },
     { name: "a false snapshot", plant: plantSnapshot, found: /is not the fold of the log/ },
     {
+      name: "work done by two runs at once",
+      plant: plantFollowers(runId, null),
+      found: /t0, .* are done by .* at once/,
+    },
+    {
+      name: "a redrive that nobody tells",
+      plant: plantFollowers(runId, "t0"),
+      found: /its log tells that nothing is redriven, and t0 as .*-f1; t0 as .*-f2 is/,
+    },
+    {
       name: "an unfinished file",
       plant: async ({ folder, ledger }) => {
         await writeFile(join(folder, ".state.json.1.ab.tmp"), "");
@@ -146,6 +156,19 @@ function plantDeadLetter(runId: string): Defect["plant"] {
     await letters.add({ runId, taskId: "t0", reason: "max-retries", attempts: 3 });
     const path = join(folder, "deadletter.jsonl");
     await appendFile(path, await readFile(path, "utf8"));
+    return ledger;
+  };
+}
+
+/** Two runs that go on with one, and have its log. */
+function plantFollowers(runId: string, redrives: string | null): Defect["plant"] {
+  return async ({ project, folder, ledger }) => {
+    for (const newId of [`${runId}-f1`, `${runId}-f2`]) {
+      const path = join(runFolder(project, newId), "manifest.json");
+      await cp(folder, runFolder(project, newId), { recursive: true });
+      const manifest = JSON.parse(await readFile(path, "utf8"));
+      await writeFile(path, JSON.stringify({ ...manifest, runId: newId, resumedFrom: runId, redrives }));
+    }
     return ledger;
   };
 }

@@ -55,7 +55,7 @@ class ScriptedSession {
   async prompt(text) {
     const attempt = attemptUnderWay();
     const dice = diceOf(`${/SEED:\d+/.exec(text)?.[0]} ${attempt.taskId} ${attempt.attempt}`);
-    const act = actOf(dice());
+    const act = frailAct(text, attempt) ?? actOf(dice());
     note({ kind: "begin", ...attempt, pid, act });
     if (dice() < 0.15) leaveOrphan();
     await this.#work(dice() < 0.12 ? 300 + 500 * dice() : 80 * dice());
@@ -102,6 +102,14 @@ class ScriptedSession {
 function attemptUnderWay() {
   const [runId, taskId, id] = env.FOREMAN_ATTEMPT.split("/");
   return { runId, taskId, attempt: Number(id.slice(1)), workerId: env.FOREMAN_WORKER };
+}
+
+/** In a frail run by lot for each run anew, and then the same for all tries of a task; null where it goes as ever. */
+function frailAct(text, { runId, taskId }) {
+  if (!/SEED:\d+ FRAIL/.test(text)) return null;
+  const chance = diceOf(`${runId} ${taskId}`)();
+  if (chance < 0.12) return "transient";
+  return chance < 0.2 ? "permanent" : null;
 }
 
 function actOf(chance) {

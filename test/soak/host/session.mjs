@@ -52,6 +52,12 @@ async function take({ ask, ...call }) {
       () => false,
     );
     tell({ told: "cancel", ...call, heard });
+  } else if (ask === "again") {
+    const asked = tool.execute("call", call, undefined, undefined, context);
+    await asked.then(
+      () => tell({ told: "again", refusal: null }),
+      ({ message }) => tell({ told: "again", refusal: message }),
+    );
   } else if (ask === "replace") {
     await happened("session_shutdown", { reason: "new" });
     context = contextOf(randomUUID());

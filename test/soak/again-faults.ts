@@ -1,0 +1,60 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { tasksToDo } from "../../src/runs/manifest.ts";
+import { foldDeadLetters } from "../../src/store/dead-letter-lines.ts";
+import { ofType } from "../support/run-files.ts";
+import type { EndedRun } from "./oracle.ts";
+
+const END = /^crew\.run\.(completed|failed|cancelled)$/;
+
+/** No task is done by two runs at once that go on with the same one, and what was redriven is told once where it failed. */
+export function againFaults(runs: readonly EndedRun[]): string[] {
+  return runs.flatMap((source) => {
+    const followers = runs.filter(({ manifest }) => manifest.resumedFrom === source.runId);
+    const faults = [...besideFaults(followers), ...redriveFaults(source, followers)];
+    return faults.map((fault) => `run ${source.runId}, gone on with: ${fault}`);
+  });
+}
+
+function besideFaults(followers: readonly EndedRun[]): string[] {
+  const faults: string[] = [];
+  for (const [at, later] of followers.entries())
+    for (const earlier of followers.slice(0, at)) {
+      const tried = new Set(tasksToDo(earlier.manifest));
+      const both = tasksToDo(later.manifest).filter((taskId) => tried.has(taskId));
+      const endedAt = earlier.events.find(({ type }) => END.test(type))?.ts ?? Number.POSITIVE_INFINITY;
+      if (both.length > 0 && (later.events[0]?.ts ?? 0) < endedAt)
+        faults.push(`${both.join(", ")} are done by ${earlier.runId} and ${later.runId} at once`);
+    }
+  return faults;
+}
+
+function redriveFaults({ runId, folder, events }: EndedRun, followers: readonly EndedRun[]): string[] {
+  const faults: string[] = [];
+  const told = ofType(events, "crew.task.redriven").map(({ taskId, newRunId }) => `${taskId} as ${newRunId}`);
+  const due = followers.flatMap(({ manifest }) =>
+    manifest.redrives === null ? [] : [`${manifest.redrives} as ${manifest.runId}`],
+  );
+  if (told.sort().join("; ") !== due.sort().join("; "))
+    faults.push(
+      `its log tells that ${told.join("; ") || "nothing"} is redriven, and ${due.join("; ") || "nothing"} is`,
+    );
+  const { letters } = foldDeadLetters(runId, textOf(join(folder, "deadletter.jsonl")));
+  for (const letter of letters) {
+    const of = followers.filter(({ manifest }) => manifest.redrives === letter.taskId).map((it) => it.runId);
+    const by = letter.status === "redriven" ? letter.newRunId : null;
+    if (by === null ? of.length > 0 : !of.includes(by))
+      faults.push(
+        `dead letter ${letter.id} is ${by ? `redriven as ${by}` : letter.status}, by ${of.join(", ") || "none"}`,
+      );
+  }
+  return faults;
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // none of its tasks was given up
+  }
+}
