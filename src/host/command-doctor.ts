@@ -63,13 +63,19 @@ async function logs(session: Session): Promise<string[]> {
   );
   const notes: string[] = [];
   // one after another: a log may be long
-  for (const { manifest, ...view } of views) {
-    const { health } = await (await session.runs()).store.log(manifest.runId).catch(() => view);
-    const note = logNote(health);
-    if (note !== null) notes.push(`${isDegraded(health) ? "✗" : "·"} run ${manifest.runId}: its log ${note}`);
-  }
+  for (const { manifest } of views) notes.push(...(await logNotes(session, manifest.runId)));
   if (unreadable.length + notes.length > 0) return [...unreadable, ...notes];
   return views.length === 0 ? [] : [check(true, `the logs of the newest runs (${views.length}) are whole`)];
+}
+
+async function logNotes(session: Session, runId: string): Promise<string[]> {
+  try {
+    const { health } = await (await session.runs()).store.log(runId);
+    const note = logNote(health);
+    return note === null ? [] : [`${isDegraded(health) ? "✗" : "·"} run ${runId}: its log ${note}`];
+  } catch (error) {
+    return [`✗ run ${runId}: ${messageOf(error)}`];
+  }
 }
 
 /** Newer hosts ask the user whether they trust a project; null where the host has no such question. */

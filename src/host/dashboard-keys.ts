@@ -1,5 +1,6 @@
 import { redriveWaitsFor } from "../runs/resume.ts";
 import { openQuestion, taskOf } from "../runs/run-state.ts";
+import type { DeadLetter } from "../store/dead-letter-lines.ts";
 import { chosenRun, chosenTask, type DashboardView } from "../views/dashboard-view.ts";
 import {
   askToCancel,
@@ -16,13 +17,20 @@ type Chosen = Omit<DashboardView, "keys">;
 export function questionOf(view: Chosen, key: string): Question | null {
   const run = chosenRun(view);
   const letter = view.pane === "health" ? view.letters[view.letter] : undefined;
-  if (key === "r" && letter) return whyWaits(view) === null ? askToRedrive({ deadLetterId: letter.id }) : null;
+  if (key === "r" && letter) return askToRedriveLetter(view, letter);
   if (key === "d" && letter) return askToDiscard(letter);
   if (!run) return null;
   if (key === "c") return askToCancel(run, chosenTask(view));
   return key === "r" && (view.pane !== "health" || run.standstill?.kind === "unattended")
     ? askToRunAgain(run, chosenTask(view))
     : null;
+}
+
+/** Of a run that nobody drives the rest comes first. */
+function askToRedriveLetter(view: Chosen, { id, runId }: DeadLetter): Question | null {
+  const run = view.runs.find(({ state }) => state.runId === runId);
+  if (run?.standstill?.kind === "unattended") return askToRunAgain(run, null);
+  return whyWaits(view) === null ? askToRedrive({ deadLetterId: id }) : null;
 }
 
 /** Why a key that asks something does nothing now, a sentence; null for other keys. */

@@ -11,20 +11,30 @@ import type { Session } from "./session.ts";
 
 /** The run with only those tasks completed whose files are there still: what somebody removed is made anew, which is said. */
 export async function withFilesThere<T extends EndedRun>(session: Session, old: T): Promise<T> {
-  const { files } = session.world;
+  const { run, gone } = await checkedFiles(session.world.files, old);
+  for (const { taskId, names } of gone)
+    session.show(`What task ${taskId} handed over is not there any more (${names}): it is done again.`, "warning");
+  return run;
+}
+
+/** The same, and what is gone. */
+export async function checkedFiles<T extends EndedRun>(
+  files: Files,
+  old: T,
+): Promise<{ run: T; gone: { taskId: string; names: string }[] }> {
   const records = old.state.tasks.flatMap((task) => (task.status === "completed" ? task.artifacts : []));
   const there = new Set<string>();
   for (const record of records) if ((await readArtifact(files, record)) !== null) there.add(record.name);
+  const gone: { taskId: string; names: string }[] = [];
   const tasks = old.state.tasks.map((task): TaskState => {
     // of one name the run has one file, whoever wrote it last
-    const gone = task.status === "completed" ? task.artifacts.filter(({ name }) => !there.has(name)) : [];
-    if (task.status !== "completed" || gone.length === 0) return task;
-    const names = gone.map(({ name }) => name).join(", ");
-    session.show(`What task ${task.taskId} handed over is not there any more (${names}): it is done again.`, "warning");
+    const lost = task.status === "completed" ? task.artifacts.filter(({ name }) => !there.has(name)) : [];
+    if (task.status !== "completed" || lost.length === 0) return task;
+    gone.push({ taskId: task.taskId, names: lost.map(({ name }) => name).join(", ") });
     const { summary: _summary, artifacts: _artifacts, commit: _commit, ...ended } = task;
     return { ...ended, status: "cancelled" };
   });
-  return { ...old, state: { ...old.state, tasks } };
+  return { run: { ...old, state: { ...old.state, tasks } }, gone };
 }
 
 /** The new run with copies of its own, so that it needs nothing of the runs before it: they may be pruned. */
@@ -44,8 +54,13 @@ export async function withOwnFiles(files: Files, crewRoot: string, manifest: Run
   return { ...manifest, kept };
 }
 
-/** What was put into the folder of a run that could not be made; quiet for one that is there. */
-export async function forgetUnmade(files: Files, crewRoot: string, runId: string): Promise<void> {
+/** Removes what was put into the folder of a run that could not be made; false for one that is there, or may be. */
+export async function forgetUnmade(files: Files, crewRoot: string, runId: string): Promise<boolean> {
   const { folder, manifest } = runPaths(crewRoot, runId);
-  if ((await files.facts(manifest)) === null) await files.remove(folder);
+  const isUnmade = await files.facts(manifest).then(
+    (facts) => facts === null,
+    () => false,
+  );
+  if (isUnmade) await files.remove(folder);
+  return isUnmade;
 }

@@ -1,4 +1,3 @@
-import type { RunManifest } from "../runs/manifest.ts";
 import { taskOf } from "../runs/run-state.ts";
 import type { OpenRun } from "../store/run-store.ts";
 import { messageOf } from "../system/errors.ts";
@@ -34,13 +33,6 @@ export async function recordRedrive(
     .then((waiting) => said.push(waiting))
     .catch((error: unknown) => said.push(` That could not be told in the log of run ${runId}: ${messageOf(error)}.`));
   return said.join("");
-}
-
-/** Of a run that was taken over: whoever began it may have been killed before it could tell. */
-export async function recordAgain(session: Session, { runId, resumedFrom, redrives }: RunManifest): Promise<void> {
-  if (resumedFrom === null || redrives === null) return;
-  const untold = await recordRedrive(session, resumedFrom, redrives, runId);
-  if (untold) session.world.log.warn("a redrive was not told", { runId, why: untold.trim() });
 }
 
 async function markLetters(runs: RunService, runId: string, taskId: string, newRunId: string): Promise<void> {

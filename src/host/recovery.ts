@@ -8,7 +8,6 @@ import { askToContinue } from "./ask-to-continue.ts";
 import type { BackgroundRuns } from "./background-runs.ts";
 import type { TakeOver } from "./claim-run.ts";
 import { runsToEnd } from "./let-go.ts";
-import { recordAgain } from "./record-redrive.ts";
 import { type Resumption, resumptionOf, takingOver, tellInterrupted } from "./resumption.ts";
 import { factsOfRun, isDrivenElsewhere, requireSilence } from "./run-facts.ts";
 import { announceEnd, closedNote } from "./run-report.ts";
@@ -237,10 +236,7 @@ export class Recovery {
       // this session may have followed it all along
       return this.#background.shown.find(({ run }) => run.manifest.runId === runId) ?? null;
     }
-    const { world } = this.#session;
-    const taken = await this.#runs.takeOver(runId, takingOver(world, this.#runs.store.crewRoot, resumption));
-    if (taken) await recordAgain(this.#session, taken.run.manifest);
-    return taken;
+    return this.#runs.takeOver(runId, takingOver(this.#session.world, this.#runs.store.crewRoot, resumption));
   }
 
   #display(run: ShownRun): void {

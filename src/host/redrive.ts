@@ -8,14 +8,14 @@ import { UserError } from "../system/errors.ts";
 import { chooseModel } from "../workers/pi-models.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
 import { requireShort } from "./build-manifest.ts";
+import { continuationsOf, startContinuation } from "./continuations.ts";
 import { withFilesThere } from "./kept-files.ts";
 import { recordRedrive } from "./record-redrive.ts";
 import { agreeToBegin, type BeginAt, beginAt } from "./redrive-checkpoint.ts";
-import { type ContinuedRun, continuedAs, newRun, saidBefore, saidOf } from "./resume-run.ts";
+import { type ContinuedRun, newRun, saidBefore, saidOf } from "./resume-run.ts";
 import type { RunService } from "./run-service.ts";
 import { withCommitsThere } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
-import { startMarked } from "./start-marked.ts";
 
 /** What is to run again. */
 export type RedriveTarget = { deadLetterId: string } | { run: string; taskId: string };
@@ -43,19 +43,29 @@ export async function redriveTask(
   const taskId = letter ? letter.taskId : "taskId" in target ? target.taskId : "";
   const old = await withFilesThere(session, await withCommitsThere(session, await runs.view(runId)));
   checkTask(session, old, taskId, changes);
+  await tellEarlier(session, runs, old, taskId);
+  if (letter) await openLetter(runs, letter.id);
   const again = redrivenTasks(old, taskId);
   refuseUnderWay(old, taskId);
   const { begin } = changes;
   const asked = redriveManifest(continuedManifest(old, again, await newRun(session)), taskId, changes);
   if (changes.prompt !== null) checkPrompt(asked, taskId, changes.prompt);
-  const before = await continuedAs(runs, runId);
+  const before = (await continuationsOf(session.world, runs, old)).at(-1) ?? null;
   await agreeToCommands(session, asked, "project");
   if (begin) await agreeToBegin(session, old, taskId, again, begin);
   const manifest = begin ? await beginAt(session, old, asked, taskId, begin) : asked;
   const isOpen = async () => letter && openLetter(runs, letter.id);
-  const active = await startMarked(session, runs, old, manifest, isOpen);
+  const active = await startContinuation(session, runs, old, manifest, isOpen);
   const untold = await recordRedrive(session, runId, taskId, manifest.runId);
   return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}${untold}` };
+}
+
+/** Of redrives whose process was killed before it could tell of them. */
+async function tellEarlier(session: Session, runs: RunService, old: RunView, taskId: string): Promise<void> {
+  const told = taskOf(old.state, taskId)?.redrivenAs ?? [];
+  for (const { manifest } of await continuationsOf(session.world, runs, old))
+    if (manifest.redrives === taskId && !told.includes(manifest.runId))
+      await recordRedrive(session, old.manifest.runId, taskId, manifest.runId);
 }
 
 async function openLetter(runs: RunService, id: string): Promise<DeadLetter> {

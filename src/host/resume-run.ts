@@ -2,6 +2,7 @@ import { type RunManifest, tasksToDo } from "../runs/manifest.ts";
 import {
   continuedManifest,
   type EndedRun,
+  keptTasks,
   lostTasks,
   type NewRun,
   unfinishedTasks,
@@ -11,18 +12,14 @@ import { isTerminal } from "../runs/run-state.ts";
 import type { RunView } from "../store/run-store.ts";
 import { UserError } from "../system/errors.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
-import { withFilesThere } from "./kept-files.ts";
+import { continuationsOf, startContinuation } from "./continuations.ts";
+import { checkedFiles, withFilesThere } from "./kept-files.ts";
 import { runConfigOf } from "./run-config.ts";
 import type { RunService } from "./run-service.ts";
 import { withCommitsThere } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
 import type { ShownRun } from "./shown-run.ts";
-import { startMarked } from "./start-marked.ts";
 import { newRunId } from "./start-run.ts";
-
-const LOOKED_AT_MAX = 200;
-/** Of an id's beginning: the second in which its run was made. */
-const TIME_CHARS = 15;
 
 /** A run that goes on with another one. */
 export interface ContinuedRun {
@@ -45,30 +42,56 @@ export async function resumeRun(session: Session, text: string): Promise<Continu
   if (status === "completed")
     throw new UserError("run-completed", `Run ${runId} completed: nothing of it is left to do.`);
   const manifest = continuedManifest(old, unfinishedTasks(old), await newRun(session));
-  const before = await continuedAs(runs, runId);
-  if (before) refuseDoneBefore(old, manifest, before);
+  const isUndone = () => requireUndone(session, runs, old, tasksToDo(manifest));
+  const before = await isUndone();
   await agreeToCommands(session, manifest, "project");
-  const active = await startMarked(session, runs, old, manifest);
+  // another session may have done it while the user was asked
+  const active = await startContinuation(session, runs, old, manifest, isUndone);
   return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}` };
 }
 
-/** Throws a UserError where an ended run went on with all that this one would do. */
-function refuseDoneBefore(
-  { state }: EndedRun,
-  manifest: RunManifest,
-  { manifest: before, state: then }: RunView,
-): void {
-  const tried = new Set(tasksToDo(before));
-  if (!isTerminal(then.status) || !tasksToDo(manifest).every((taskId) => tried.has(taskId))) return;
-  const head = `Run ${before.runId} has gone on with all that was left of ${state.runId}, and`;
-  if (then.status !== "completed")
+/**
+ * Throws a UserError where all that is to do was done by runs that went on with this one, or where one of them tried it
+ * and is the one to go on with. Gives the newest of them.
+ */
+async function requireUndone(
+  session: Session,
+  runs: RunService,
+  old: RunView,
+  toDo: readonly string[],
+): Promise<RunView | null> {
+  const later = await continuationsOf(session.world, runs, old);
+  const doneBy = new Map<string, string>();
+  for (const one of later) {
+    const { run } = await checkedFiles(session.world.files, await withCommitsThere(session, one));
+    const kept = keptTasks(run);
+    for (const taskId of tasksToDo(one.manifest)) if (kept.has(taskId)) doneBy.set(taskId, one.manifest.runId);
+  }
+  const { runId } = old.manifest;
+  if (toDo.every((taskId) => doneBy.has(taskId))) {
+    const by = [...new Set(toDo.map((taskId) => doneBy.get(taskId)))];
+    const failed = old.state.tasks.find(({ status }) => status === "failed")?.taskId;
+    const remedy =
+      failed === undefined
+        ? "Start its team anew to have it done once more."
+        : `/team-redrive ${runId} ${failed} does that task once more all the same.`;
+    const done = `All that was left of run ${runId} was done by run ${by.join(" and run ")}: /team-status ${by.at(-1)} shows it.`;
+    throw new UserError("resumed-already", `${done} ${remedy}`);
+  }
+  const last = later.at(-1) ?? null;
+  if (last && triedAll(last, toDo))
     throw new UserError(
       "resumed-already",
-      `${head} ${then.status === "failed" ? "failed" : "was cancelled"}: /team-resume ${before.runId} goes on from there.`,
+      `Run ${last.manifest.runId} has gone on with run ${runId} and is ${last.state.status}: /team-resume ${last.manifest.runId} goes on from there.`,
     );
-  const failed = state.tasks.find(({ status }) => status === "failed");
-  const remedy = failed ? ` /team-redrive ${state.runId} ${failed.taskId} does that task once more all the same.` : "";
-  throw new UserError("resumed-already", `${head} completed: /team-status ${before.runId} shows it.${remedy}`);
+  return last;
+}
+
+/** Whether a resume of that run has left nothing out; a redrive may have asked for a task in other words. */
+function triedAll({ manifest, state }: RunView, toDo: readonly string[]): boolean {
+  const tried = new Set(tasksToDo(manifest));
+  const isTried = !manifest.redrives && toDo.every((taskId) => tried.has(taskId));
+  return isTried && (state.status === "failed" || state.status === "cancelled");
 }
 
 /** A run that has ended, as it can be read. Throws a UserError for one that has not. */
@@ -86,17 +109,6 @@ export async function newRun(session: Session): Promise<NewRun> {
   const { config } = await session.config();
   if (session.closed) throw new UserError("session-ended", "The session ended before the run began; start it again.");
   return { ...newRunId(session), sessionId: session.id, cwd: session.cwd, config: runConfigOf(config) };
-}
-
-/** The newest run that goes on with this one; null when there is none. */
-export async function continuedAs(runs: RunService, runId: string): Promise<RunView | null> {
-  const time = (id: string) => id.slice(0, TIME_CHARS);
-  const later = (await runs.store.ids()).filter((id) => time(id) >= time(runId));
-  for (const id of later.slice(0, LOOKED_AT_MAX)) {
-    const view = await runs.store.view(id).catch(() => null);
-    if (view?.manifest.resumedFrom === runId) return view;
-  }
-  return null;
 }
 
 export function saidOf({ runId, resumedFrom, tasks, kept }: RunManifest, old: EndedRun): string {

@@ -6,12 +6,12 @@ import type { RunManifest } from "../runs/manifest.ts";
 import type { EndedRun } from "../runs/resume.ts";
 import { isTerminal } from "../runs/run-state.ts";
 import { branchOf, isCommitId } from "../runs/work-trees.ts";
-import { isSafeSegment, runPaths } from "../store/layout.ts";
+import { isSafeSegment } from "../store/layout.ts";
 import { messageOf, UserError } from "../system/errors.ts";
 import type { World } from "../system/world.ts";
 import { Git } from "../workers/git.ts";
 import { findWorkTree, OURS } from "../workers/snapshot.ts";
-import { forgetUnmade, withOwnFiles } from "./kept-files.ts";
+import { withOwnFiles } from "./kept-files.ts";
 import type { Notify } from "./record-dead-letter.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -63,22 +63,22 @@ export async function withCommitsThere<T extends EndedRun>({ world }: Session, o
 
 /** Starts a run that goes on with another one. What it keeps is its own before it begins: files, and commits on branches. */
 export async function startKeeping({ world }: Session, runs: RunService, asked: RunManifest): Promise<ActiveRun> {
-  const { crewRoot } = runs.store;
   const git = new Git(world.processes, asked.cwd, gitMs);
-  const commits = Object.entries(asked.kept).flatMap(([taskId, { commit }]) =>
-    commit === null ? [] : [{ ref: `refs/heads/${branchOf(asked.runId, taskId)}`, commit }],
+  const manifest = await withOwnFiles(world.files, runs.store.crewRoot, asked);
+  for (const { ref, commit } of keptCommits(asked)) await git.ask(["update-ref", ref, commit]);
+  return await runs.start(manifest);
+}
+
+/** Of a run that could not be made: removes the branches of what it was to keep. */
+export async function forgetCommits({ world }: Session, manifest: RunManifest): Promise<void> {
+  const git = new Git(world.processes, manifest.cwd, gitMs);
+  for (const { ref, commit } of keptCommits(manifest)) await git.try(["update-ref", "-d", ref, commit]);
+}
+
+function keptCommits({ runId, kept }: RunManifest): { ref: string; commit: string }[] {
+  return Object.entries(kept).flatMap(([taskId, { commit }]) =>
+    commit === null ? [] : [{ ref: `refs/heads/${branchOf(runId, taskId)}`, commit }],
   );
-  try {
-    const manifest = await withOwnFiles(world.files, crewRoot, asked);
-    for (const { ref, commit } of commits) await git.ask(["update-ref", ref, commit]);
-    return await runs.start(manifest);
-  } catch (error) {
-    // one that was made can be gone on with, and needs them
-    if ((await world.files.facts(runPaths(crewRoot, asked.runId).manifest)) === null)
-      for (const { ref, commit } of commits) await git.try(["update-ref", "-d", ref, commit]);
-    await forgetUnmade(world.files, crewRoot, asked.runId);
-    throw error;
-  }
 }
 
 /**

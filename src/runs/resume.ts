@@ -123,7 +123,7 @@ function resultOf({ manifest, state }: EndedRun, taskId: string): KeptResult {
 }
 
 /** The completed ones, but for what is lost and all that depends on that. */
-function keptTasks(old: EndedRun): ReadonlySet<string> {
+export function keptTasks(old: EndedRun): ReadonlySet<string> {
   const { manifest, state } = old;
   const kept = new Set(state.tasks.filter(({ status }) => status === "completed").map(({ taskId }) => taskId));
   const due = [...lostTasks(old), ...unreadTasks(old)];

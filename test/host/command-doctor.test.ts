@@ -20,7 +20,10 @@ function doctor(
       unreadable(runId, health);
       return [];
     });
-  const log = async (runId: string) => ({ health: { ...HEALTHY_LOG, ...logs[runId] } });
+  const log = async (runId: string) => {
+    if (runId === "unread") throw new Error("EIO: its disk failed");
+    return { health: { ...HEALTHY_LOG, ...logs[runId] } };
+  };
   const session = {
     world: { files },
     cwd: "/p",
@@ -83,6 +86,7 @@ it("tells of each run whose log lost something, or has a line that was cut off",
   expect(await doctor(files, {}, { a: {}, b: {} })).toContain("✓ the logs of the newest runs (2) are whole");
   const text = await doctor(files, {}, { a: {}, b: { torn: 1 }, c: { bad: 2 }, d: new Error("it is damaged") });
   expect(text).not.toMatch(/whole|run a/);
+  expect(await doctor(files, {}, { unread: {} })).toContain("✗ run unread: EIO: its disk failed");
   expect(text).toContain("· run b: its log has 1 line cut off within the writing, which costs nothing");
   expect(text).toContain("✗ run c: its log is unreadable in part: 2 damaged lines");
   expect(text).toContain("✗ run d: it is damaged");

@@ -78,5 +78,7 @@ it("offers no redrive of a letter whose run still has to do what would be done a
   const view = sampleView({ pane: "health", runs: [underWay], letters, letter: 0 });
   expect(questionOf(view, "r")).toBeNull();
   expect(whyNothing(view, "r")).toBe("Task 检查-check can be run again when its run is done with build, ship.");
+  const alone = { ...underWay, standstill: { kind: "unattended" } as const };
+  expect(questionOf({ ...view, runs: [alone] }, "r")?.text).toBe(`Go on with run ${underWay.state.runId} here?`);
   expect(questionOf({ ...view, runs: [] }, "r")?.text).toContain("Run dead letter dl-000000000000 again");
 });

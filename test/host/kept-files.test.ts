@@ -102,6 +102,11 @@ it("a file that is gone, or is another by now, is made again, which is said", as
   expect(said.join("\n")).toContain(
     "What task make handed over is not there any more (notes/report.txt): it is done again.",
   );
+  expect(await say(host, `/team-resume ${a}`)).toContain(`was done by run ${b.runId}`);
+  writeFileSync(join(runFolder(project, b.runId), "artifacts/notes/report.txt"), "forged\n");
+  const c = await sayToEnd(host, `/team-resume ${a}`);
+  expect(c.ended, c.said).toContain("completed");
+  expect(script.made, "what that run has done is not there any more, too").toBe(3);
 }, 60_000);
 
 it("a file of which no event tells is gone with the run's end", async () => {

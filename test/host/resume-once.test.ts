@@ -47,7 +47,7 @@ it("an ended run that two sessions resume at once is gone on with by one, the ot
   );
   await waitUntil(() => ended(next), 30_000);
   const third = await say(hosts[1], `/team-resume ${old}`);
-  expect(third, "once that run has ended").toContain(`Run ${next} has gone on with all that was left of ${old}`);
+  expect(third, "once that run has ended").toContain(`All that was left of run ${old} was done by run ${next}`);
 
   const manifest = join(runFolder(project, old), "manifest.json");
   const text = await readFile(manifest, "utf8");

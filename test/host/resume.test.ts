@@ -70,8 +70,8 @@ describe("/team-resume", () => {
     const { rig, host, mend, runId } = await failedRun({ b: () => ({ status: 400, error: "still broken" }) });
     const second = await sayToEnd(host, "/team-resume");
     expect(second.ended).toContain("still broken");
-    const left = `Run ${second.runId} has gone on with all that was left of ${runId}, and failed`;
-    expect(await say(host, `/team-resume ${runId}`)).toContain(`${left}: /team-resume ${second.runId} goes on`);
+    const left = `Run ${second.runId} has gone on with run ${runId} and is failed: /team-resume ${second.runId} goes on`;
+    expect(await say(host, `/team-resume ${runId}`)).toContain(left);
     const before = rig.server.requests.length;
     mend({});
     // the main agent's next turn is a first turn again: it calls the tool with what is given here
@@ -93,7 +93,7 @@ describe("/team-resume", () => {
     mend({});
     const first = await sayToEnd(host, `/team-resume ${runId}`);
     expect(await say(host, `/team-resume ${first.runId}`)).toContain(`Run ${first.runId} completed`);
-    const done = `Run ${first.runId} has gone on with all that was left of ${runId}, and completed: /team-status ${first.runId} shows it.`;
+    const done = `All that was left of run ${runId} was done by run ${first.runId}: /team-status ${first.runId} shows it.`;
     const again = await say(host, `/team-resume ${runId}`);
     expect(again).toContain(`${done} /team-redrive ${runId} b does that task once more all the same.`);
     mend({ a: () => ({ text: "slow", delayMs: 20_000 }) });
@@ -104,5 +104,6 @@ describe("/team-resume", () => {
     mend({});
     const cancelled = await sayToEnd(host, `/team-resume ${running}`);
     expect(cancelled.ended).toContain("completed");
+    expect(await say(host, `/team-resume ${running}`)).toMatch(/^All that was left .* Start its team anew/);
   });
 });

@@ -19,6 +19,13 @@ const resumption = {
   resumed: { recoveredFromSeq: 4, resumableTasks: ["a"], adoptedTasks: [] },
 };
 
+/** What a new owner does first. */
+async function prepare(crewRoot: string, run: OpenRun): Promise<void> {
+  const how = takingOver(world, crewRoot, resumption);
+  expect(how).toMatchObject({ prepare: expect.any(Function), confirmed: false });
+  await how.prepare?.(run);
+}
+
 const iso = (ms: number) => new Date(ms).toISOString();
 
 /** A run whose owner died while its only task was at its first attempt, claimed by the next one. */
@@ -44,7 +51,7 @@ it("tells of the interruption first, and of the same one not again when its owne
   await tellInterrupted("owner-gone", run);
   expect(run.state).toMatchObject({ status: "running", owner: { nonce: "next" } });
   expect(await run.claim(ownerOf("third"))).toBe(true);
-  await takingOver(world, crewRoot, resumption).prepare?.(run);
+  await prepare(crewRoot, run);
   const types = typesOf(told)
     .filter((type) => type.startsWith("crew.run."))
     .slice(-4);
@@ -62,7 +69,7 @@ it("leaves an attempt to the worker that began it after the plan was made", asyn
   const startedAt = new Date().toISOString();
   const state = { status: "running", workerId: "w-1", ...world.processes.self(), startedAt, lastEventSeq: 0 };
   await writeFile(attemptPaths(folder).state, JSON.stringify(state));
-  await takingOver(world, crewRoot, resumption).prepare?.(run);
+  await prepare(crewRoot, run);
   expect(run.state.tasks[0]?.attempts).toMatchObject([{ attempt: 1, status: "running" }]);
   expect(told.at(-1)).toMatchObject({ type: "crew.run.resumed", resumableTasks: [], adoptedTasks: ["a"] });
 });
@@ -71,14 +78,14 @@ it("tells nothing of a run that another owner has brought to its end since it wa
   const { run, crewRoot, told } = await interruptedRun();
   const end = { team: "team", workflow: "flow", taskCount: 1, durationMs: 1, tokens: 0, costUsd: 0 };
   await run.publisher.publish({ type: "crew.run.failed", status: "failed", ...end });
-  await takingOver(world, crewRoot, resumption).prepare?.(run);
+  await prepare(crewRoot, run);
   expect(told.at(-1)?.type).toBe("crew.run.failed");
 });
 
 it("ends an attempt that nobody is at, once, and nobody can begin it any more", async () => {
   const { run, crewRoot, told } = await interruptedRun();
-  await takingOver(world, crewRoot, resumption).prepare?.(run);
-  await takingOver(world, crewRoot, resumption).prepare?.(run);
+  await prepare(crewRoot, run);
+  await prepare(crewRoot, run);
   const ends = told.filter(({ type }) => type === "crew.task.attempt_finished");
   expect(ends).toMatchObject([{ outcome: "lost", error: { kind: "interrupted" } }]);
   const state = attemptPaths(attemptFolder(crewRoot, runId, "a", 1)).state;
@@ -101,7 +108,7 @@ it.each([
     const beat = { workerId: "w-1", lastSeenAt: iso(startedAt + seenMs), alive: true };
     await writeFile(heartbeat, JSON.stringify(beat));
   }
-  await takingOver(world, crewRoot, resumption).prepare?.(run);
+  await prepare(crewRoot, run);
   const durationMs = seenMs ?? 0;
   expect(run.state.tasks[0]?.attempts).toMatchObject([
     { outcome: "lost", durationMs, endedAt: startedAt + durationMs },
@@ -114,6 +121,6 @@ it.skipIf(!processesVisible)("ends what a worker that is gone has started", asyn
   const tool = spawn("sleep", ["60"], { detached: true, stdio: "ignore", env: { ...process.env, ...tags } });
   onTestFinished(() => void tool.kill("SIGKILL"));
   expect(processesWithEnvironment("FOREMAN_ATTEMPT", tags.FOREMAN_ATTEMPT)).toHaveLength(1);
-  await takingOver(world, crewRoot, resumption).prepare?.(run);
+  await prepare(crewRoot, run);
   await expectGone(() => processesWithEnvironment("FOREMAN_ATTEMPT", tags.FOREMAN_ATTEMPT));
 });

@@ -7,7 +7,10 @@ import type { EndedRun } from "./oracle.ts";
 
 const END = /^crew\.run\.(completed|failed|cancelled)$/;
 
-/** No task is done by two runs at once that go on with the same one, and what was redriven is told once where it failed. */
+/**
+ * No task is done by two runs at once that go on with the same one, none is resumed that another has done, and what was
+ * redriven is told once where it failed.
+ */
 export function againFaults(runs: readonly EndedRun[]): string[] {
   return runs.flatMap((source) => {
     const followers = runs.filter(({ manifest }) => manifest.resumedFrom === source.runId);
@@ -23,10 +26,16 @@ function besideFaults(followers: readonly EndedRun[]): string[] {
       const tried = new Set(tasksToDo(earlier.manifest));
       const both = tasksToDo(later.manifest).filter((taskId) => tried.has(taskId));
       const endedAt = earlier.events.find(({ type }) => END.test(type))?.ts ?? Number.POSITIVE_INFINITY;
-      if (both.length > 0 && (later.events[0]?.ts ?? 0) < endedAt)
-        faults.push(`${both.join(", ")} are done by ${earlier.runId} and ${later.runId} at once`);
+      const names = `${both.join(", ")} are done by ${earlier.runId} and ${later.runId}`;
+      if (both.length > 0 && (later.events[0]?.ts ?? 0) < endedAt) faults.push(`${names} at once`);
+      const isDone = both.length === tasksToDo(later.manifest).length && completes(earlier);
+      if (isDone && later.manifest.redrives === null) faults.push(`${names}, which was asked for once`);
     }
   return faults;
+}
+
+function completes({ events }: EndedRun): boolean {
+  return events.some(({ type }) => type === "crew.run.completed");
 }
 
 function redriveFaults({ runId, folder, events }: EndedRun, followers: readonly EndedRun[]): string[] {

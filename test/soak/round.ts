@@ -116,9 +116,13 @@ class Round {
       await first.exited;
       await this.#open(1);
     }
-    const answered = await within(answers).catch(() => []);
+    const answered = await within(answers, ROUND_MS_MAX).catch(() => []);
+    if (answered.length === 0) this.faults.push(`nobody answered who was asked to go on with run ${runId}`);
     await this.#end(performance.now() + ROUND_MS_MAX);
     const refusals = answered.filter((answer) => answer != null);
+    // a killed session could not tell of its redrive: the next one that is asked for it does
+    if (letter && again.killAfterMs !== null)
+      await within(alive()[0]?.goOn(runId, letter) ?? Promise.resolve(null), ROUND_MS_MAX);
     if (again.killAfterMs === null && refusals.length === (second ? 2 : 1))
       this.faults.push(`nobody went on with run ${runId}: ${refusals.join(" ")}`);
   }
@@ -244,10 +248,10 @@ function kill(pid: number): void {
   }
 }
 
-async function within<T>(work: Promise<T>): Promise<T> {
+async function within<T>(work: Promise<T>, limitMs = LEAVE_MS_MAX): Promise<T> {
   const over = new AbortController();
-  const late = sleep(LEAVE_MS_MAX, null, { signal: over.signal }).then((): never => {
-    throw new Error(`not within ${LEAVE_MS_MAX} ms`);
+  const late = sleep(limitMs, null, { signal: over.signal }).then((): never => {
+    throw new Error(`not within ${limitMs} ms`);
   });
   late.catch(() => undefined);
   try {

@@ -118,6 +118,11 @@ function defects(runId: string): Defect[] {
       found: /t0, .* are done by .* at once/,
     },
     {
+      name: "work done again by a resume",
+      plant: plantFollowers(runId, null),
+      found: /t0, .* which was asked for once/,
+    },
+    {
       name: "a redrive that nobody tells",
       plant: plantFollowers(runId, "t0"),
       found: /its log tells that nothing is redriven, and t0 as .*-f1; t0 as .*-f2 is/,
