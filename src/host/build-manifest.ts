@@ -58,7 +58,6 @@ export function buildManifest(catalog: Catalog, request: RunRequest, now: RunCir
     background: request.background,
     sessionId: now.sessionId,
     resumedFrom: null,
-    redrives: null,
     cwd: now.cwd,
     // the commit is looked up when the run is started
     worktrees: team.worktree ? { baseCommit: "" } : null,

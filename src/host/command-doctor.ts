@@ -1,6 +1,7 @@
 import type { Catalog } from "../runs/definitions.ts";
+import { runPaths } from "../store/layout.ts";
 import { isDegraded } from "../store/run-log-reader.ts";
-import { messageOf } from "../system/errors.ts";
+import { codeOf, messageOf } from "../system/errors.ts";
 import { safeText } from "../system/safe-text.ts";
 import { logNote } from "../views/log-note.ts";
 import { counted } from "../views/units.ts";
@@ -57,7 +58,13 @@ async function checks({ session }: CommandCall): Promise<string[]> {
 async function logs(session: Session): Promise<string[]> {
   const unreadable: string[] = [];
   const views = await session.runs().then(
-    (runs) => runs.views(LOGS_MAX, (runId, error) => unreadable.push(`✗ run ${runId}: ${messageOf(error)}`)),
+    (runs) =>
+      runs.views(LOGS_MAX, (runId, error) => {
+        // whoever was making it was killed before there was a run, or is at it
+        const { events } = runPaths(runs.store.crewRoot, runId);
+        if (codeOf(error) === "unknown-run" && session.world.files.factsNow(events) === null) return;
+        unreadable.push(`✗ run ${runId}: ${messageOf(error)}`);
+      }),
     // where runs can't be kept, that is told above
     () => [],
   );

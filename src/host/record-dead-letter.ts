@@ -68,6 +68,9 @@ export async function giveUpByHand(session: Session, run: string, taskId: string
   const view = await runs.view(await runs.store.find(run));
   const { runId } = view.manifest;
   failedTask(view, taskId);
+  const { letters } = await runs.deadLetters.ofRun(runId);
+  const open = letters.find((letter) => letter.taskId === taskId && letter.status === "open");
+  if (open && open.reason !== "manual") return `Task ${taskId} of run ${runId} is dead letter ${open.id} already.`;
   const before = await manualLetter(runs, runId, taskId);
   const asked = { kind: "deadletter", taskId } as const;
   const isTold = async (state: RunState) =>

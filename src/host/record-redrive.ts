@@ -1,5 +1,6 @@
+import { type RunManifest, tasksToDo } from "../runs/manifest.ts";
 import { taskOf } from "../runs/run-state.ts";
-import type { OpenRun } from "../store/run-store.ts";
+import type { OpenRun, RunView } from "../store/run-store.ts";
 import { messageOf } from "../system/errors.ts";
 import type { RunService } from "./run-service.ts";
 import type { Session } from "./session.ts";
@@ -15,29 +16,37 @@ export async function tellRedriven(run: OpenRun, taskId: string, newRunId: strin
 }
 
 /**
- * Keeps with the run whose task is done again that it is, and as what: in its dead letters, and in its log, where its
- * owner tells it. Never rejects, as the new run is under way: gives what the user has to know, empty when all is kept.
+ * Keeps which failed tasks of runs another one does again that goes on with them: in their dead letters, and, of the run
+ * that it goes on with itself, in the log, where its owner tells it. Never rejects, as that is under way: gives what the
+ * user has to know, empty when all is kept. What is kept already stays as it is.
  */
-export async function recordRedrive(
+export async function recordContinuation(
   session: Session,
-  runId: string,
-  taskId: string,
-  newRunId: string,
+  family: readonly RunView[],
+  { runId: newRunId, resumedFrom, tasks, kept }: RunManifest,
 ): Promise<string> {
   const runs = await session.runs();
+  const again = new Set(tasksToDo({ tasks, kept }));
   const said: string[] = [];
-  await markLetters(runs, runId, taskId, newRunId).catch((error: unknown) => {
-    said.push(` The dead letter could not be marked as redriven, and stays open: ${messageOf(error)}`);
-  });
-  await tellSource(session, runs, runId, taskId, newRunId)
-    .then((waiting) => said.push(waiting))
-    .catch((error: unknown) => said.push(` That could not be told in the log of run ${runId}: ${messageOf(error)}.`));
-  return said.join("");
+  for (const { state } of family)
+    for (const { taskId, redrivenAs } of state.tasks.filter(
+      (task) => task.status === "failed" && again.has(task.taskId),
+    )) {
+      if (redrivenAs.includes(newRunId)) continue;
+      said.push(await markLetters(runs, state.runId, taskId, newRunId));
+      if (state.runId === resumedFrom) said.push(await tellSource(session, runs, state.runId, taskId, newRunId));
+    }
+  return [...new Set(said)].join("");
 }
 
-async function markLetters(runs: RunService, runId: string, taskId: string, newRunId: string): Promise<void> {
-  const { letters } = await runs.deadLetters.ofRun(runId);
-  for (const letter of letters) if (letter.taskId === taskId) await runs.deadLetters.redriven(letter, newRunId);
+async function markLetters(runs: RunService, runId: string, taskId: string, newRunId: string): Promise<string> {
+  try {
+    const { letters } = await runs.deadLetters.ofRun(runId);
+    for (const letter of letters) if (letter.taskId === taskId) await runs.deadLetters.redriven(letter, newRunId);
+    return "";
+  } catch (error) {
+    return ` The dead letter could not be marked as redriven, and stays open: ${messageOf(error)}`;
+  }
 }
 
 async function tellSource(
@@ -47,10 +56,14 @@ async function tellSource(
   taskId: string,
   newRunId: string,
 ): Promise<string> {
-  const told = await tellInLog(world, runs, runId, {
-    asked: { kind: "redrive", taskId, newRunId },
-    isTold: (state) => taskOf(state, taskId)?.redrivenAs.includes(newRunId) === true,
-    why: "a redrive was told",
-  });
-  return told ? "" : ` Nobody who drives run ${runId} has answered yet: its log tells of it once somebody has.`;
+  try {
+    const told = await tellInLog(world, runs, runId, {
+      asked: { kind: "redrive", taskId, newRunId },
+      isTold: (state) => taskOf(state, taskId)?.redrivenAs.includes(newRunId) === true,
+      why: "a redrive was told",
+    });
+    return told ? "" : ` Nobody who drives run ${runId} has answered yet: its log tells of it once somebody has.`;
+  } catch (error) {
+    return ` That could not be told in the log of run ${runId}: ${messageOf(error)}.`;
+  }
 }

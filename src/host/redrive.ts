@@ -8,11 +8,10 @@ import { UserError } from "../system/errors.ts";
 import { chooseModel } from "../workers/pi-models.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
 import { requireShort } from "./build-manifest.ts";
-import { continuationsOf, startContinuation } from "./continuations.ts";
+import { asItStands, startContinuation } from "./continuations.ts";
 import { withFilesThere } from "./kept-files.ts";
-import { recordRedrive } from "./record-redrive.ts";
 import { agreeToBegin, type BeginAt, beginAt } from "./redrive-checkpoint.ts";
-import { type ContinuedRun, newRun, saidBefore, saidOf } from "./resume-run.ts";
+import { type ContinuedRun, newRun, saidOf } from "./resume-run.ts";
 import type { RunService } from "./run-service.ts";
 import { withCommitsThere } from "./run-worktrees.ts";
 import type { Session } from "./session.ts";
@@ -38,34 +37,25 @@ export async function redriveTask(
   changes: RedriveChanges,
 ): Promise<ContinuedRun> {
   const runs = await session.runs();
-  const letter = "deadLetterId" in target ? await openLetter(runs, target.deadLetterId) : null;
+  const letter = "deadLetterId" in target ? await runs.deadLetters.find(target.deadLetterId) : null;
   const runId = letter ? letter.runId : await runs.store.find("run" in target ? target.run : "");
   const taskId = letter ? letter.taskId : "taskId" in target ? target.taskId : "";
   const old = await withFilesThere(session, await withCommitsThere(session, await runs.view(runId)));
-  checkTask(session, old, taskId, changes);
-  await tellEarlier(session, runs, old, taskId);
+  const known = await asItStands(session, runs, old);
+  // what another run has done again may be told only now
   if (letter) await openLetter(runs, letter.id);
-  const again = redrivenTasks(old, taskId);
-  refuseUnderWay(old, taskId);
+  checkTask(session, old, taskId, changes);
+  const again = redrivenTasks(known, taskId);
+  refuseUnderWay(known, taskId);
   const { begin } = changes;
-  const asked = redriveManifest(continuedManifest(old, again, await newRun(session)), taskId, changes);
+  const asked = redriveManifest(continuedManifest(known, again, await newRun(session)), taskId, changes);
   if (changes.prompt !== null) checkPrompt(asked, taskId, changes.prompt);
-  const before = (await continuationsOf(session.world, runs, old)).at(-1) ?? null;
   await agreeToCommands(session, asked, "project");
   if (begin) await agreeToBegin(session, old, taskId, again, begin);
   const manifest = begin ? await beginAt(session, old, asked, taskId, begin) : asked;
   const isOpen = async () => letter && openLetter(runs, letter.id);
-  const active = await startContinuation(session, runs, old, manifest, isOpen);
-  const untold = await recordRedrive(session, runId, taskId, manifest.runId);
-  return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}${untold}` };
-}
-
-/** Of redrives whose process was killed before it could tell of them. */
-async function tellEarlier(session: Session, runs: RunService, old: RunView, taskId: string): Promise<void> {
-  const told = taskOf(old.state, taskId)?.redrivenAs ?? [];
-  for (const { manifest } of await continuationsOf(session.world, runs, old))
-    if (manifest.redrives === taskId && !told.includes(manifest.runId))
-      await recordRedrive(session, old.manifest.runId, taskId, manifest.runId);
+  const { active, untold } = await startContinuation(session, runs, old, manifest, isOpen);
+  return { active, said: `${saidOf(manifest, known)}${untold}` };
 }
 
 async function openLetter(runs: RunService, id: string): Promise<DeadLetter> {
@@ -118,9 +108,14 @@ function checkModel({ context }: Session, model: string): void {
   );
 }
 
-/** Throws a UserError for a prompt that is too long, or one with the words of a step that has none by then: the model would read that. */
+/** Throws a UserError for a prompt that is empty or too long, or one with the words of a step that has none by then: the model would read that. */
 function checkPrompt(manifest: RunManifest, taskId: string, prompt: string): void {
   requireShort("prompt", prompt);
+  if (prompt.trim() === "")
+    throw new UserError(
+      "no-prompt",
+      "The prompt is empty: say what the task is to do, or leave --prompt out. Nothing was begun.",
+    );
   const before = stepsBefore(manifest, taskId);
   const missing = stepsAskedFor(prompt).find((step) => !before.has(step));
   if (missing === undefined) return;

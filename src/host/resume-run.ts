@@ -2,7 +2,6 @@ import { type RunManifest, tasksToDo } from "../runs/manifest.ts";
 import {
   continuedManifest,
   type EndedRun,
-  keptTasks,
   lostTasks,
   type NewRun,
   unfinishedTasks,
@@ -12,8 +11,8 @@ import { isTerminal } from "../runs/run-state.ts";
 import type { RunView } from "../store/run-store.ts";
 import { UserError } from "../system/errors.ts";
 import { agreeToCommands } from "./agreed-commands.ts";
-import { continuationsOf, startContinuation } from "./continuations.ts";
-import { checkedFiles, withFilesThere } from "./kept-files.ts";
+import { asItStands, startContinuation } from "./continuations.ts";
+import { withFilesThere } from "./kept-files.ts";
 import { runConfigOf } from "./run-config.ts";
 import type { RunService } from "./run-service.ts";
 import { withCommitsThere } from "./run-worktrees.ts";
@@ -41,36 +40,24 @@ export async function resumeRun(session: Session, text: string): Promise<Continu
   const { status } = old.state;
   if (status === "completed")
     throw new UserError("run-completed", `Run ${runId} completed: nothing of it is left to do.`);
-  const manifest = continuedManifest(old, unfinishedTasks(old), await newRun(session));
-  const isUndone = () => requireUndone(session, runs, old, tasksToDo(manifest));
-  const before = await isUndone();
+  const known = await asItStands(session, runs, old);
+  const manifest = continuedManifest(known, unfinishedTasks(known), await newRun(session));
+  requireLeft(old, known, manifest);
   await agreeToCommands(session, manifest, "project");
   // another session may have done it while the user was asked
-  const active = await startContinuation(session, runs, old, manifest, isUndone);
-  return { active, said: `${saidOf(manifest, old)}${saidBefore(runId, before)}` };
+  const isLeft = async () => requireLeft(old, await asItStands(session, runs, old), manifest);
+  const { active, untold } = await startContinuation(session, runs, old, manifest, isLeft);
+  return { active, said: `${saidOf(manifest, known)}${untold}` };
 }
 
-/**
- * Throws a UserError where all that is to do was done by runs that went on with this one, or where one of them tried it
- * and is the one to go on with. Gives the newest of them.
- */
-async function requireUndone(
-  session: Session,
-  runs: RunService,
-  old: RunView,
-  toDo: readonly string[],
-): Promise<RunView | null> {
-  const later = await continuationsOf(session.world, runs, old);
-  const doneBy = new Map<string, string>();
-  for (const one of later) {
-    const { run } = await checkedFiles(session.world.files, await withCommitsThere(session, one));
-    const kept = keptTasks(run);
-    for (const taskId of tasksToDo(one.manifest)) if (kept.has(taskId)) doneBy.set(taskId, one.manifest.runId);
-  }
-  const { runId } = old.manifest;
-  if (toDo.every((taskId) => doneBy.has(taskId))) {
-    const by = [...new Set(toDo.map((taskId) => doneBy.get(taskId)))];
-    const failed = old.state.tasks.find(({ status }) => status === "failed")?.taskId;
+/** Throws a UserError where nothing is left to do, or not all any more that was when it was asked. */
+function requireLeft({ state }: EndedRun, known: EndedRun, manifest: RunManifest): void {
+  const { runId } = state;
+  const left = unfinishedTasks(known);
+  if (left.size === 0) {
+    const undone = state.tasks.filter(({ status }) => status !== "completed");
+    const by = [...new Set(undone.map(({ taskId }) => known.manifest.kept[taskId]?.fromRunId))].sort();
+    const failed = undone.find(({ status }) => status === "failed")?.taskId;
     const remedy =
       failed === undefined
         ? "Start its team anew to have it done once more."
@@ -78,20 +65,9 @@ async function requireUndone(
     const done = `All that was left of run ${runId} was done by run ${by.join(" and run ")}: /team-status ${by.at(-1)} shows it.`;
     throw new UserError("resumed-already", `${done} ${remedy}`);
   }
-  const last = later.at(-1) ?? null;
-  if (last && triedAll(last, toDo))
-    throw new UserError(
-      "resumed-already",
-      `Run ${last.manifest.runId} has gone on with run ${runId} and is ${last.state.status}: /team-resume ${last.manifest.runId} goes on from there.`,
-    );
-  return last;
-}
-
-/** Whether a resume of that run has left nothing out; a redrive may have asked for a task in other words. */
-function triedAll({ manifest, state }: RunView, toDo: readonly string[]): boolean {
-  const tried = new Set(tasksToDo(manifest));
-  const isTried = !manifest.redrives && toDo.every((taskId) => tried.has(taskId));
-  return isTried && (state.status === "failed" || state.status === "cancelled");
+  if (tasksToDo(manifest).every((taskId) => left.has(taskId))) return;
+  const text = `Another run has gone on with ${runId} meanwhile. Nothing was begun: /team-resume ${runId} does what is left.`;
+  throw new UserError("resumed-already", text);
 }
 
 /** A run that has ended, as it can be read. Throws a UserError for one that has not. */
@@ -120,8 +96,4 @@ export function saidOf({ runId, resumedFrom, tasks, kept }: RunManifest, old: En
   const unread = unreadTasks(old).join(", ");
   const missing = unread === "" ? "" : ` What ${unread} answered can't be read in the damaged log any more.`;
   return `Run ${runId} goes on with ${resumedFrom}: ${again.join(", ")} to do.${losing}${missing}${keeping} /team-status ${runId} shows it.`;
-}
-
-export function saidBefore(runId: string, before: RunView | null): string {
-  return before === null ? "" : ` Run ${before.manifest.runId} had already resumed ${runId}.`;
 }

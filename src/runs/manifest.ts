@@ -64,8 +64,6 @@ export interface RunManifest {
   sessionId: string;
   /** The run this one continues, or takes a failed task up from. */
   resumedFrom: string | null;
-  /** The failed task of that run which it takes up; null when it goes on with the whole. */
-  redrives: string | null;
   /** The folder the work is done in. */
   cwd: string;
   /** Set when tasks that write have a git worktree each: the commit they begin with. */

@@ -1,4 +1,4 @@
-import type { KeptResult, RunManifest, TaskSpec } from "./manifest.ts";
+import { type KeptResult, type RunManifest, type TaskSpec, tasksToDo } from "./manifest.ts";
 import { isTerminal, type RunState, taskOf } from "./run-state.ts";
 import { inheritedCommits, worksApart } from "./work-trees.ts";
 
@@ -28,6 +28,36 @@ export function unreadTasks({ state }: EndedRun): string[] {
     ({ status, attempts }) => status === "completed" && attempts.at(-1)?.status === "running",
   );
   return unread.map(({ taskId }) => taskId);
+}
+
+/**
+ * The run with what others have done in its stead that went on with it, or with one that did: the later, the more they
+ * count. What depends on that is as they left it. Their results are kept as theirs.
+ */
+export function withDoneSince<T extends EndedRun>(old: T, later: readonly EndedRun[]): T {
+  let { tasks } = old.state;
+  const results = new Map(Object.entries(old.manifest.kept));
+  for (const one of later) {
+    const kept = keptTasks(one);
+    const done = tasksToDo(one.manifest).filter((taskId) => kept.has(taskId));
+    const touched = withDependants(old.manifest, done);
+    for (const taskId of touched) if (kept.has(taskId)) results.set(taskId, resultOf(one, taskId));
+    tasks = tasks.map((task) => (touched.has(task.taskId) ? (taskOf(one.state, task.taskId) ?? task) : task));
+  }
+  const manifest = { ...old.manifest, kept: Object.fromEntries(results) };
+  return { ...old, manifest, state: { ...old.state, tasks } };
+}
+
+function withDependants({ tasks }: RunManifest, taskIds: readonly string[]): ReadonlySet<string> {
+  const all = new Set<string>();
+  const due = [...taskIds];
+  for (let id = due.pop(); id !== undefined; id = due.pop()) {
+    const needed = id;
+    if (all.has(needed)) continue;
+    all.add(needed);
+    due.push(...tasks.filter((task) => task.dependsOn.includes(needed)).map((task) => task.taskId));
+  }
+  return all;
 }
 
 /**
@@ -81,7 +111,6 @@ export function continuedManifest(old: EndedRun, again: ReadonlySet<string>, run
     ...run,
     background: false,
     resumedFrom: manifest.runId,
-    redrives: null,
     // a checkpoint that a task began with is its run's own
     tasks: tasks.map(({ resumeFromSeq: _, ...task }) => ({
       ...task,
@@ -103,7 +132,7 @@ export function redriveManifest(
     agent: task.agent && { ...task.agent, models: model === null ? task.agent.models : [model] },
   });
   const tasks = manifest.tasks.map((task) => (task.taskId === taskId ? change(task) : task));
-  return { ...manifest, redrives: taskId, tasks };
+  return { ...manifest, tasks };
 }
 
 /** A result that was kept before still names the run that did the work. */
@@ -123,7 +152,7 @@ function resultOf({ manifest, state }: EndedRun, taskId: string): KeptResult {
 }
 
 /** The completed ones, but for what is lost and all that depends on that. */
-export function keptTasks(old: EndedRun): ReadonlySet<string> {
+function keptTasks(old: EndedRun): ReadonlySet<string> {
   const { manifest, state } = old;
   const kept = new Set(state.tasks.filter(({ status }) => status === "completed").map(({ taskId }) => taskId));
   const due = [...lostTasks(old), ...unreadTasks(old)];

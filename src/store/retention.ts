@@ -42,10 +42,13 @@ export interface PruneResult {
 
 /**
  * The ended runs that would go: ended more than `olderThanDays` ago, not among the `keepNewest` that ended last, and
- * not what a run under way was resumed from.
+ * not what a run under way goes on with, itself or by others.
  */
 export function planPrune(runs: readonly RunFacts[], policy: PrunePolicy, now: number): PrunePlan {
-  const needed = new Set(runs.filter(({ status }) => !isTerminal(status)).map(({ resumedFrom }) => resumedFrom));
+  const needed = neededBy(
+    runs.filter(({ status }) => !isTerminal(status)),
+    runs,
+  );
   const before = now - policy.olderThanDays * DAY_MS;
   const remove = runs
     .filter((run): run is RunFacts & { endedAt: number } => isTerminal(run.status) && run.endedAt !== null)
@@ -54,6 +57,18 @@ export function planPrune(runs: readonly RunFacts[], policy: PrunePolicy, now: n
     .filter(({ runId, endedAt }) => endedAt < before && !needed.has(runId))
     .reverse();
   return { remove, bytes: remove.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
+/** All that these go on with, directly or by others: the first has the marks of all. */
+function neededBy(underWay: readonly RunFacts[], runs: readonly RunFacts[]): ReadonlySet<string> {
+  const needed = new Set<string>();
+  const due = underWay.map(({ resumedFrom }) => resumedFrom);
+  for (let id = due.pop(); id !== undefined; id = due.pop()) {
+    if (id === null || needed.has(id)) continue;
+    needed.add(id);
+    due.push(runs.find(({ runId }) => runId === id)?.resumedFrom ?? null);
+  }
+  return needed;
 }
 
 type Runs = Pick<RunStore, "crewRoot" | "ids" | "view">;

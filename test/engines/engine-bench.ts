@@ -134,7 +134,6 @@ function orderOf(
       background: false,
       sessionId: "s",
       resumedFrom: null,
-      redrives: null,
       cwd: fields.cwd ?? folder.project,
       maxConcurrency: 2,
       config: runConfigOf(DEFAULT_CONFIG),

@@ -95,6 +95,10 @@ describe("dead letters", () => {
     const list = await say(host, "/team-deadletters");
     for (const part of [id, runId, "b", "max-retries", "3 attempts", "ago"]) expect(list).toContain(part);
     expect(list).not.toContain("for long");
+    expect(await say(host, `/team-deadletters add ${runId} b`)).toContain(
+      `Task b of run ${runId} is dead letter ${id} already.`,
+    );
+    expect(await letterLines(rig, runId)).toHaveLength(1);
     expect(list.split("\n").at(-1)).toContain("/team-deadletters <id> shows one whole, ");
     expect(await say(host, `/team-deadletters ${id}`)).toContain("for long");
     expect(await say(host, `/team-deadletters show ${id}`)).toContain("for long");
@@ -137,6 +141,7 @@ describe("dead letters", () => {
     expect(await refused(`--prompt "${"x".repeat(300_000)}"`)).toMatch(
       /^The prompt has 300000 characters; at most 100000 are kept\. .* Nothing was begun\.$/,
     );
+    expect(await refused('--prompt "  "')).toMatch(/^The prompt is empty: .* Nothing was begun\.$/);
     rig.server.setReply(teamReplies({ action: "redrive", deadLetterId: id, model: "nosuch/model" }));
     await host.prompt("again");
     expect(rig.server.requests.at(-1)?.request.lastToolText).toMatch(unusable);

@@ -93,7 +93,6 @@ async function plant(project: string): Promise<void> {
     background: false,
     sessionId: "x",
     resumedFrom: null,
-    redrives: null,
     cwd: project,
     maxConcurrency: 1,
     config: runConfigOf(DEFAULT_CONFIG),

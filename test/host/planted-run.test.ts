@@ -34,7 +34,7 @@ function plant(project: string, underWay = false): string {
   ];
   const manifest = {
     ...{ schemaVersion: 1, runId: RUN, createdAt: "2026-01-01T00:00:00Z", goal: "x", team: "x", workflow: "x" },
-    ...{ background: false, sessionId: "x", resumedFrom: null, redrives: null, cwd: project, maxConcurrency: 1, tasks },
+    ...{ background: false, sessionId: "x", resumedFrom: null, cwd: project, maxConcurrency: 1, tasks },
     ...{ config: runConfigOf(DEFAULT_CONFIG), definitionHashes: {}, worktrees: null, kept: {} },
   };
   writeFileSync(join(folder, "manifest.json"), JSON.stringify(manifest));

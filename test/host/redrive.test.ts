@@ -11,7 +11,8 @@ import { say, sayToEnd } from "../support/say.ts";
 import { missing, mountSmallDisk } from "../support/system-faults.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
-const DOWN: StepScript = { b: () => ({ status: 400, error: "no" }) };
+const no = () => ({ status: 400, error: "no" });
+const DOWN: StepScript = { b: no, e: no };
 const noMount = missing("mount");
 
 /** b, which d needs, and beside them c, which is at work until it may end. */
@@ -40,6 +41,17 @@ STEP:d after {outputs.b}
 `,
 };
 
+/** The same, and e, which fails like b, for itself. */
+const TWO_FAIL = {
+  ...BESIDE,
+  ".crew/workflows/diamond.workflow.md": `${BESIDE[".crew/workflows/diamond.workflow.md"]}
+## e
+role: hand
+
+STEP:e of {goal}
+`,
+};
+
 /** A run of which b has failed, and c is at work until `finish` is called. */
 async function halfFailed(files: Record<string, string> = BESIDE, prepare?: (rig: Rig) => Promise<void>) {
   let steps: StepScript = DOWN;
@@ -59,9 +71,9 @@ async function halfFailed(files: Record<string, string> = BESIDE, prepare?: (rig
   await host.command('/team-run diamond "go"');
   const [runId = ""] = await runIds(project);
   const events = () => eventsOf(project, runId);
-  // d is, once b's failure is on disk
-  const skipped = async () => ofType(await events(), "crew.task.skipped").length === 1;
-  await waitUntil(async () => (await skipped()) && asked(rig, "c") === 1, 30_000);
+  // d is, once b's failure is on disk and in its owner's mind
+  const skipped = async () => /skipped/.test(await say(host, `/team-status ${runId}`));
+  await waitUntil(async () => asked(rig, "c") === 1 && (await skipped()), 30_000);
   const mend = (next: StepScript = {}) => {
     steps = next;
   };
@@ -115,11 +127,9 @@ describe("a task that failed in a run still under way", { timeout: 90_000 }, () 
   it("waits for what would be done a second time", async () => {
     const { host, project, runId, mend } = await halfFailed(diamondFiles);
     mend();
-    // d's end may be on disk and not yet in the owner's mind
-    const waits = new RegExp(
-      `^Task b can't be redriven yet: c(, d)? would .* and run ${runId} is not done with that\\.`,
+    expect(await say(host, `/team-redrive ${runId} b`)).toContain(
+      `Task b can't be redriven yet: c would be done again with it, and run ${runId} is not done with that.`,
     );
-    expect(await say(host, `/team-redrive ${runId} b`)).toMatch(waits);
     expect(await runIds(project)).toEqual([runId]);
   });
 
@@ -214,6 +224,54 @@ describe("a redrive", { timeout: 90_000 }, () => {
     expect((await letterLines(project, runId)).at(-1)).toMatchObject({ mark: "redriven", newRunId: next });
     expect(asked(rig, "b")).toBe(2);
     open();
+  });
+
+  it("is not made while a run that goes on with one that went on with its run is at the task", async () => {
+    const { rig, host, project, runId, mend, finish, over } = await halfFailed();
+    finish();
+    await over();
+    let open: () => void = () => undefined;
+    const gate = new Promise<void>((done) => {
+      open = done;
+    });
+    mend({ b: () => gate.then(() => ({ text: "b is done" })) });
+    const next = async (before: number) => {
+      await waitUntil(async () => (await runIds(project)).length > before && asked(rig, "b") > before, 30_000);
+      return (await runIds(project))[before] ?? "";
+    };
+    await say(host, `/team-resume ${runId}`);
+    const child = await next(1);
+    await say(host, `/team-cancel ${child}`);
+    await say(host, `/team-resume ${child}`);
+    const grandchild = await next(2);
+    const busy = `Run ${grandchild} goes on with ${child} already, and does task b.`;
+    expect(await say(host, `/team-redrive ${runId} b`)).toContain(busy);
+    expect(await say(host, `/team-resume ${runId}`)).toContain(busy);
+    open();
+    await waitUntil(async () => ofType(await eventsOf(project, grandchild), "crew.run.completed").length === 1, 30_000);
+    expect(await say(host, `/team-resume ${runId}`)).toContain(
+      `All that was left of run ${runId} was done by run ${grandchild}`,
+    );
+    expect(asked(rig, "b")).toBe(3);
+  });
+
+  it("of one task leaves the others to a resume, which keeps its result, and closes the letters of all it does", async () => {
+    const { rig, host, project, runId, mend, finish, over } = await halfFailed(TWO_FAIL);
+    finish();
+    await over();
+    for (const task of ["b", "e"]) await say(host, `/team-deadletters add ${runId} ${task}`);
+    mend();
+    const one = await sayToEnd(host, `/team-redrive ${runId} b`);
+    expect(one.ended).toContain("completed");
+    const rest = await sayToEnd(host, `/team-resume ${runId}`);
+    expect(rest.said).toContain(`goes on with ${runId}: e to do. The results of b, c, d are kept.`);
+    expect(rest.ended).toContain("completed");
+    for (const [step, times] of Object.entries({ b: 2, c: 1, d: 1, e: 2 })) expect(asked(rig, step), step).toBe(times);
+    const manifest = JSON.parse(await readFile(join(runFolder(project, rest.runId), "manifest.json"), "utf8"));
+    expect(manifest.kept).toMatchObject({ b: { fromRunId: one.runId }, c: { fromRunId: runId } });
+    const marks = (await letterLines(project, runId)).filter((line) => "mark" in line);
+    expect(marks).toMatchObject([{ newRunId: one.runId }, { newRunId: rest.runId }]);
+    expect(await say(host, "/team-deadletters")).toContain("No dead letters are open");
   });
 
   it("of an ended run's task answers what others had asked of that run, too", async () => {

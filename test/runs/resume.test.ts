@@ -11,6 +11,7 @@ import {
   redriveManifest,
   redrivenTasks,
   unfinishedTasks,
+  withDoneSince,
 } from "../../src/runs/resume.ts";
 import { initialRunState, type RunState, type TaskState } from "../../src/runs/run-state.ts";
 import { renderTaskPrompt } from "../../src/runs/task-prompt.ts";
@@ -194,6 +195,20 @@ describe("a redriven task", () => {
     expect(continuedManifest(old, redrivenTasks(old, "z"), NEW).kept).toEqual({});
   });
 
+  it("is of a run as others have left it since: what they did is kept as theirs, what hangs on that as they left it", () => {
+    const manifest = manifestOf([taskSpec("x"), taskSpec("y"), taskSpec("z", { dependsOn: ["x"] })]);
+    const old = { manifest, state: ended(manifest, { x: "failed", y: "failed", z: "completed" }) };
+    const next = continuedManifest(old, redrivenTasks(old, "x"), { ...NEW, runId: "run-2" });
+    const half = { manifest: next, state: ended(next, { x: "completed", z: "failed" }) };
+    const known = withDoneSince(old, [half]);
+    expect(known.state.tasks.map(({ status }) => status)).toEqual(["completed", "failed", "failed"]);
+    expect([...unfinishedTasks(known)].sort()).toEqual(["y", "z"]);
+    expect(continuedManifest(known, unfinishedTasks(known), NEW).kept).toMatchObject({ x: { fromRunId: "run-2" } });
+    const failed = { manifest: next, state: ended(next, { x: "failed", z: "skipped" }) };
+    expect(withDoneSince(old, [failed])).toEqual(old);
+    expect(withDoneSince(old, [half, failed]).state.tasks).toEqual(known.state.tasks);
+  });
+
   it("leaves alone what failed beside it", () => {
     const manifest = manifestOf([taskSpec("x"), taskSpec("y"), taskSpec("z", { dependsOn: ["x"] })]);
     const old = { manifest, state: ended(manifest, { x: "failed", y: "failed", z: "skipped" }) };
@@ -208,6 +223,6 @@ describe("a redriven task", () => {
     const changed = redriveManifest(manifest, "x", { prompt: "do it so", model: "m/3" });
     expect(changed.tasks[0]).toMatchObject({ task: "do it so", agent: { models: ["m/3"] } });
     expect(changed.tasks[1]).toEqual(manifest.tasks[1]);
-    expect(redriveManifest(manifest, "x", { prompt: null, model: null })).toEqual({ ...manifest, redrives: "x" });
+    expect(redriveManifest(manifest, "x", { prompt: null, model: null })).toEqual(manifest);
   });
 });

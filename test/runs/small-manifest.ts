@@ -33,7 +33,6 @@ export function manifestOf(tasks: readonly TaskSpec[], changes: Partial<RunManif
     background: false,
     sessionId: "session",
     resumedFrom: null,
-    redrives: null,
     cwd: "/nowhere",
     maxConcurrency: 4,
     config: runConfigOf(DEFAULT_CONFIG),

@@ -29,7 +29,7 @@ function besideFaults(followers: readonly EndedRun[]): string[] {
       const names = `${both.join(", ")} are done by ${earlier.runId} and ${later.runId}`;
       if (both.length > 0 && (later.events[0]?.ts ?? 0) < endedAt) faults.push(`${names} at once`);
       const isDone = both.length === tasksToDo(later.manifest).length && completes(earlier);
-      if (isDone && later.manifest.redrives === null) faults.push(`${names}, which was asked for once`);
+      if (isDone) faults.push(`${names}, which was asked for once`);
     }
   return faults;
 }
@@ -40,18 +40,19 @@ function completes({ events }: EndedRun): boolean {
 
 function redriveFaults({ runId, folder, events }: EndedRun, followers: readonly EndedRun[]): string[] {
   const faults: string[] = [];
+  const failed = ofType(events, "crew.task.failed").flatMap(({ taskId }) => taskId ?? []);
+  const again = (taskId: string) =>
+    followers.filter(({ manifest }) => tasksToDo(manifest).includes(taskId)).map((it) => it.runId);
+  const due = failed.flatMap((taskId) => again(taskId).map((newId) => `${taskId} as ${newId}`)).sort();
   const told = ofType(events, "crew.task.redriven").map(({ taskId, newRunId }) => `${taskId} as ${newRunId}`);
-  const due = followers.flatMap(({ manifest }) =>
-    manifest.redrives === null ? [] : [`${manifest.redrives} as ${manifest.runId}`],
-  );
-  if (told.sort().join("; ") !== due.sort().join("; "))
+  if (told.sort().join("; ") !== due.join("; "))
     faults.push(
       `its log tells that ${told.join("; ") || "nothing"} is redriven, and ${due.join("; ") || "nothing"} is`,
     );
   const { letters } = foldDeadLetters(runId, textOf(join(folder, "deadletter.jsonl")));
   for (const letter of letters) {
-    const of = followers.filter(({ manifest }) => manifest.redrives === letter.taskId).map((it) => it.runId);
     const by = letter.status === "redriven" ? letter.newRunId : null;
+    const of = again(letter.taskId);
     if (by === null ? of.length > 0 : !of.includes(by))
       faults.push(
         `dead letter ${letter.id} is ${by ? `redriven as ${by}` : letter.status}, by ${of.join(", ") || "none"}`,

@@ -120,8 +120,8 @@ class Round {
     if (answered.length === 0) this.faults.push(`nobody answered who was asked to go on with run ${runId}`);
     await this.#end(performance.now() + ROUND_MS_MAX);
     const refusals = answered.filter((answer) => answer != null);
-    // a killed session could not tell of its redrive: the next one that is asked for it does
-    if (letter && again.killAfterMs !== null)
+    // a killed session may not have told of what it had begun: the next one that is asked to go on does
+    if (again.killAfterMs !== null)
       await within(alive()[0]?.goOn(runId, letter) ?? Promise.resolve(null), ROUND_MS_MAX);
     if (again.killAfterMs === null && refusals.length === (second ? 2 : 1))
       this.faults.push(`nobody went on with run ${runId}: ${refusals.join(" ")}`);

@@ -114,18 +114,18 @@ function defects(runId: string): Defect[] {
     { name: "a false snapshot", plant: plantSnapshot, found: /is not the fold of the log/ },
     {
       name: "work done by two runs at once",
-      plant: plantFollowers(runId, null),
+      plant: plantFollowers(runId),
       found: /t0, .* are done by .* at once/,
     },
     {
       name: "work done again by a resume",
-      plant: plantFollowers(runId, null),
+      plant: plantFollowers(runId),
       found: /t0, .* which was asked for once/,
     },
     {
-      name: "a redrive that nobody tells",
-      plant: plantFollowers(runId, "t0"),
-      found: /its log tells that nothing is redriven, and t0 as .*-f1; t0 as .*-f2 is/,
+      name: "a redrive that was not",
+      plant: inLog((lines) => [...lines, redriven(lines.at(-1) ?? "")]),
+      found: /its log tells that t0 as elsewhere is redriven, and nothing is/,
     },
     {
       name: "an unfinished file",
@@ -141,6 +141,12 @@ function defects(runId: string): Defect[] {
 function cancelled(line: string): string {
   const { crc: _crc, ...end } = JSON.parse(line);
   return sealedLine({ ...end, type: "crew.run.cancelled", status: "cancelled" }).trimEnd();
+}
+
+function redriven(line: string): string {
+  const { crc: _crc, v, seq, ts, epoch, runId, traceId, spanId } = JSON.parse(line);
+  const told = { type: "crew.task.redriven", taskId: "t0", newRunId: "elsewhere" };
+  return sealedLine({ v, seq: seq + 1, ts, epoch, runId, traceId, spanId, ...told }).trimEnd();
 }
 
 function inRecords(change: (lines: string[]) => string[]): Defect["plant"] {
@@ -166,13 +172,13 @@ function plantDeadLetter(runId: string): Defect["plant"] {
 }
 
 /** Two runs that go on with one, and have its log. */
-function plantFollowers(runId: string, redrives: string | null): Defect["plant"] {
+function plantFollowers(runId: string): Defect["plant"] {
   return async ({ project, folder, ledger }) => {
     for (const newId of [`${runId}-f1`, `${runId}-f2`]) {
       const path = join(runFolder(project, newId), "manifest.json");
       await cp(folder, runFolder(project, newId), { recursive: true });
       const manifest = JSON.parse(await readFile(path, "utf8"));
-      await writeFile(path, JSON.stringify({ ...manifest, runId: newId, resumedFrom: runId, redrives }));
+      await writeFile(path, JSON.stringify({ ...manifest, runId: newId, resumedFrom: runId }));
     }
     return ledger;
   };
