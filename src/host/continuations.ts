@@ -14,9 +14,10 @@ import type { Session } from "./session.ts";
 import type { ActiveRun } from "./shown-run.ts";
 
 /** `again-<task>-<n>.json`: who makes it does the task again. */
-const MARK = /^again-.+-\d+\.json$/;
+const MARK = /^again-(.+)-(\d+)\.json$/;
 /** A run that is not there so long after its mark was made was never begun, or is kept no more. */
 const MADE_WITHIN_MS = 60_000;
+const MARK_BYTES_MAX = 4096;
 
 /**
  * The first of the runs that go on with one another, as far as it is kept: its folder has the marks of them all. No two of
@@ -37,8 +38,7 @@ async function firstOf(runs: RunService, run: RunView): Promise<RunView> {
 /** All the runs that go on with one another, oldest first, as far as they can be read. */
 export async function familyOf({ files }: Pick<World, "files">, runs: RunService, run: RunView): Promise<RunView[]> {
   const first = await firstOf(runs, run);
-  const names = (await files.list(first.folder)).filter((name) => MARK.test(name));
-  const ids = await Promise.all(names.map((name) => markedRun(files, join(first.folder, name))));
+  const ids = (await marksIn(files, first.folder)).flatMap(({ by }) => by ?? []);
   const views = await Promise.all([...new Set(ids)].sort().map((id) => runs.view(id).catch(() => null)));
   return [first, ...views.filter((view) => view !== null)];
 }
@@ -60,19 +60,20 @@ export function continuationsIn(family: readonly RunView[], runId: string): RunV
 }
 
 /**
- * The run with what others have done since that went on with it, and still have. What these could not tell of themselves,
- * because their process was killed, is told now.
+ * The run with what others of its family have done since, and still have. What those that go on with it could not tell of
+ * themselves, because their process was killed, is told now.
  */
 export async function asItStands(session: Session, runs: RunService, old: RunView): Promise<RunView> {
-  const { runId } = old.manifest;
-  const later = continuationsIn(await familyOf(session.world, runs, old), runId);
-  for (const { manifest } of later)
-    if (manifest.resumedFrom === runId) await recordContinuation(session, [old], manifest);
-  const ended = later.filter(({ state }) => isTerminal(state.status));
-  const there = ended.map(async (view) => {
-    const { run } = await checkedFiles(session.world.files, await withCommitsThere(session, view));
-    return run;
-  });
+  const { runId, createdAt } = old.manifest;
+  const family = await familyOf(session.world, runs, old);
+  const further = new Set(continuationsIn(family, runId));
+  // of one that goes on, who made it may be just about to tell
+  for (const { manifest, state } of further)
+    if (manifest.resumedFrom === runId && isTerminal(state.status)) await recordContinuation(session, [old], manifest);
+  const later = family.filter((view) => further.has(view) || view.manifest.createdAt > createdAt);
+  const there = later
+    .filter(({ state }) => isTerminal(state.status))
+    .map(async (view) => (await checkedFiles(session.world.files, await withCommitsThere(session, view))).run);
   return withDoneSince(old, await Promise.all(there));
 }
 
@@ -90,56 +91,92 @@ export async function startContinuation(
 ): Promise<{ active: ActiveRun; untold: string }> {
   const { files } = session.world;
   const { crewRoot } = runs.store;
-  const marked: string[] = [];
+  const marked: Mark[] = [];
   const { folder } = await firstOf(runs, old);
   try {
     for (const taskId of tasksToDo(manifest)) marked.push(await mark(session.world, runs, folder, taskId, manifest));
     await agree();
     const family = await familyOf(session.world, runs, old);
+    requireNewest(await marksIn(files, folder), marked);
     const active = await startKeeping(session, runs, manifest);
     return { active, untold: await recordContinuation(session, family, manifest) };
   } catch (error) {
     // one that was made can be gone on with itself
     if (await forgetUnmade(files, crewRoot, manifest.runId)) {
       await forgetCommits(session, manifest);
-      for (const path of marked) await files.remove(path);
+      for (const { name } of marked) await files.remove(join(folder, name));
     }
     throw error;
   }
 }
 
-async function markedRun(files: Files, path: string): Promise<string> {
-  return String(parseObject(await files.readText(path))?.["runId"]);
+/** Where another session has waited long for the run of a mark, and gone on without it. */
+function requireNewest(there: readonly Mark[], marked: readonly Mark[]): void {
+  const newer = there.find((one) => marked.some((own) => own.taskId === one.taskId && own.number < one.number));
+  if (newer)
+    throw new UserError("resumed-already", `Run ${newer.by} does task ${newer.taskId} by now. Nothing was begun.`);
 }
 
-/** Makes the task's next mark, which only one of several sessions can. Throws a UserError when the run of one has not ended. */
+interface Mark {
+  name: string;
+  taskId: string;
+  number: number;
+  /** The run that does the task again; null when it can't be read. */
+  by: string | null;
+}
+
+async function marksIn(files: Files, folder: string): Promise<Mark[]> {
+  const names = await files.list(folder);
+  const marks = names.map(async (name): Promise<Mark[]> => {
+    const [, taskId, number] = MARK.exec(name) ?? [];
+    if (taskId === undefined) return [];
+    const text = await files.readText(join(folder, name), MARK_BYTES_MAX).catch(() => null);
+    const by = parseObject(text)?.["runId"];
+    return [{ name, taskId, number: Number(number), by: typeof by === "string" ? by : null }];
+  });
+  return (await Promise.all(marks)).flat();
+}
+
+/** Makes the task's next mark, which only one of several sessions can. Throws a UserError when the run of one is at it. */
 async function mark(
-  { files, clock }: World,
+  world: World,
   runs: RunService,
   folder: string,
   taskId: string,
-  { runId: newId, resumedFrom }: RunManifest,
-): Promise<string> {
-  for (let number = 1; ; number++) {
-    const path = join(folder, `again-${taskId}-${number}.json`);
+  { runId, resumedFrom }: RunManifest,
+): Promise<Mark> {
+  for (;;) {
+    const before = (await marksIn(world.files, folder)).filter((one) => one.taskId === taskId);
+    // what a run has still to do of its own tasks is asked for before
+    for (const one of before) if (one.by !== resumedFrom) await requireOver(world, runs, folder, one);
+    const number = 1 + Math.max(0, ...before.map((one) => one.number));
+    const name = `again-${taskId}-${number}.json`;
     try {
-      await files.writeNew(path, JSON.stringify({ runId: newId }));
-      return path;
+      await world.files.writeNew(join(folder, name), JSON.stringify({ runId }));
+      return { name, taskId, number, by: runId };
     } catch (error) {
       if (codeOf(error) !== "EEXIST") throw error;
     }
-    const by = await markedRun(files, path);
-    const view = await runs.view(by).catch(() => null);
-    const ageMs = Math.abs(clock.now() - (files.factsNow(path)?.modifiedMs ?? 0));
-    if (view && !isTerminal(view.state.status))
-      throw new UserError(
-        "resumed-already",
-        `Run ${by} goes on with ${view.manifest.resumedFrom} already, and does task ${taskId}. /team-status ${by} shows it.`,
-      );
-    if (!view && ageMs < MADE_WITHIN_MS)
-      throw new UserError(
-        "resumed-already",
-        `Run ${by} is just being made to go on with ${resumedFrom}. /team-status shows it; where it is not there in a minute, try again.`,
-      );
   }
+}
+
+/** Throws a UserError while the run of a mark goes on, or may just be being made. */
+async function requireOver(
+  { files, clock }: World,
+  runs: RunService,
+  folder: string,
+  { name, taskId, by }: Mark,
+): Promise<void> {
+  const view = by === null ? null : await runs.view(by).catch(() => null);
+  const ageMs = Math.abs(clock.now() - (files.factsNow(join(folder, name))?.modifiedMs ?? 0));
+  if (view && !isTerminal(view.state.status))
+    throw new UserError(
+      "resumed-already",
+      `Run ${by} goes on with ${view.manifest.resumedFrom} already, and does task ${taskId}. /team-status ${by} shows it.`,
+    );
+  if (!view && ageMs < MADE_WITHIN_MS)
+    throw new UserError(
+      "resumed-already",
+      `Run ${by} is just being made, to do task ${taskId} again. /team-status shows it; where it is not there in a minute, try again.`,
+    );
 }

@@ -41,21 +41,33 @@ export async function redriveTask(
   const runId = letter ? letter.runId : await runs.store.find("run" in target ? target.run : "");
   const taskId = letter ? letter.taskId : "taskId" in target ? target.taskId : "";
   const old = await withFilesThere(session, await withCommitsThere(session, await runs.view(runId)));
-  const known = await asItStands(session, runs, old);
+  const { begin } = changes;
+  const now = await asItStands(session, runs, old);
+  // a checkpoint holds what was there then, without what others have done since
+  const known = begin ? old : now;
   // what another run has done again may be told only now
   if (letter) await openLetter(runs, letter.id);
   checkTask(session, old, taskId, changes);
   const again = redrivenTasks(known, taskId);
   refuseUnderWay(known, taskId);
-  const { begin } = changes;
   const asked = redriveManifest(continuedManifest(known, again, await newRun(session)), taskId, changes);
   if (changes.prompt !== null) checkPrompt(asked, taskId, changes.prompt);
   await agreeToCommands(session, asked, "project");
   if (begin) await agreeToBegin(session, old, taskId, again, begin);
   const manifest = begin ? await beginAt(session, old, asked, taskId, begin) : asked;
-  const isOpen = async () => letter && openLetter(runs, letter.id);
-  const { active, untold } = await startContinuation(session, runs, old, manifest, isOpen);
+  const isAsBefore = async () => {
+    if (letter) await openLetter(runs, letter.id);
+    if (!begin) requireSame(again, redrivenTasks(await asItStands(session, runs, old), taskId), runId);
+  };
+  const { active, untold } = await startContinuation(session, runs, old, manifest, isAsBefore);
   return { active, said: `${saidOf(manifest, known)}${untold}` };
+}
+
+/** Throws a UserError where another run has done since what was to be done with the task. */
+function requireSame(asked: ReadonlySet<string>, again: ReadonlySet<string>, runId: string): void {
+  if (asked.size === again.size && [...asked].every((taskId) => again.has(taskId))) return;
+  const text = `Another run has gone on with ${runId} meanwhile. Nothing was begun: ask for it once more.`;
+  throw new UserError("resumed-already", text);
 }
 
 async function openLetter(runs: RunService, id: string): Promise<DeadLetter> {

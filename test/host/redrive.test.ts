@@ -168,7 +168,7 @@ describe("a redrive", { timeout: 90_000 }, () => {
     expect(more).toEqual([]);
     expect(said.join("\n")).toContain(`Run ${next} goes on with ${runId}: `);
     expect(said.join("\n")).toMatch(
-      new RegExp(`Run ${next} (goes on with ${runId} already|is just being made to go on with ${runId})`),
+      new RegExp(`Run ${next} (goes on with ${runId} already|is just being made, to do task b again)`),
     );
     expect(ofType(await events(), "crew.task.redriven")).toMatchObject([{ taskId: "b", newRunId: next }]);
     slow();
@@ -217,6 +217,7 @@ describe("a redrive", { timeout: 90_000 }, () => {
     for (const [at, path] of before.entries()) await writeFile(path, texts[at] ?? "");
     await rm(join(folder, "state.json"), { force: true });
     const other = await rig.rpc({ extensions: [PACKAGE] });
+    await waitUntil(async () => ofType(await eventsOf(project, next), "crew.run.cancelled").length === 1, 30_000);
     const said = await say(other, `/team-redrive ${letter?.["id"]}`);
     expect(said).toContain(`Dead letter ${letter?.["id"]} is redriven as run ${next} already.`);
     expect(await runIds(project)).toEqual([runId, next]);
@@ -253,6 +254,47 @@ describe("a redrive", { timeout: 90_000 }, () => {
       `All that was left of run ${runId} was done by run ${grandchild}`,
     );
     expect(asked(rig, "b")).toBe(3);
+  });
+
+  it("is made of a task that failed once more while the run that failed at it goes on with others", async () => {
+    const { rig, host, project, runId, mend, finish, over } = await halfFailed(TWO_FAIL);
+    finish();
+    await over();
+    let open: () => void = () => undefined;
+    const gate = new Promise<void>((done) => {
+      open = done;
+    });
+    const e = () => gate.then(() => ({ text: "e is done" }));
+    mend({ b: no, e });
+    await say(host, `/team-resume ${runId}`);
+    const [, child = ""] = await runIds(project);
+    const hasFailed = async () => /skipped/.test(await say(host, `/team-status ${child}`));
+    await waitUntil(async () => asked(rig, "e") === 2 && (await hasFailed()), 30_000);
+    mend({ e });
+    const redriven = await sayToEnd(host, `/team-redrive ${child} b`);
+    expect(redriven.said).toContain(`goes on with ${child}: b, d to do.`);
+    expect(redriven.ended).toContain("completed");
+    open();
+    await waitUntil(async () => ofType(await eventsOf(project, child), "crew.run.failed").length === 1, 30_000);
+    const done = `All that was left of run ${runId} was done by run ${child} and run ${redriven.runId}`;
+    expect(await say(host, `/team-resume ${runId}`)).toContain(done);
+    for (const [step, times] of Object.entries({ b: 3, c: 1, d: 1, e: 2 })) expect(asked(rig, step), step).toBe(times);
+  });
+
+  it("or a resume of one run does nothing again that one beside it has done", async () => {
+    const { rig, host, project, runId, mend, finish, over } = await halfFailed();
+    finish();
+    await over();
+    mend({ b: () => ({ text: "slow", delayMs: 60_000 }) });
+    await say(host, `/team-resume ${runId}`);
+    const [, child = ""] = await runIds(project);
+    await waitUntil(() => asked(rig, "b") === 2, 30_000);
+    await say(host, `/team-cancel ${child}`);
+    mend();
+    const other = await sayToEnd(host, `/team-resume ${runId}`);
+    expect(other.ended).toContain("completed");
+    const done = `All that was left of run ${child} was done by run ${other.runId}`;
+    expect(await say(host, `/team-resume ${child}`)).toContain(done);
   });
 
   it("of one task leaves the others to a resume, which keeps its result, and closes the letters of all it does", async () => {

@@ -43,7 +43,7 @@ it("an ended run that two sessions resume at once is gone on with by one, the ot
   expect(more).toEqual([]);
   expect(said.join("\n")).toContain(`Run ${next} goes on with ${old}: `);
   expect(said.join("\n")).toMatch(
-    new RegExp(`Run ${next} (goes on with ${old} already|is just being made to go on with ${old})`),
+    new RegExp(`Run ${next} (goes on with ${old} already|is just being made, to do task \\w again)`),
   );
   await waitUntil(() => ended(next), 30_000);
   const third = await say(hosts[1], `/team-resume ${old}`);

@@ -8,13 +8,17 @@ import type { EndedRun } from "./oracle.ts";
 const END = /^crew\.run\.(completed|failed|cancelled)$/;
 
 /**
- * No task is done by two runs at once that go on with the same one, none is resumed that another has done, and what was
+ * No task is done by two runs at once that go on with one another, none is resumed that another has done, and what was
  * redriven is told once where it failed.
  */
 export function againFaults(runs: readonly EndedRun[]): string[] {
   return runs.flatMap((source) => {
     const followers = runs.filter(({ manifest }) => manifest.resumedFrom === source.runId);
-    const faults = [...besideFaults(followers), ...redriveFaults(source, followers)];
+    const family = runs.filter(
+      ({ manifest }) => manifest.goal === source.manifest.goal && manifest.resumedFrom !== null,
+    );
+    const beside = source.manifest.resumedFrom === null ? besideFaults(family) : [];
+    const faults = [...beside, ...redriveFaults(source, followers), ...letterFaults(source, family)];
     return faults.map((fault) => `run ${source.runId}, gone on with: ${fault}`);
   });
 }
@@ -38,7 +42,7 @@ function completes({ events }: EndedRun): boolean {
   return events.some(({ type }) => type === "crew.run.completed");
 }
 
-function redriveFaults({ runId, folder, events }: EndedRun, followers: readonly EndedRun[]): string[] {
+function redriveFaults({ events }: EndedRun, followers: readonly EndedRun[]): string[] {
   const faults: string[] = [];
   const failed = ofType(events, "crew.task.failed").flatMap(({ taskId }) => taskId ?? []);
   const again = (taskId: string) =>
@@ -49,16 +53,25 @@ function redriveFaults({ runId, folder, events }: EndedRun, followers: readonly 
     faults.push(
       `its log tells that ${told.join("; ") || "nothing"} is redriven, and ${due.join("; ") || "nothing"} is`,
     );
+  return faults;
+}
+
+/** A letter is marked where a run goes on with its own, and may be where one goes on with the run before that. */
+function letterFaults({ runId, folder }: EndedRun, family: readonly EndedRun[]): string[] {
+  const faults: string[] = [];
   const { letters } = foldDeadLetters(runId, textOf(join(folder, "deadletter.jsonl")));
   for (const letter of letters) {
+    const doing = family.filter(({ manifest }) => tasksToDo(manifest).includes(letter.taskId));
     const by = letter.status === "redriven" ? letter.newRunId : null;
-    const of = again(letter.taskId);
-    if (by === null ? of.length > 0 : !of.includes(by))
-      faults.push(
-        `dead letter ${letter.id} is ${by ? `redriven as ${by}` : letter.status}, by ${of.join(", ") || "none"}`,
-      );
+    const isSo = by === null ? !doing.some(({ manifest }) => manifest.resumedFrom === runId) : isIn(doing, by);
+    if (!isSo)
+      faults.push(`dead letter ${letter.id} is ${by ? `redriven as ${by}, which it is not` : "open, and redriven"}`);
   }
   return faults;
+}
+
+function isIn(runs: readonly EndedRun[], id: string): boolean {
+  return runs.some(({ runId }) => runId === id);
 }
 
 function textOf(path: string): string {
