@@ -36,15 +36,17 @@ async function firstOf(runs: RunService, run: RunView): Promise<RunView> {
 }
 
 /** All the runs that go on with one another, oldest first, as far as they can be read. */
-export async function familyOf({ files }: Pick<World, "files">, runs: RunService, run: RunView): Promise<RunView[]> {
+async function familyOf({ files }: Pick<World, "files">, runs: RunService, run: RunView): Promise<RunView[]> {
   const first = await firstOf(runs, run);
   const ids = (await marksIn(files, first.folder)).flatMap(({ by }) => by ?? []);
   const views = await Promise.all([...new Set(ids)].sort().map((id) => runs.view(id).catch(() => null)));
-  return [first, ...views.filter((view) => view !== null)];
+  const family = [first, ...views.filter((view) => view !== null)];
+  // a mark may have been lost
+  return family.some(({ manifest }) => manifest.runId === run.manifest.runId) ? family : [...family, run];
 }
 
 /** Those of them that go on with this one, or with one that does. */
-export function continuationsIn(family: readonly RunView[], runId: string): RunView[] {
+function continuationsIn(family: readonly RunView[], runId: string): RunView[] {
   const known = new Set([runId]);
   const rest = new Set(family);
   for (let before = -1; before !== rest.size; ) {
