@@ -121,6 +121,7 @@ class Round {
     await this.#end(performance.now() + ROUND_MS_MAX);
     const refusals = answered.filter((answer) => answer != null);
     // a killed session may not have told of what it had begun: the next one that is asked to go on does
+    await sleep(RECORD_MS);
     if (again.killAfterMs !== null)
       await within(alive()[0]?.goOn(runId, letter) ?? Promise.resolve(null), ROUND_MS_MAX);
     if (again.killAfterMs === null && refusals.length === (second ? 2 : 1))
