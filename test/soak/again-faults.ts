@@ -32,14 +32,15 @@ function besideFaults(followers: readonly EndedRun[]): string[] {
       const endedAt = earlier.events.find(({ type }) => END.test(type))?.ts ?? Number.POSITIVE_INFINITY;
       const names = `${both.join(", ")} are done by ${earlier.runId} and ${later.runId}`;
       if (both.length > 0 && (later.events[0]?.ts ?? 0) < endedAt) faults.push(`${names} at once`);
-      const isDone = both.length === tasksToDo(later.manifest).length && completes(earlier);
+      const isDone = both.length === tasksToDo(later.manifest).length && completes(earlier, both);
       if (isDone) faults.push(`${names}, which was asked for once`);
     }
   return faults;
 }
 
-function completes({ events }: EndedRun): boolean {
-  return events.some(({ type }) => type === "crew.run.completed");
+function completes({ events }: EndedRun, taskIds: readonly string[]): boolean {
+  const done = new Set(ofType(events, "crew.task.completed").map(({ taskId }) => taskId));
+  return taskIds.every((taskId) => done.has(taskId));
 }
 
 function redriveFaults({ events }: EndedRun, followers: readonly EndedRun[]): string[] {
