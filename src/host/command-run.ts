@@ -67,8 +67,8 @@ async function parseRequest(session: Session, given: string) {
   // a team that could not be loaded is no goal's first word
   if (problems.some(({ file }) => file.endsWith(`/${first}.team.md`)))
     return { team: first, workflow: null, goal: unquote(rest), background };
-  // one bare word and a quoted goal: the word was meant as a team
-  if (/^[\w-]+$/.test(first) && /^(["'“])[^"'“”]*["'”]$/.test(rest))
+  // one bare word, alone or with a quoted goal, was meant as a team
+  if (/^[\w-]+$/.test(first) && /^(["'“][^"'“”]*["'”])?$/.test(rest))
     return { team: first, workflow: null, goal: unquote(rest), background };
   const near = [...teams.keys()].find((name) => isSlipOf(first, name));
   if (near !== undefined)

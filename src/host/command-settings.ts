@@ -7,11 +7,20 @@ import { columns, pad } from "../views/text-width.ts";
 import { refuseLink } from "./command-init.ts";
 import type { Command } from "./commands.ts";
 import { DEFAULT_CONFIG, ENV } from "./config.ts";
-import { applyConfigFile, type ConfigFile, shownValue } from "./config-file.ts";
+import { applyConfigFile, type ConfigFile, type ConfigProblem, shownValue } from "./config-file.ts";
 import { dialogLimit } from "./output.ts";
 import { runConfigOf } from "./run-config.ts";
 import type { Session } from "./session.ts";
-import { ENVIRONMENT, environmentContent, readValue, SETTINGS, type Setting, valueAt, withValue } from "./settings.ts";
+import {
+  ENVIRONMENT,
+  environmentContent,
+  problemsOf,
+  readValue,
+  SETTINGS,
+  type Setting,
+  valueAt,
+  withValue,
+} from "./settings.ts";
 
 const USAGE = "/team-settings [setting] [value | --default] [--project]";
 const FLAG = /(^|\s)--(default|project)(?=\s|$)/g;
@@ -144,8 +153,15 @@ function isOfRuns({ path }: Setting): boolean {
   return valueAt(runConfigOf(DEFAULT_CONFIG), path) !== undefined;
 }
 
-function configOf(levels: readonly Level[]) {
-  return levels.reduce((config, { file, content }) => applyConfigFile(config, content, file, []), DEFAULT_CONFIG);
+function configOf(levels: readonly Level[], problems: ConfigProblem[] = []) {
+  return levels.reduce((config, { file, content }) => applyConfigFile(config, content, file, problems), DEFAULT_CONFIG);
+}
+
+/** What the files and the environment say of these settings and does not hold. */
+function ignored(settings: readonly Setting[], levels: readonly Level[]): string[] {
+  const problems: ConfigProblem[] = [];
+  configOf(levels, problems);
+  return [...new Set(settings.flatMap(({ path }) => problemsOf(path, problems)))].map(({ message }) => message);
 }
 
 /** The value that holds, and the file it stands in; null for the default, and for what several of them say together. */
@@ -176,7 +192,12 @@ function rows(settings: readonly Setting[], levels: readonly Level[]): string[] 
 
 function table(settings: readonly Setting[], levels: readonly Level[], session: Session): string {
   const files = levels.map(({ file }) => displayPath(file.path, session.cwd)).join(", ");
-  return [...rows(settings, levels), "", `Read from ${files}; the rest are defaults. ${USAGE}`].join("\n");
+  return [
+    ...rows(settings, levels),
+    "",
+    ...ignored(settings, levels),
+    `Read from ${files}; the rest are defaults. ${USAGE}`,
+  ].join("\n");
 }
 
 function about(setting: Setting, levels: readonly Level[], session: Session): string {
@@ -187,5 +208,6 @@ function about(setting: Setting, levels: readonly Level[], session: Session): st
     `${path} = ${shownValue(path, value)} (${sourceOf(setting, value, from, session)}${byDefault})`,
     `${description} Environment: ${variable}.`,
     ...(choices.length > 0 ? [`One of ${choices.join(", ")}.`] : []),
+    ...ignored([setting], levels),
   ].join("\n");
 }

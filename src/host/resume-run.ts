@@ -94,6 +94,7 @@ export function saidOf({ runId, resumedFrom, tasks, kept }: RunManifest, old: En
   const lost = lostTasks(old).filter((taskId) => again.includes(taskId));
   const losing = lost.length === 0 ? "" : ` The work of ${lost.join(", ")} is in no commit any more.`;
   const unread = unreadTasks(old).join(", ");
+  const here = old.manifest.background ? " in this session, no longer in the background" : "";
   const missing = unread === "" ? "" : ` What ${unread} answered can't be read in the damaged log any more.`;
-  return `Run ${runId} goes on with ${resumedFrom}: ${again.join(", ")} to do.${losing}${missing}${keeping} /team-status ${runId} shows it.`;
+  return `Run ${runId} goes on with ${resumedFrom}${here}: ${again.join(", ")} to do.${losing}${missing}${keeping} /team-status ${runId} shows it.`;
 }

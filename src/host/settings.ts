@@ -101,10 +101,12 @@ export function withValue(
   const result = withKey(content, path, value);
   const problems: ConfigProblem[] = [];
   applyConfigFile(below, result, file, problems);
-  const own = problems.filter(
-    (problem) => `${path}.`.startsWith(`${problem.path}.`) || problem.path.startsWith(`${path}.`),
-  );
-  return { content: result, problems: own };
+  return { content: result, problems: problemsOf(path, problems) };
+}
+
+/** Those of a value, of what it is part of, and of its parts. */
+export function problemsOf(path: string, problems: readonly ConfigProblem[]): ConfigProblem[] {
+  return problems.filter((problem) => `${path}.`.startsWith(`${problem.path}.`) || problem.path.startsWith(`${path}.`));
 }
 
 function withKey(content: Readonly<Record<string, unknown>>, path: string, value: unknown): Record<string, unknown> {

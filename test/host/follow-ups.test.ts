@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { expect, it } from "vitest";
-import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { inTurnFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
 import { makeRig } from "../support/rig.ts";
 import type { RpcHost } from "../support/rpc-host.ts";
 import { runIds } from "../support/run-files.ts";
@@ -16,7 +16,7 @@ async function runToEnd(host: RpcHost, command: string) {
 
 it("what a run leaves open is shown at its end, and a command has it done", async () => {
   const words = 'RESULT: done\n\n## Changed\n- nothing\n\n## Left open\n- rename the "old" helper; $HOME stays\n';
-  const rig = await makeRig(teamReplies({}, { d: () => ({ text: words }) }), { files: diamondFiles });
+  const rig = await makeRig(teamReplies({}, { d: () => ({ text: words }) }), { files: inTurnFiles });
   const host = await rig.rpc({ extensions: [PACKAGE] });
   const { runId, ended } = await runToEnd(host, '/team-run diamond "tidy up"');
   expect(ended).toContain('suggested by d: - rename the "old" helper; $HOME stays');
@@ -36,7 +36,7 @@ it("what a run leaves open is shown at its end, and a command has it done", asyn
 
 it("a run of one step is said to have 1 task", async () => {
   const workflow = "---\nname: diamond\ndescription: one step\n---\n\n## a\nrole: hand\n\nSTEP:a\n";
-  const files = { ...diamondFiles, ".crew/workflows/diamond.workflow.md": workflow };
+  const files = { ...inTurnFiles, ".crew/workflows/diamond.workflow.md": workflow };
   const rig = await makeRig(teamReplies({}), { files });
   const host = await rig.rpc({ extensions: [PACKAGE] });
   expect(await say(host, '/team-run diamond "go"')).toMatch(/: run \S+, 1 task\. \/team-status/);
@@ -44,7 +44,7 @@ it("a run of one step is said to have 1 task", async () => {
 
 it("a team that can't be used is named, not taken for the first word of a goal", async () => {
   const broken = "---\nname: big\ndescription: x\ndefaultWorkflow: diamond\nroles:\n  hand: nobody\n---\n";
-  const files = { ...diamondFiles, ".crew/teams/big.team.md": broken };
+  const files = { ...inTurnFiles, ".crew/teams/big.team.md": broken };
   const rig = await makeRig(() => ({ text: "never asked" }), { files });
   const host = await rig.rpc({ extensions: [PACKAGE] });
   const said = await say(host, "/team-run big first");
@@ -52,5 +52,7 @@ it("a team that can't be used is named, not taken for the first word of a goal",
   expect(said).toMatch(/big\.team\.md:\d+: .*nobody/);
   for (const slip of ["diamnd", "diamondd", "dia_mond"])
     expect(await say(host, `/team-run ${slip} make it pass`)).toContain(`no team ${slip}. Did you mean diamond?`);
+  for (const words of ["nosuch", 'nosuch "make it pass"'])
+    expect(await say(host, `/team-run ${words}`)).toMatch(/no team called "nosuch".*default/s);
   expect(await runIds(rig.agentFolder.project).catch(() => [])).toEqual([]);
 });

@@ -87,7 +87,8 @@ it("the environment wins over both files, and what it holds is checked like them
   expect(limits).toMatch(/maxParallelAttempts +9 {2}\(environment\)/);
   expect(limits).toMatch(/maxTokens +7 {2}\(project\)/);
   const doctor = await say(host, "/team-doctor");
-  expect(doctor).toContain('limits.maxTokens = "many" in the environment');
+  for (const said of [limits, await say(host, "/team-settings limits.maxTokens"), doctor])
+    expect(said).toContain('limits.maxTokens = "many" in the environment');
   expect(doctor).toContain("PI_FOREMAN_LIMITS_TOKENS in the environment is not known; there are PI_FOREMAN_LIMITS_MAX");
   expect(doctor).toContain('otlp.endpoint = "localhost:4318" in the environment can\'t be used');
   expect(doctor).toContain('OTEL_TRACES_EXPORTER is "none"');

@@ -209,6 +209,7 @@ describe("a run with worktrees whose Pi was killed", { timeout: 90_000 }, () => 
     for (const step of ["one", "two"]) finish(step);
     await host.waitFor((event) => String(event["message"]).includes("was interrupted"));
     const resumed = await sayToEnd(host, `/team-resume ${runId}`);
+    expect(resumed.said).toContain(`goes on with ${runId} in this session, no longer in the background: `);
     expect(filesOf(rig, resumed.runId, "join")).toBe("one.txt\nshared.txt\ntwo.txt");
   });
 });
