@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { buildPackage } from "../../build.ts";
 import { tempFolder } from "../store/temp-store.ts";
 import { tagVariable } from "../support/agent-folder.ts";
-import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { inTurnFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
 import { expectGone, processesWithEnvironment } from "../support/processes.ts";
 import { makeRig } from "../support/rig.ts";
 import { say } from "../support/say.ts";
@@ -32,7 +32,7 @@ async function installedPackage(): Promise<string> {
 describe("the compiled package", () => {
   it("runs a team in the session and in a process of its own, measures both, and serves its page", async () => {
     const built = await installedPackage();
-    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: inTurnFiles });
     const host = await rig.rpc({ extensions: [join(built, "index.ts")] });
     await host.prompt("let the team do it");
     expect(await say(host, "/team-status latest")).toContain("✓ d");

@@ -3,7 +3,7 @@ import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { diamondFiles, teamReplies } from "../support/diamond-team.ts";
+import { inTurnFiles, teamReplies } from "../support/diamond-team.ts";
 import { makeRig } from "../support/rig.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
@@ -12,7 +12,7 @@ const run = promisify(execFile);
 
 describe("pi-foreman on the command line", () => {
   it("shows the runs of a project and one of them, and writes nothing", async () => {
-    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: inTurnFiles });
     const { project, home, env } = rig.agentFolder;
     const cli = (args: string[], cwd: string) => run(process.execPath, [CLI, ...args], { cwd, env });
     const host = await rig.rpc({ extensions: [PACKAGE] });
@@ -62,7 +62,7 @@ describe("pi-foreman metrics --import", () => {
 
 describe("/team-prune", () => {
   it("previews, and removes only what was agreed to", async () => {
-    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: inTurnFiles });
     let agree = false;
     const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: agree }) });
     await host.prompt("let the team do it");

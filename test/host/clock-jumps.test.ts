@@ -2,7 +2,7 @@ import { existsSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, it } from "vitest";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { inTurnFiles, stepOf } from "../support/diamond-team.ts";
 import { waitUntil } from "../support/processes.ts";
 import { fixture, makeRig, type Rig } from "../support/rig.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
@@ -51,7 +51,7 @@ it("a wall clock that is set back an hour and ahead three makes nobody dead, and
         tell = reply;
       });
     },
-    { files: diamondFiles },
+    { files: inTurnFiles },
   );
   await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify(CONFIG));
   const clock = settableClock(rig);

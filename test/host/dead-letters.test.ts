@@ -1,7 +1,7 @@
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { diamondFiles, type StepScript, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { inTurnFiles, type StepScript, stepOf, teamReplies } from "../support/diamond-team.ts";
 import type { ModelRequest, Reply } from "../support/model-reply.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import type { DialogAnswer, HostEvent } from "../support/rpc-host.ts";
@@ -17,7 +17,7 @@ async function teamRun(
   options: { config?: string; files?: Record<string, string>; call?: Record<string, unknown> } = {},
   answerDialog?: (request: HostEvent) => DialogAnswer | null,
 ) {
-  const { config = RETRYING, files = diamondFiles, call = { action: "run", team: "diamond", goal: "go" } } = options;
+  const { config = RETRYING, files = inTurnFiles, call = { action: "run", team: "diamond", goal: "go" } } = options;
   let script = steps;
   const rig = await makeRig((request: ModelRequest) => teamReplies(call, script)(request), {
     files: { ...files, ".crew/config.json": config },
@@ -193,7 +193,7 @@ describe("dead letters", () => {
     const steps = ["v", "w", "x", "y", "z"];
     const workflow = steps.map((step) => `## ${step}\nrole: hand\n\nSTEP:${step}\n`).join("\n");
     const files = {
-      ...diamondFiles,
+      ...inTurnFiles,
       ".crew/workflows/wide.workflow.md": `---\nname: wide\ndescription: side by side\n---\n\n${workflow}`,
     };
     const config = JSON.stringify({
@@ -226,7 +226,7 @@ describe("dead letters", () => {
     const rig = await makeRig(
       (request) => teamReplies({ action: "run", team: "diamond", goal: "go" }, planted)(request),
       {
-        files: { ...diamondFiles, ".crew/config.json": RETRYING },
+        files: { ...inTurnFiles, ".crew/config.json": RETRYING },
       },
     );
     project = rig.agentFolder.project;

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { inTurnFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
 import { startCollector } from "../support/otlp-collector.ts";
 import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
@@ -48,7 +48,7 @@ async function planted(settings: object = {}): Promise<{ rig: Rig; bodies: () =>
       },
     ),
     {
-      files: diamondFiles,
+      files: inTurnFiles,
       env: { SHOP_TOKEN: SECRETS.environment, HEADERS: SECRETS.headers, MY_HEADERS: `x-team=${SECRETS.headers}` },
     },
   );

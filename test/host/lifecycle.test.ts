@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
-import { diamondFiles, teamReplies } from "../support/diamond-team.ts";
+import { inTurnFiles, teamReplies } from "../support/diamond-team.ts";
 import { gatedRig, gatedRun } from "../support/gated-run.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { fixture, makeRig, type Rig } from "../support/rig.ts";
@@ -47,7 +47,7 @@ async function replacementOf(host: RpcHost, way: (typeof REPLACEMENTS)[number]):
 
 describe("a session", () => {
   it("leaves no listener, timer, child or open file behind: reload, new, quit, each after a run", async () => {
-    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: inTurnFiles });
     const env = { LEAK_LOG: join(rig.agentFolder.home, "leaks.jsonl") };
     const host = await rig.rpc({ extensions: [PACKAGE, fixture("leak-probe.ts")], env });
     await host.prompt("let the team do it");
@@ -87,7 +87,7 @@ describe("a session", () => {
   });
 
   it("that RPC starts twice counts once", async () => {
-    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: inTurnFiles });
     const host = await rig.rpc({ extensions: [PACKAGE] });
     await host.send({ type: "new_session" });
     await host.prompt("let the team do it");
@@ -96,7 +96,7 @@ describe("a session", () => {
   });
 
   it("in print mode ends by itself, and its command's text is on standard output", async () => {
-    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: diamondFiles });
+    const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build" }), { files: inTurnFiles });
     const answered = await rig.print("let the team do it", { extensions: [PACKAGE] });
     expect(answered).toMatchObject({ code: 0, signal: null });
     expect(answered.stdout).toContain("the team said: diamond");

@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, it } from "vitest";
-import { diamondFiles, teamReplies } from "../support/diamond-team.ts";
+import { inTurnFiles, teamReplies } from "../support/diamond-team.ts";
 import { waitUntil } from "../support/processes.ts";
 import { makeRig } from "../support/rig.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
@@ -27,7 +27,7 @@ tui(
         ? { tools: [{ name: "bash", args: { command } }] }
         : { text: `The key is ${SECRET} and the parser 模型 is read; I wri`, stall: true };
     const rig = await makeRig(teamReplies({ action: "list" }, { a }), {
-      files: diamondFiles,
+      files: inTurnFiles,
       env: { SHOP_TOKEN: SECRET },
     });
     const { agent, project } = rig.agentFolder;

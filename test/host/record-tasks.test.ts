@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { inTurnFiles, stepOf } from "../support/diamond-team.ts";
 import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import { eventsOf, runIds } from "../support/run-files.ts";
@@ -14,7 +14,7 @@ const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 const noStrace = missing("strace");
 
 const oneStep = {
-  ...diamondFiles,
+  ...inTurnFiles,
   ".crew/workflows/diamond.workflow.md":
     "---\nname: diamond\ndescription: one step\n---\n\n## a\nrole: hand\n\nSTEP:a\n",
 };

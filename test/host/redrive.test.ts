@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { postRequest } from "../../src/store/inbox.ts";
 import { quietWorld } from "../engines/engine-bench.ts";
-import { diamondFiles, type StepScript, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { inTurnFiles, type StepScript, stepOf, teamReplies } from "../support/diamond-team.ts";
 import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
@@ -17,7 +17,7 @@ const noMount = missing("mount");
 
 /** b, which d needs, and beside them c, which is at work until it may end. */
 const BESIDE = {
-  ...diamondFiles,
+  ...inTurnFiles,
   ".crew/workflows/diamond.workflow.md": `---
 name: diamond
 description: b, then d; c beside them
@@ -132,7 +132,7 @@ describe("a task that failed in a run still under way", { timeout: 90_000 }, () 
   });
 
   it("waits for what would be done a second time", async () => {
-    const { host, project, runId, mend } = await halfFailed(diamondFiles);
+    const { host, project, runId, mend } = await halfFailed(inTurnFiles);
     mend();
     expect(await say(host, `/team-redrive ${runId} b`)).toContain(
       `Task b can't be redriven yet: c would be done again with it, and run ${runId} is not done with that.`,

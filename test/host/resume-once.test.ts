@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { expect, it } from "vitest";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { inTurnFiles, stepOf } from "../support/diamond-team.ts";
 import { waitUntil } from "../support/processes.ts";
 import { makeRig } from "../support/rig.ts";
 import { eventsOf, runFolder, runIds } from "../support/run-files.ts";
@@ -21,7 +21,7 @@ it("an ended run that two sessions resume at once is gone on with by one, the ot
         return { tools: [{ name: "team", args: { action: "list" } }] };
       return { text: "done", delayMs: 3000 };
     },
-    { files: diamondFiles },
+    { files: inTurnFiles },
   );
   const listed = async () => {
     await (await rig.rpc({ extensions: [PACKAGE] })).prompt("list them");

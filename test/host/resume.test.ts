@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { applyEvent } from "../../src/runs/apply-event.ts";
 import { initialRunState } from "../../src/runs/run-state.ts";
-import { diamondFiles, type StepScript, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { inTurnFiles, type StepScript, stepOf, teamReplies } from "../support/diamond-team.ts";
 import type { ModelRequest } from "../support/model-reply.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
@@ -16,7 +16,7 @@ const GO = { action: "run", team: "diamond", goal: "build it" };
 async function failedRun(steps: StepScript) {
   let script = steps;
   const reply = (request: ModelRequest) => teamReplies(GO, script)(request);
-  const rig = await makeRig(reply, { files: diamondFiles });
+  const rig = await makeRig(reply, { files: inTurnFiles });
   const host = await rig.rpc({ extensions: [PACKAGE] });
   await host.prompt("let the team do it");
   const mend = (next: StepScript) => {

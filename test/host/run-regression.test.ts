@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { expect, it } from "vitest";
 import { nodeWorld } from "../../src/system/node.ts";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { inTurnFiles, stepOf } from "../support/diamond-team.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { makeRig } from "../support/rig.ts";
 import { keepRun } from "./kept-runs.ts";
@@ -10,7 +10,7 @@ const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 const silent = () => undefined;
 
 it("the report of a run says when its workflow has become slower, and nothing of other workflows", async () => {
-  const rig = await makeRig((request) => ({ text: `${stepOf(request)} is done` }), { files: diamondFiles });
+  const rig = await makeRig((request) => ({ text: `${stepOf(request)} is done` }), { files: inTurnFiles });
   const world = { ...nodeWorld({ warn: silent, error: silent }), clock: new FakeClock() };
   const crewRoot = join(rig.agentFolder.project, ".crew");
   for (const workflow of ["diamond", "other"])

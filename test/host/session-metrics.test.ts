@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
 import type { HistogramSnapshot, MetricsSnapshot } from "../../src/metrics/snapshot.ts";
-import { diamondFiles, teamReplies } from "../support/diamond-team.ts";
+import { inTurnFiles, teamReplies } from "../support/diamond-team.ts";
 import { inTurn, type Reply } from "../support/model-reply.ts";
 import { fixture, makeRig, probeLog, type Rig } from "../support/rig.ts";
 import { say } from "../support/say.ts";
@@ -93,7 +93,7 @@ test("a new session counts from zero, and each session once", async () => {
 
 test("another extension's counter follows our events, its exporter gets the last snapshot, a broken one harms nobody", async () => {
   const rig = await makeRig(teamReplies({ action: "run", team: "diamond", goal: "build it" }, {}), {
-    files: diamondFiles,
+    files: inTurnFiles,
   });
   const host = await rig.rpc({ extensions: EXTENSIONS });
   await host.prompt("let the team do it");

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { expect, it } from "vitest";
-import { diamondFiles, teamReplies } from "../support/diamond-team.ts";
+import { inTurnFiles, teamReplies } from "../support/diamond-team.ts";
 import { currentHost, hostAtLeast } from "../support/host-paths.ts";
 import { makeRig } from "../support/rig.ts";
 
@@ -8,7 +8,7 @@ const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
 it("what a run's workers used is part of the session's own totals, where the host adds it up", async () => {
   const call = { action: "run", team: "diamond", goal: "go" };
-  const rig = await makeRig(teamReplies(call), { files: diamondFiles });
+  const rig = await makeRig(teamReplies(call), { files: inTurnFiles });
   const host = await rig.rpc({ extensions: [PACKAGE] });
   await host.prompt("let the team do it");
   const { data } = await host.send({ type: "get_session_stats" });

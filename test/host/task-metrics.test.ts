@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import type { TaskAggregate } from "../../src/metrics/task-window.ts";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { inTurnFiles, stepOf } from "../support/diamond-team.ts";
 import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
 import { eventsOf, ofType, runIds } from "../support/run-files.ts";
@@ -14,7 +14,7 @@ const ROOT = resolve(import.meta.dirname, "../..");
 const PACKAGE = join(ROOT, "index.ts");
 
 const retrying = {
-  ...diamondFiles,
+  ...inTurnFiles,
   ".crew/config.json": JSON.stringify({
     reliability: { autoRetry: true, retryPolicy: { maxAttempts: 2, backoffMs: 100, jitterRatio: 0 } },
   }),
@@ -73,7 +73,7 @@ describe("the tasks of a run", () => {
   it("have one line each, too, when Pi is killed the moment one ends", async () => {
     const rig = await makeRig(
       (request) => (stepOf(request) === "a" ? { text: "a" } : { text: "later", delayMs: 20_000 }),
-      { files: diamondFiles },
+      { files: inTurnFiles },
     );
     const host = await rig.rpc({ extensions: [PACKAGE] });
     await say(host, '/team-run diamond "measure"');

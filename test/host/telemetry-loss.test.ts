@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { expect, it } from "vitest";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { inTurnFiles, stepOf } from "../support/diamond-team.ts";
 import { startCollector } from "../support/otlp-collector.ts";
 import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
@@ -17,7 +17,7 @@ const LOST =
 async function hangingRig(): Promise<Rig> {
   const collector = await startCollector();
   collector.answer = () => "hang";
-  const rig = await makeRig((request) => ({ text: `${stepOf(request) ?? "main"} is done` }), { files: diamondFiles });
+  const rig = await makeRig((request) => ({ text: `${stepOf(request) ?? "main"} is done` }), { files: inTurnFiles });
   const config = { otlp: { enabled: true, endpoint: collector.url } };
   await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify(config));
   return rig;

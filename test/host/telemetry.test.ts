@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { faultsOf, metricsIn, spansIn } from "../conformance/otlp-judge.ts";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { inTurnFiles, stepOf } from "../support/diamond-team.ts";
 import { expositionProblems } from "../support/exposition-checker.ts";
 import { startCollector } from "../support/otlp-collector.ts";
 import { waitUntil } from "../support/processes.ts";
@@ -13,7 +13,7 @@ import { say } from "../support/say.ts";
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
 async function rigWith(config: object): Promise<Rig> {
-  const rig = await makeRig((request) => ({ text: `${stepOf(request) ?? "main"} is done` }), { files: diamondFiles });
+  const rig = await makeRig((request) => ({ text: `${stepOf(request) ?? "main"} is done` }), { files: inTurnFiles });
   await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify(config));
   return rig;
 }

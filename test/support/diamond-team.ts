@@ -1,10 +1,12 @@
 import type { ModelRequest, Reply } from "./model-reply.ts";
 
+const TEAM = ".crew/teams/diamond.team.md";
+
 /** A project's own team of four steps: a → (b ∥ c) → d. The scripted model tells them apart by their task's text. */
 export const diamondFiles: Record<string, string> = {
   ".crew/agents/hand.md":
     "---\nname: hand\ndescription: does what it is told\ntools: read, bash, write\n---\nYou are HAND.\n",
-  ".crew/teams/diamond.team.md":
+  [TEAM]:
     "---\nname: diamond\ndescription: four steps\ndefaultWorkflow: diamond\nmaxConcurrency: 2\nroles:\n  hand: hand\n---\n",
   ".crew/workflows/diamond.workflow.md": `---
 name: diamond
@@ -40,6 +42,12 @@ STEP:d after {outputs.b} and {outputs.c}
 export function stepOf(request: ModelRequest): string | null {
   return /STEP:([a-z]+)/.exec(request.firstUserText)?.[1] ?? null;
 }
+
+/** The same, b before c: one worker does all, where it is not what is tested. Each one more loads the whole host. */
+export const inTurnFiles: Record<string, string> = {
+  ...diamondFiles,
+  [TEAM]: (diamondFiles[TEAM] ?? "").replace("maxConcurrency: 2", "maxConcurrency: 1"),
+};
 
 export type StepScript = Record<string, (request: ModelRequest) => Reply | Promise<Reply>>;
 

@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { CrewEvent } from "../../src/events/crew-event.ts";
 import type { AgentFolderOptions } from "./agent-folder.ts";
-import { diamondFiles, stepOf } from "./diamond-team.ts";
+import { diamondFiles, inTurnFiles, stepOf } from "./diamond-team.ts";
 import type { ModelRequest, Reply } from "./model-reply.ts";
 import { waitUntil } from "./processes.ts";
 import { makeRig, type Rig } from "./rig.ts";
@@ -46,7 +46,7 @@ export async function gatedRig({ gated, config, reply, ...options }: GatedOption
       await gates.get(stepOf(request) ?? "")?.opened;
       return says(request);
     },
-    { files: diamondFiles, ...options },
+    { files: gated.length > 1 ? diamondFiles : inTurnFiles, ...options },
   );
   if (config) await writeFile(join(rig.agentFolder.agent, "crew.json"), JSON.stringify(config));
   return {
