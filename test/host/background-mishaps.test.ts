@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { sealedLine } from "../../src/events/event-line.ts";
 import { tagVariable } from "../support/agent-folder.ts";
-import { diamondFiles, stepOf } from "../support/diamond-team.ts";
+import { diamondFiles, inTurnFiles, stepOf } from "../support/diamond-team.ts";
 import { type GatedRun, gatedRig, gatedRun } from "../support/gated-run.ts";
 import { expectGone, processesWithEnvironment, waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
@@ -17,11 +17,11 @@ const observability = { pollIntervalMs: 1000 };
 const processes = (rig: Rig, script: RegExp) =>
   processesWithEnvironment(tagVariable, rig.agentFolder.tag).filter((it) => script.test(it.command));
 
-/** A background run whose steps b and c are at work. */
+/** A background run whose step b is at work. */
 async function underWay(reliability = {}): Promise<GatedRun> {
-  const files = { ...diamondFiles, ".crew/config.json": JSON.stringify({ observability, reliability }) };
+  const files = { ...inTurnFiles, ".crew/config.json": JSON.stringify({ observability, reliability }) };
   const command = '/team-run diamond --background "go on"';
-  return gatedRun(await gatedRig({ gated: ["b", "c"], files }), { command, answerDialog: () => null });
+  return gatedRun(await gatedRig({ gated: ["b"], files }), { command, answerDialog: () => null });
 }
 
 const RETRYING = { reliability: { autoRetry: true, retryPolicy: { backoffMs: 100, maxAttempts: 2, jitterRatio: 0 } } };

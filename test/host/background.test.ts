@@ -13,12 +13,12 @@ import { say } from "../support/say.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
-/** A project whose steps b and c wait. */
-function rigWaiting(config: object = {}): Promise<GatedRig> {
+/** A project some of whose steps wait. */
+function rigWaiting(config: object = {}, gated: readonly string[] = ["b"]): Promise<GatedRig> {
   const main = teamReplies({ action: "run", team: "diamond", goal: "go on", background: true });
   const reply = (request: ModelRequest) =>
     stepOf(request) === null && request.lastUserText.includes("d is done") ? { text: "I heard of it" } : main(request);
-  return gatedRig({ gated: ["b", "c"], config, reply });
+  return gatedRig({ gated, config, reply });
 }
 
 async function begun(gated: GatedRig, host: RpcHost): Promise<string> {
@@ -75,7 +75,7 @@ describe("a background run", () => {
     const second = await gated.rig.rpc({ extensions: [PACKAGE] });
     expect(await say(second, `/team-status ${runId}`)).toContain("running");
     // though it never heard of their begin
-    await waitUntil(async () => (await active(second)).join() === "run 1,task 2", 10_000);
+    await waitUntil(async () => (await active(second)).join() === "run 1,task 1", 10_000);
     gated.open();
     await announced(second, runId);
     expect(await active(second)).toEqual(["run 0", "task 0"]);
@@ -126,10 +126,8 @@ describe("a background run", () => {
   });
 
   it("whose process is killed goes on in a new one when the user says so, with the workers it had", async () => {
-    const gated = await rigWaiting({
-      reliability: { autoRecover: true },
-      observability: { pollIntervalMs: 1000 },
-    });
+    const config = { reliability: { autoRecover: true }, observability: { pollIntervalMs: 1000 } };
+    const gated = await rigWaiting(config, ["b", "c"]);
     const host = await gated.rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) });
     const runId = await begun(gated, host);
     const [supervisor] = supervisors(gated.rig);

@@ -12,13 +12,17 @@ const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 
 const OFTEN = { reliability: { autoRecover: true }, observability: { pollIntervalMs: 1000 } };
 
-/** A run whose two middle tasks are at work, and whose Pi has just been killed. `before` opens what was there already. */
-async function killedMidRun(
-  config: object,
-  before: (rig: Rig) => Promise<void> = async () => undefined,
-): Promise<GatedRun> {
-  const gated = await gatedRig({ gated: ["b", "c"], config });
-  await before(gated.rig);
+interface Circumstances {
+  /** The tasks that are at work. */
+  atWork?: readonly string[];
+  /** Opens what was there already. */
+  before?: (rig: Rig) => Promise<void>;
+}
+
+/** A run in the middle, whose Pi has just been killed. */
+async function killedMidRun(config: object, { atWork = ["b"], before }: Circumstances = {}): Promise<GatedRun> {
+  const gated = await gatedRig({ gated: atWork, config });
+  await before?.(gated.rig);
   const run = await gatedRun(gated);
   run.host.kill("SIGKILL");
   await run.host.exit;
@@ -48,7 +52,8 @@ const questions = (host: RpcHost): HostEvent[] => host.events.filter((event) => 
 
 describe("a run whose Pi was killed", () => {
   it("is continued after one question, however many sessions open; its live workers are followed, not started again", async () => {
-    const { rig, runId, open, asked } = await killedMidRun({ reliability: { autoRecover: true } });
+    const atWork = ["b", "c"];
+    const { rig, runId, open, asked } = await killedMidRun({ reliability: { autoRecover: true } }, { atWork });
     const answerDialog = (): DialogAnswer | null => null;
     const first = await rig.rpc({ extensions: [PACKAGE], answerDialog });
     const question = await first.waitFor((event) => event["method"] === "confirm");
@@ -154,10 +159,11 @@ describe("a run whose Pi was killed", () => {
     async ({ autoRecover, told }) => {
       const sessions: RpcHost[] = [];
       const config = { ...OFTEN, reliability: { autoRecover } };
-      const { rig, runId, open } = await killedMidRun(config, async (at) => {
+      const before = async (at: Rig) => {
         sessions.push(await at.rpc({ extensions: [PACKAGE], answerDialog: () => ({ confirmed: true }) }));
         expect(await runIds(at.agentFolder.project)).toEqual([]);
-      });
+      };
+      const { rig, runId, open } = await killedMidRun(config, { before });
       await sessions[0]?.waitFor((event) => event["method"] === told && JSON.stringify(event).includes(runId), 40_000);
       open();
       await ended(rig, runId);
@@ -167,7 +173,8 @@ describe("a run whose Pi was killed", () => {
   );
 
   it("does the work of a worker again that went down with it, and counts what both used", async () => {
-    const { rig, runId, open, asked } = await killedMidRun({ reliability: { autoRecover: true } });
+    const atWork = ["b", "c"];
+    const { rig, runId, open, asked } = await killedMidRun({ reliability: { autoRecover: true } }, { atWork });
     const workers = ofType(await eventsOf(rig.agentFolder.project, runId), "crew.subagent.spawned");
     const victim = workers.find((it) => it.taskId === "b")?.pid ?? 0;
     process.kill(victim, "SIGKILL");
