@@ -13,7 +13,7 @@ import { forgetCommits, startKeeping, withCommitsThere } from "./run-worktrees.t
 import type { Session } from "./session.ts";
 import type { ActiveRun } from "./shown-run.ts";
 
-/** `again-<task>-<n>.json`: who makes it does the task again. */
+/** `again-<task>-<n>.json`: who makes it does the task again. Whoever goes on after it has greater numbers. */
 const MARK = /^again-(.+)-(\d+)\.json$/;
 /** A run that is not there so long after its mark was made was never begun, or is kept no more. */
 const MADE_WITHIN_MS = 60_000;
@@ -35,14 +35,19 @@ async function firstOf(runs: RunService, run: RunView): Promise<RunView> {
   }
 }
 
-/** All the runs that go on with one another, oldest first, as far as they can be read. */
+/**
+ * All the runs that go on with one another, as far as they can be read, in the order of their marks: a clock may have been
+ * set back in between.
+ */
 async function familyOf({ files }: Pick<World, "files">, runs: RunService, run: RunView): Promise<RunView[]> {
   const first = await firstOf(runs, run);
-  const ids = (await marksIn(files, first.folder)).flatMap(({ by }) => by ?? []);
-  const views = await Promise.all([...new Set(ids)].sort().map((id) => runs.view(id).catch(() => null)));
-  const family = [first, ...views.filter((view) => view !== null)];
+  const marks = (await marksIn(files, first.folder)).sort((one, other) => one.number - other.number);
+  const ids = new Set(marks.flatMap(({ by }) => by ?? []));
+  const views = await Promise.all([...ids].map((id) => runs.view(id).catch(() => null)));
+  const others = views.filter((view) => view !== null);
   // a mark may have been lost
-  return family.some(({ manifest }) => manifest.runId === run.manifest.runId) ? family : [...family, run];
+  const isThere = [first, ...others].some(({ manifest }) => manifest.runId === run.manifest.runId);
+  return isThere ? [first, ...others] : [first, run, ...others];
 }
 
 /** Those of them that go on with this one, or with one that does. */
@@ -66,13 +71,15 @@ function continuationsIn(family: readonly RunView[], runId: string): RunView[] {
  * themselves, because their process was killed, is told now.
  */
 export async function asItStands(session: Session, runs: RunService, old: RunView): Promise<RunView> {
-  const { runId, createdAt } = old.manifest;
+  const { runId } = old.manifest;
   const family = await familyOf(session.world, runs, old);
   const further = new Set(continuationsIn(family, runId));
   // of one that goes on, who made it may be just about to tell
-  for (const { manifest, state } of further)
-    if (manifest.resumedFrom === runId && isTerminal(state.status)) await recordContinuation(session, [old], manifest);
-  const later = family.filter((view) => further.has(view) || view.manifest.createdAt > createdAt);
+  for (const [at, { manifest, state }] of family.entries())
+    if (manifest.resumedFrom === runId && isTerminal(state.status))
+      await recordContinuation(session, family.slice(0, at), manifest);
+  const own = family.findIndex(({ manifest }) => manifest.runId === runId);
+  const later = family.filter((view, at) => further.has(view) || at > own);
   const there = later
     .filter(({ state }) => isTerminal(state.status))
     .map(async (view) => (await checkedFiles(session.world.files, await withCommitsThere(session, view))).run);
@@ -148,10 +155,11 @@ async function mark(
   { runId, resumedFrom }: RunManifest,
 ): Promise<Mark> {
   for (;;) {
-    const before = (await marksIn(world.files, folder)).filter((one) => one.taskId === taskId);
+    const there = await marksIn(world.files, folder);
     // what a run has still to do of its own tasks is asked for before
-    for (const one of before) if (one.by !== resumedFrom) await requireOver(world, runs, folder, one);
-    const number = 1 + Math.max(0, ...before.map((one) => one.number));
+    for (const one of there)
+      if (one.taskId === taskId && one.by !== resumedFrom) await requireOver(world, runs, folder, one);
+    const number = 1 + Math.max(0, ...there.map((one) => one.number));
     const name = `again-${taskId}-${number}.json`;
     try {
       await world.files.writeNew(join(folder, name), JSON.stringify({ runId }));

@@ -6,6 +6,7 @@ import { inTurnFiles, stepOf } from "../support/diamond-team.ts";
 import { waitUntil } from "../support/processes.ts";
 import { fixture, makeRig, type Rig } from "../support/rig.ts";
 import { eventsOf, ofType, runFolder, runIds } from "../support/run-files.ts";
+import { sayToEnd } from "../support/say.ts";
 
 const PACKAGE = resolve(import.meta.dirname, "../../index.ts");
 const HOUR_MS = 3_600_000;
@@ -19,6 +20,22 @@ const CONFIG = {
     heartbeat: { warnMs: 6000, staleMs: 9000, deadMs: 12_000 },
   },
 };
+
+const TWO_ALONE = `---
+name: diamond
+description: two that need nothing
+---
+
+## b
+role: hand
+
+STEP:b of {goal}
+
+## e
+role: hand
+
+STEP:e of {goal}
+`;
 
 /** Where the system has libfaketime the whole process is shifted, otherwise only its JavaScript's `Date`. */
 function faketimeLibrary(): string | null {
@@ -92,6 +109,26 @@ it("a wall clock that is set back an hour and ahead three makes nobody dead, and
     expect(waitedMs, `before attempt ${at + 2}`).toBeGreaterThanOrEqual(BACKOFF_MS);
   });
   expect(host.events.filter(({ notifyType }) => notifyType === "warning" || notifyType === "error")).toEqual([]);
+}, 120_000);
+
+it("a wall clock that is set back between two redrives of a task lets a resume keep what was done last", async () => {
+  const down = new Set(["b", "e"]);
+  const rig = await makeRig(
+    (request) => (down.delete(stepOf(request) ?? "") ? { status: 400, error: "no" } : { text: "done" }),
+    { files: { ...inTurnFiles, ".crew/workflows/diamond.workflow.md": TWO_ALONE } },
+  );
+  const clock = settableClock(rig);
+  const host = await rig.rpc({ extensions: [PACKAGE], env: clock.env });
+  const { runId } = await sayToEnd(host, '/team-run diamond "time"');
+  await sayToEnd(host, `/team-redrive ${runId} b`);
+  clock.set(-1);
+  const last = await sayToEnd(host, `/team-redrive ${runId} b`);
+  expect(last.runId < runId, "its id tells the hour before").toBe(true);
+  clock.set(0);
+  const rest = await sayToEnd(host, `/team-resume ${runId}`);
+  expect(rest.said).toContain(`goes on with ${runId}: e to do. The results of b are kept.`);
+  const manifest = await readFile(join(runFolder(rig.agentFolder.project, rest.runId), "manifest.json"), "utf8");
+  expect(JSON.parse(manifest).kept).toMatchObject({ b: { fromRunId: last.runId } });
 }, 120_000);
 
 /**

@@ -225,6 +225,22 @@ describe("a redrive", { timeout: 90_000 }, () => {
     open();
   });
 
+  it("closes the letter of a run beside its own at the next resume, when its session had no time to", async () => {
+    const { host, project, runId, mend, finish, over } = await halfFailed();
+    finish();
+    await over();
+    const beside = await sayToEnd(host, `/team-redrive ${runId} b`);
+    await say(host, `/team-deadletters add ${beside.runId} b`);
+    const letters = join(runFolder(project, beside.runId), "deadletter.jsonl");
+    const open = await readFile(letters);
+    mend();
+    const last = await sayToEnd(host, `/team-redrive ${runId} b`);
+    expect(last.ended).toContain("completed");
+    await writeFile(letters, open);
+    expect(await say(host, `/team-resume ${runId}`)).toContain(`was done by run ${last.runId}`);
+    expect((await letterLines(project, beside.runId)).at(-1)).toMatchObject({ mark: "redriven", newRunId: last.runId });
+  });
+
   it("is not made while a run that goes on with one that went on with its run is at the task", async () => {
     const { rig, host, project, runId, mend, finish, over } = await halfFailed();
     finish();

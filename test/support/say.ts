@@ -12,7 +12,7 @@ export async function sayToEnd(
 ): Promise<{ said: string; runId: string; ended: string }> {
   const from = host.events.length;
   const said = await say(host, command);
-  const runId = /Run (\S+) goes on/.exec(said)?.[1] ?? `none: ${said}`;
+  const runId = /\brun (\d[\w-]+)/i.exec(said)?.[1] ?? `none: ${said}`;
   const end = await host.waitFor(
     (event) => event.type === "message_end" && event["message"].details?.runId === runId,
     30_000,
