@@ -62,7 +62,8 @@ describe("a background run", () => {
 
   it("whose folder is removed leaves no process behind", async () => {
     const { rig, host, runId, open } = await underWay();
-    await rm(join(rig.agentFolder.project, ".crew/state/runs", runId), { recursive: true });
+    // its worker may be just writing there
+    await rm(join(rig.agentFolder.project, ".crew/state/runs", runId), { recursive: true, maxRetries: 5 });
     const notice = await host.waitFor((event) => String(event["message"]).includes("was removed"));
     expect(notice["notifyType"]).toBe("error");
     open();

@@ -46,7 +46,7 @@ export function expectGone(list: () => ProcessEntry[], timeoutMs = 5000): Promis
 /** For what has no event to await, such as the end of somebody else's child. */
 export async function waitUntil(
   holds: () => boolean | Promise<boolean>,
-  timeoutMs = 10_000,
+  timeoutMs = 30_000,
   complaint: () => string = () => `it did not come to hold within ${timeoutMs} ms: ${holds}`,
 ): Promise<void> {
   const until = performance.now() + timeoutMs;
