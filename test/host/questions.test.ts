@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { expect, it } from "vitest";
 import type { CrewEventType } from "../../src/events/crew-event.ts";
-import { diamondFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
+import { diamondFiles, inTurnFiles, stepOf, teamReplies } from "../support/diamond-team.ts";
 import type { ModelRequest } from "../support/model-reply.ts";
 import { waitUntil } from "../support/processes.ts";
 import { makeRig, type Rig } from "../support/rig.ts";
@@ -23,7 +23,7 @@ const bRequests = (rig: Rig) => rig.server.requests.filter(({ request }) => step
 
 it("a worker's question is asked in a dialog, and its task goes on with the answer", async () => {
   const dialogs: string[] = [];
-  const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: diamondFiles });
+  const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: inTurnFiles });
   const host = await rig.rpc({
     extensions: [PACKAGE],
     answerDialog: (request) => {
@@ -51,7 +51,7 @@ it("a worker's question is asked in a dialog, and its task goes on with the answ
 
 it("a question waits: for a message from another Pi, also after Pi was killed", async () => {
   const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), {
-    files: { ...diamondFiles, ".crew/config.json": '{"reliability":{"autoRecover":true}}' },
+    files: { ...inTurnFiles, ".crew/config.json": '{"reliability":{"autoRecover":true}}' },
   });
   const first = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
   first.write({ type: "prompt", message: "let the team do it" });
@@ -82,7 +82,7 @@ it("a question waits: for a message from another Pi, also after Pi was killed", 
 });
 
 it("a command that was typed into the dialog is no answer", async () => {
-  const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: diamondFiles });
+  const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: inTurnFiles });
   const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => ({ value: "/team-settings" }) });
   host.write({ type: "prompt", message: "let the team do it" });
   const said = (event: HostEvent) =>
@@ -92,7 +92,7 @@ it("a command that was typed into the dialog is no answer", async () => {
 });
 
 it("a run that waits for an answer can be cancelled; where nobody can be asked its task fails with the question", async () => {
-  const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: diamondFiles });
+  const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: inTurnFiles });
   const host = await rig.rpc({ extensions: [PACKAGE], answerDialog: () => null });
   host.write({ type: "prompt", message: "let the team do it" });
   await host.waitFor((event) => event["method"] === "input", 30_000);
@@ -176,7 +176,7 @@ it("a task that waits for its user's answer lets others work in its place, and w
 it.skipIf(tmuxMissing !== null)(
   "a run that ends takes its dialog away",
   async () => {
-    const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: diamondFiles });
+    const rig = await makeRig(teamReplies(CALL, { b: asksFirst }), { files: inTurnFiles });
     const pi = await (await rig.tmux({ extensions: [PACKAGE], columns: 100, rows: 32 })).ready();
     await pi.submit('/team-run diamond "go"');
     await pi.waitForText("Your answer to b", 30_000);

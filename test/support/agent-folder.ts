@@ -3,10 +3,12 @@ import { randomUUID } from "node:crypto";
 import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { modelPrices } from "./model-reply.ts";
 
 const run = promisify(execFile);
+const shortLived = fileURLToPath(new URL("../fixtures/short-lived.cjs", import.meta.url));
 
 /** Every process started with a folder's `env` carries this variable, and what it starts does too. */
 export const tagVariable = "FOREMAN_TEST_TAG";
@@ -97,6 +99,8 @@ function cleanEnvironment(agent: string, home: string): Record<string, string> {
     PI_SKIP_VERSION_CHECK: "1",
     PI_TELEMETRY: "0",
     NO_PROXY: "127.0.0.1,localhost",
+    // what is measured runs as it does for users
+    ...(process.env["VITEST"] ? { NODE_OPTIONS: `--require=${shortLived}` } : {}),
   };
 }
 
