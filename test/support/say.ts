@@ -12,7 +12,7 @@ export async function sayToEnd(
 ): Promise<{ said: string; runId: string; ended: string }> {
   const from = host.events.length;
   const said = await say(host, command);
-  const runId = /\brun (\d[\w-]+)/i.exec(said)?.[1] ?? `none: ${said}`;
+  const [, runId = `none: ${said}`] = /Run (\S+) goes on/.exec(said) ?? /: run (\S+), \d+ task/.exec(said) ?? [];
   const end = await host.waitFor(
     (event) => event.type === "message_end" && event["message"].details?.runId === runId,
     30_000,
