@@ -133,11 +133,10 @@ const metrics: Completes = async ({ session }) => [
 const settings: Completes = async ({ prefix }) => {
   const [name = "", ...rest] = prefix.split(" ");
   if (rest.length === 0) return SETTINGS.map(({ path, description }) => told(`${path} `, description));
+  // Enter takes the first of the list: who only wants to see a value must not be led to remove it
+  if (rest[0]?.startsWith("-")) return [told(`${name} --default`, "what it is unless set")];
   const choices = SETTINGS.find(({ path }) => path === name)?.choices ?? [];
-  return [
-    ...choices.map((choice) => told(`${name} ${choice}`, "")),
-    told(`${name} --default`, "what it is unless set"),
-  ];
+  return choices.map((choice) => told(`${name} ${choice}`, ""));
 };
 
 /** For the host's list: one line, without what would steer the terminal. */

@@ -42,6 +42,9 @@ it.skipIf(tmuxMissing !== null)(
     await typed(`/team-redrive ${runId} `, /c +failed · hand · .*400/);
     await typed("/team-init fast", /fast-fix +\S.*/);
     await typed("/team-settings reliability.autoRec", /reliability\.autoRecover +\S.*/);
+    await typed("/team-settings limits.maxTokens --d", /what it is unless set/);
+    await pi.submit("/team-settings limits.maxTokens ");
+    await pi.waitForText(/limits\.maxTokens = 0 \(the default\)/);
     answer();
     await waitUntil(async () => ofType(await eventsOf(project, runId), "crew.run.failed").length === 1, 30_000);
     await pi.submit(`/team-deadletters add ${runId} c`);
